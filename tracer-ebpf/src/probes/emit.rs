@@ -1,0 +1,43 @@
+//! Records into the ring buffer, and an exact account of those that did not fit.
+
+use core::arch::asm;
+
+use aya_ebpf::{
+    bindings::BPF_RB_NO_WAKEUP,
+    helpers::{bpf_get_current_pid_tgid, generated::bpf_ktime_get_boot_ns},
+};
+use tracer_ebpf::wire::Header;
+
+use super::maps::{COUNTERS, EVENTS};
+
+/// Counts a hit of the probe and sends the record that `build` makes of its header; counts it as dropped when
+/// the ring is full. User space is never woken (that would cost the target more than the record): it drains
+/// on a timer.
+#[inline(always)]
+pub(super) fn emit<T: 'static>(probe: u32, build: impl FnOnce(Header) -> T) {
+    // SAFETY: the helper has no preconditions.
+    let time = unsafe { bpf_ktime_get_boot_ns() };
+    let Some(counters) = COUNTERS.get_ptr_mut(probe) else { return };
+    // SAFETY: the verifier proved `counters` non-null; the map's values live as long as the program.
+    let hits = unsafe { &raw mut (*counters).hits };
+    increment(hits);
+    if let Some(mut record) = EVENTS.reserve_untyped::<T>(0) {
+        let tid = bpf_get_current_pid_tgid() as u32;
+        record.write(build(Header { time, probe, tid }));
+        record.submit(u64::from(BPF_RB_NO_WAKEUP));
+    } else {
+        // SAFETY: as above.
+        let dropped = unsafe { &raw mut (*counters).dropped };
+        increment(dropped);
+    }
+}
+
+/// Adds one, atomically. Core's atomics have no addition for this target, whose oldest CPU version lacks
+/// the variants that return a value; the one that does not has always been there (BPF_XADD).
+#[inline(always)]
+fn increment(counter: *mut u64) {
+    // SAFETY: `counter` points to an aligned word in a map value; every writer adds atomically.
+    unsafe {
+        asm!("lock *(u64 *)({counter} + 0) += {one}", counter = in(reg) counter, one = in(reg) 1_u64);
+    }
+}

@@ -1,0 +1,33 @@
+//! The life of the process, from the kernel's own tracepoints.
+
+use aya_ebpf::{
+    helpers::bpf_get_current_comm, macros::raw_tracepoint, programs::RawTracePointContext,
+};
+use aya_log_ebpf::debug;
+use tracer_ebpf::wire::{
+    Probe,
+    process::{COMM_LEN, Exec, Exit},
+};
+
+use super::{emit::emit, target};
+
+/// Runs in the new program's context, before its first instruction (fs/exec.c, `exec_binprm`).
+#[raw_tracepoint(tracepoint = "sched_process_exec")]
+fn process_exec(ctx: RawTracePointContext) -> i32 {
+    if target::is_current() {
+        let comm = bpf_get_current_comm().unwrap_or([0; COMM_LEN]);
+        emit(Probe::Exec as u32, |header| Exec { header, comm });
+        debug!(&ctx, "exec");
+    }
+    0
+}
+
+/// Runs once for every thread of the process.
+#[raw_tracepoint(tracepoint = "sched_process_exit")]
+fn process_exit(ctx: RawTracePointContext) -> i32 {
+    if target::is_current() {
+        emit(Probe::Exit as u32, |header| Exit { header });
+        debug!(&ctx, "exit of a thread");
+    }
+    0
+}

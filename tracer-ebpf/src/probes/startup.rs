@@ -1,0 +1,26 @@
+//! The steps of the Go runtime on the way to `main.main`.
+
+use aya_ebpf::{
+    EbpfContext as _, helpers::generated::bpf_get_attach_cookie, macros::uprobe, programs::ProbeContext,
+};
+use aya_log_ebpf::debug;
+use tracer_ebpf::wire::startup::{Cookie, Hit};
+
+use super::{emit::emit, registers, target};
+
+/// One program for every site; the site's cookie says which probe it is and where its argument is. It reads
+/// none of the target's memory: a page that the target has not touched yet could not be read from here.
+#[uprobe]
+fn startup(ctx: ProbeContext) -> u32 {
+    if !target::is_current() {
+        return 0;
+    }
+    // SAFETY: `ctx` is the context that the kernel gave this program.
+    let cookie = Cookie::from_bits(unsafe { bpf_get_attach_cookie(ctx.as_ptr()) });
+    let argument = registers::by_number(ctx.regs, cookie.register);
+    // SAFETY: `regs` is the context, valid for the program's run.
+    let ip = unsafe { (*ctx.regs).rip };
+    emit(cookie.probe, |header| Hit { header, ip, argument });
+    debug!(&ctx, "probe {} at {:x}, argument {:x}", cookie.probe, ip, argument);
+    0
+}

@@ -1,0 +1,104 @@
+//! What crosses the ring buffer: one payload family a file, each record behind the same [`Header`].
+//!
+//! A record's kind is the probe that wrote it. All fields are little-endian machine words in natural
+//! alignment with no padding (zerocopy checks it), and a record's size follows from its probe.
+
+pub mod loss;
+pub mod process;
+pub mod startup;
+
+use core::fmt;
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Every probe there is, by the number that crosses the ring buffer. Hits and losses are counted per probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum Probe {
+    /// `sched_process_exec`: the process became the program.
+    Exec = 0,
+    /// `sched_process_exit`: one of the process's threads ended.
+    Exit = 1,
+    /// The first Go instruction: `_rt0_amd64_linux`, or Go's `main` when C code starts the program.
+    GoEntry = 2,
+    /// `runtime.schedinit` was entered.
+    SchedInit = 3,
+    /// `runtime.schedinit` returned to `runtime.rt0_go`.
+    SchedInitDone = 4,
+    /// `runtime.main`, on the main goroutine.
+    RuntimeMain = 5,
+    /// `runtime.gcenable`: the runtime's own inits are over.
+    GcEnable = 6,
+    /// A package's init begins: `runtime.doInit1`, or `runtime.doInit` past its dependencies (Go <= 1.20).
+    Init = 7,
+    /// `main.main`
+    MainMain = 8,
+}
+
+impl Probe {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 9] = [
+        Self::Exec,
+        Self::Exit,
+        Self::GoEntry,
+        Self::SchedInit,
+        Self::SchedInitDone,
+        Self::RuntimeMain,
+        Self::GcEnable,
+        Self::Init,
+        Self::MainMain,
+    ];
+
+    /// The probe of that number.
+    #[must_use]
+    pub fn from_number(number: u32) -> Option<Self> {
+        Self::ALL.get(number as usize).copied()
+    }
+
+    /// The name that reports use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Exec => "exec",
+            Self::Exit => "exit",
+            Self::GoEntry => "go_entry",
+            Self::SchedInit => "schedinit",
+            Self::SchedInitDone => "schedinit_done",
+            Self::RuntimeMain => "runtime_main",
+            Self::GcEnable => "gcenable",
+            Self::Init => "init",
+            Self::MainMain => "main_main",
+        }
+    }
+}
+
+impl fmt::Display for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// What every record starts with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Header {
+    /// When, in nanoseconds on the boot clock.
+    pub time: u64,
+    /// Which [`Probe`], by number.
+    pub probe: u32,
+    /// The thread that ran into the probe, in the initial PID namespace.
+    pub tid: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Probe;
+
+    #[test]
+    fn a_probe_is_found_by_its_own_number() {
+        for probe in Probe::ALL {
+            assert_eq!(Probe::from_number(probe as u32), Some(probe));
+        }
+        assert_eq!(Probe::from_number(Probe::ALL.len() as u32), None);
+    }
+}

@@ -1,0 +1,62 @@
+//! The exit codes that scripts may rely on.
+
+use std::process::ExitCode;
+
+use thiserror::Error;
+
+use crate::doctor::Unfit;
+use crate::probe::attach::AttachError;
+use crate::probe::load::LoadError;
+use crate::target::command::CommandError;
+use crate::target::gobin::BinaryError;
+
+/// How a verb ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// It did what was asked.
+    Ok,
+    /// It failed for a reason that no other code names.
+    Failure,
+    /// The environment is unfit: kernel, privileges, a build without the BPF object.
+    Environment,
+    /// The target was not found, cannot be read, is not Go, or is a Go that gotrace does not know.
+    Target,
+    /// The data is incomplete beyond the threshold.
+    Incomplete,
+    /// The traced command's own exit code.
+    Child(u8),
+}
+
+/// The target is a Go program, and still cannot be traced.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub(super) struct TargetRefused(pub(super) String);
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Ok => 0,
+            Exit::Failure => 1,
+            // 2 is clap's, for a wrong command line.
+            Exit::Environment => 3,
+            Exit::Target => 4,
+            Exit::Incomplete => 5,
+            Exit::Child(code) => code,
+        })
+    }
+}
+
+/// Prints the error of a failed verb, with its causes, and finds its exit code.
+pub(super) fn code_of(result: anyhow::Result<Exit>) -> ExitCode {
+    let exit = result.unwrap_or_else(|error| {
+        anstream::eprintln!("gotrace: {error:#}");
+        if error.is::<BinaryError>() || error.is::<CommandError>() || error.is::<TargetRefused>() {
+            Exit::Target
+        } else if error.is::<Unfit>() || error.is::<LoadError>() || error.is::<AttachError>() {
+            Exit::Environment
+        } else {
+            Exit::Failure
+        }
+    });
+    exit.into()
+}

@@ -1,0 +1,95 @@
+//! One verb a file. clap's types end here.
+
+mod doctor;
+mod exit;
+mod inspect;
+mod log;
+mod output;
+mod run;
+mod session;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use exit::Exit;
+
+/// See why a Go program starts slowly, without rebuilding or touching it
+#[derive(Parser)]
+#[command(
+    name = "gotrace",
+    version,
+    infer_subcommands = true,
+    after_help = "Examples:
+  sudo gotrace run -- ./server          the startup timeline of a program
+  gotrace inspect ./server              what a binary is, and where it can be probed
+  gotrace doctor                        whether gotrace can work here"
+)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// What every verb understands.
+#[derive(clap::Args)]
+struct Common {
+    /// Say more on standard error: -v steps, -vv details, -vvv the kernel side's own log
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Say nothing on standard error but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Colours in text
+    #[arg(long, global = true, value_enum, default_value = "auto")]
+    color: Color,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Color {
+    /// When a terminal reads, and NO_COLOR is not set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    Run(run::Args),
+    Inspect(inspect::Args),
+    Doctor(doctor::Args),
+}
+
+impl Common {
+    fn kernel_log(&self) -> bool {
+        self.verbose >= 3
+    }
+
+    /// Tells the user one thing on standard error, unless asked to be quiet.
+    fn note(&self, text: &str) {
+        if !self.quiet {
+            anstream::eprintln!("gotrace: {text}");
+        }
+    }
+}
+
+/// Parses the command line, runs the verb and returns the process's exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let Cli { verb, common } = Cli::parse();
+    match common.color {
+        Color::Auto => {}
+        Color::Always => anstream::ColorChoice::Always.write_global(),
+        Color::Never => anstream::ColorChoice::Never.write_global(),
+    }
+    log::init(common.quiet, common.verbose);
+    exit::code_of(match &verb {
+        Verb::Run(args) => run::run(args, &common),
+        Verb::Inspect(args) => inspect::run(args),
+        Verb::Doctor(args) => doctor::run(args),
+    })
+}

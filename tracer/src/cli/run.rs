@@ -1,0 +1,232 @@
+//! `gotrace run -- CMD`: a command's startup, with the probes in place before its first instruction.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+
+use anyhow::Context as _;
+
+use super::output::{self, Outputs};
+use super::session::{Session, Until};
+use super::{Common, Exit};
+use crate::doctor;
+use crate::export::{InitOrder, Text};
+use crate::model::{Ending, InitCatalogue, MissingProbe, Observation, Report, StartupTimeline, Subject};
+use crate::probe::plan::{self, StartupPlan};
+use crate::target::command;
+use crate::target::gobin::{GoBinary, Machine, Support};
+use crate::target::launch::{ExecStamp, Launch};
+use crate::target::user::InvokingUser;
+
+/// Start a Go program and show where its startup time goes
+///
+/// The program runs as it would without gotrace: same arguments, environment, standard streams, signals and
+/// exit code, and under sudo as the user who called sudo. Nothing of its start is missed.
+///
+/// The report comes on standard output when the program ends, on the first Ctrl-C, or as --until says. Use
+/// -o FILE to keep it apart from what the program prints.
+#[derive(clap::Args)]
+#[command(after_long_help = "Examples:
+  sudo gotrace run -- ./server --port 8080
+  sudo gotrace run --until main -o start.txt -o start.ndjson -- ./server
+  sudo gotrace run --json -- esbuild --version | jq
+
+Exit codes: the program's own (128 + N when signal N killed it) when the tracing went well; 3 when gotrace
+cannot trace here, 4 when the program is not found or no Go program that gotrace knows, 5 when more than 1 %
+of the data was lost.")]
+pub(super) struct Args {
+    /// Write the report to FILE; the format follows from its name (.txt, .ndjson). Repeatable; - is
+    /// standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: Vec<PathBuf>,
+    /// One JSON object a line instead of text. On standard output the report then needs the stream for
+    /// itself, and what the program writes there goes to standard error; with -o FILE it stays where it is
+    #[arg(long)]
+    json: bool,
+    /// When to end the tracing: main, exit, or after a time such as 30s. The program goes on
+    #[arg(long, value_name = "WHEN", default_value = "exit")]
+    until: Until,
+    /// The order of the inits in text
+    #[arg(long, value_enum, default_value = "slowest")]
+    sort: Sort,
+    /// How many inits to show in text; 0 for all
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    top: usize,
+    /// The size of the buffer between kernel and gotrace, in KiB: a power of two
+    #[arg(long, value_name = "KIB", default_value_t = 1024, value_parser = ring_size)]
+    ring_size: u32,
+    /// Under sudo, run the program as root and not as the user who called sudo
+    #[arg(long)]
+    as_root: bool,
+    /// The command to run
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    command: Vec<OsString>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Sort {
+    /// The slowest first
+    Slowest,
+    /// As they ran
+    Order,
+}
+
+fn ring_size(text: &str) -> Result<u32, String> {
+    match text.parse::<u32>() {
+        Ok(kib) if kib.is_power_of_two() && (4..=1 << 20).contains(&kib) => Ok(kib),
+        _ => Err("a power of two from 4 to 1048576 is needed".to_owned()),
+    }
+}
+
+/// Runs the verb.
+pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
+    let Some((name, arguments)) = args.command.split_first() else {
+        anyhow::bail!("no command to run");
+    };
+    let path = command::resolve(name, std::env::var_os("PATH").as_deref())?;
+    let binary = GoBinary::open(&path)?;
+    let plan = traceable(&binary)?;
+    doctor::fit(doctor::checks(&format!("gotrace run -- {}", name.to_string_lossy())))?;
+    let outputs = Outputs::open(&args.output, args.json)?;
+
+    let launch = Launch {
+        program: &path,
+        name,
+        arguments,
+        user: if args.as_root { None } else { InvokingUser::of_sudo() },
+        stdout_to_stderr: args.json && outputs.use_stdout(),
+    };
+    let gated = launch.fork().with_context(|| format!("cannot start {}", path.display()))?;
+    let options = super::session::Options {
+        ring_bytes: args.ring_size * 1024,
+        kernel_log: common.kernel_log(),
+        until: args.until,
+    };
+    let session = Session::prepare(&binary, &plan.sites, gated, &options)?;
+    common.note(&format!("{}: {}, {} sites probed", path.display(), binary.version(), plan.sites.len()));
+    let trace = session.run(&path)?;
+
+    let report = report(&binary, &plan, &path, &trace);
+    let text = Text {
+        order: match args.sort {
+            Sort::Slowest => InitOrder::Slowest,
+            Sort::Order => InitOrder::Run,
+        },
+        inits: args.top,
+        color: false,
+    };
+    outputs.write(&report, text)?;
+    let incomplete = output::is_incomplete(&report);
+    // The program goes on after the trace; its exit code is still the command's.
+    let status = trace.wait()?;
+    Ok(if incomplete { Exit::Incomplete } else { Exit::Child(exit_code(status)) })
+}
+
+/// What cannot be traced is refused here, each with its reason; what can only partly be, says so.
+fn traceable(binary: &GoBinary) -> anyhow::Result<StartupPlan> {
+    let refuse = |reason: String| Err(super::exit::TargetRefused(reason).into());
+    let shown = binary.path().display();
+    let host = if cfg!(target_arch = "x86_64") { Machine::X86_64 } else { Machine::Aarch64 };
+    if binary.machine() != host {
+        return refuse(format!(
+            "{shown} is built for {}, this machine is {host}; gotrace inspect still reads it",
+            binary.machine()
+        ));
+    }
+    if let Support::TooOld = binary.support() {
+        return refuse(format!(
+            "{shown} was built by {}; gotrace knows Go 1.19 to 1.27. gotrace inspect still shows what it is",
+            binary.version()
+        ));
+    }
+    let plan = plan::startup(binary);
+    if plan.sites.is_empty() {
+        let reasons: Vec<String> =
+            plan.missing.iter().map(|missing| format!("{}: {}", missing.function, missing.reason)).collect();
+        return refuse(format!("{shown} offers no place to probe: {}", reasons.join("; ")));
+    }
+    for missing in &plan.missing {
+        tracing::warn!("not probed: {} ({}): {}", missing.hook, missing.function, missing.reason);
+    }
+    Ok(plan)
+}
+
+fn report(binary: &GoBinary, plan: &StartupPlan, exe: &Path, trace: &super::session::Trace) -> Report {
+    let sites = plan.sites.iter().map(|planned| (planned.hook, planned.site.address));
+    let tasks = binary.init_tasks().unwrap_or_else(|error| {
+        tracing::warn!("the list of inits is not to be had: {error}");
+        Vec::new()
+    });
+    let mut catalogue = InitCatalogue::new(tasks, sites);
+    add_unlisted_tasks(&mut catalogue, binary, &trace.events);
+    let ExecStamp { boot: begin, wall_unix } = trace.stamp;
+    let observation = Observation { begin, end: trace.end, gone: trace.gone };
+    let timeline = StartupTimeline::of(&trace.events, &catalogue, &observation);
+    let ending = match (&timeline.replaced_by, trace.status()) {
+        (Some(by), _) => Ending::Replaced(by.clone()),
+        (None, None) => Ending::Running,
+        (None, Some(status)) => ending(status),
+    };
+    Report {
+        subject: Subject {
+            pid: trace.pid,
+            exe: std::fs::canonicalize(exe).unwrap_or_else(|_| exe.to_owned()),
+            go_version: binary.version().to_string(),
+            module: binary.build_info().and_then(|info| info.main_module().map(ToOwned::to_owned)),
+            dynamic: binary.linking().interpreter.is_some(),
+            kernel: kernel_release(),
+            wall_clock_unix_ns: wall_unix,
+        },
+        timeline,
+        ending,
+        missing: plan.missing.iter().map(missing_probe).collect(),
+        losses: trace.losses.clone(),
+        undecodable: trace.undecodable,
+    }
+}
+
+fn missing_probe(missing: &plan::MissingHook) -> MissingProbe {
+    let plan::MissingHook { hook, function, reason } = missing;
+    MissingProbe { probe: hook.name(), function: function.clone(), reason: reason.clone() }
+}
+
+/// The runtime's own tasks need not be in the binary's list; each is read at the address that was hit.
+fn add_unlisted_tasks(catalogue: &mut InitCatalogue, binary: &GoBinary, events: &[crate::event::Event]) {
+    use crate::event::EventKind;
+    use crate::model::InitName;
+    use crate::probe::Probe;
+
+    for event in events {
+        let EventKind::Hit(hit) = &event.kind else { continue };
+        if hit.probe != Probe::Init {
+            continue;
+        }
+        let Some(address) = catalogue.task_address(hit) else { continue };
+        if let InitName::Unknown(_) = catalogue.name(address) {
+            match binary.init_task(address) {
+                Ok(task) => catalogue.add(task),
+                Err(error) => tracing::warn!("the init task at {address:#x} is unknown: {error}"),
+            }
+        }
+    }
+}
+
+fn ending(status: ExitStatus) -> Ending {
+    use std::os::unix::process::ExitStatusExt as _;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Ending::Exited(code),
+        (None, Some(signal)) => Ending::Killed(signal),
+        (None, None) => Ending::Running,
+    }
+}
+
+/// As a shell would: the program's own code, or 128 and the signal's number.
+fn exit_code(status: ExitStatus) -> u8 {
+    use std::os::unix::process::ExitStatusExt as _;
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)
+}
+
+fn kernel_release() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/osrelease").map_or_else(|_| "?".to_owned(), |release| release.trim().to_owned())
+}

@@ -1,0 +1,263 @@
+//! One traced run of a command: probes in place, program released, records drained, probes gone.
+
+use std::path::Path;
+use std::process::{Child, ExitStatus};
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use aya::maps::{Array, MapData};
+use aya_log::EbpfLogger;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::{Instant, MissedTickBehavior};
+use tracer_ebpf::config::Config;
+
+use super::signals::{Signal, Signals};
+use crate::event::{self, Event, EventKind};
+use crate::probe::Probe;
+use crate::probe::attach::Attached;
+use crate::probe::load::{LoadOptions, Loaded};
+use crate::probe::plan::PlannedSite;
+use crate::stream::{ProbeLoss, RawRecord, Reader, read_losses};
+use crate::target::gobin::GoBinary;
+use crate::target::launch::{ExecStamp, Gated};
+use crate::target::pid_namespace;
+use crate::units::{Nanos, boot_clock};
+
+/// How often the ring buffer is drained. At the default size it takes 32 000 records in between.
+const DRAIN_INTERVAL: Duration = Duration::from_millis(20);
+
+/// How long an interrupted program has to end by itself before the report is made without its end.
+const GRACE: Duration = Duration::from_millis(200);
+
+/// When to end the tracing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Until {
+    /// When `main.main` begins.
+    Main,
+    /// When the program ends.
+    Exit,
+    /// After that time.
+    Elapsed(Duration),
+}
+
+impl FromStr for Until {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "main" => Ok(Self::Main),
+            "exit" => Ok(Self::Exit),
+            _ => humantime::parse_duration(text)
+                .map(Self::Elapsed)
+                .map_err(|_| "main, exit, or a time such as 500ms or 30s is needed".to_owned()),
+        }
+    }
+}
+
+/// How to trace.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Options {
+    pub(super) ring_bytes: u32,
+    pub(super) kernel_log: bool,
+    pub(super) until: Until,
+}
+
+/// Everything is in place; the program has not begun.
+pub(super) struct Session {
+    gated: Gated,
+    attached: Attached,
+    kernel: KernelSide,
+    until: Until,
+}
+
+/// What the kernel side writes to.
+struct KernelSide {
+    reader: Reader,
+    counters: Array<MapData, [u64; 2]>,
+    log: Option<EbpfLogger<&'static dyn log::Log>>,
+}
+
+/// What a run gave.
+pub(super) struct Trace {
+    pub(super) pid: u32,
+    pub(super) stamp: ExecStamp,
+    pub(super) events: Vec<Event>,
+    pub(super) undecodable: u64,
+    pub(super) losses: Vec<ProbeLoss>,
+    /// When gotrace stopped looking.
+    pub(super) end: Nanos,
+    /// When the program was seen to be gone.
+    pub(super) gone: Option<Nanos>,
+    program: Program,
+}
+
+/// The program, watched by a thread of its own until it ends.
+struct Program {
+    exits: UnboundedReceiver<std::io::Result<ExitStatus>>,
+    status: Option<ExitStatus>,
+    signals: Signals,
+}
+
+impl Session {
+    /// Loads the programs and arms the sites for the gated child. On failure the child never runs.
+    pub(super) fn prepare(
+        binary: &GoBinary,
+        sites: &[PlannedSite],
+        gated: Gated,
+        options: &Options,
+    ) -> anyhow::Result<Self> {
+        match arm(binary, sites, gated.pid(), options) {
+            Ok((attached, kernel)) => Ok(Self { gated, attached, kernel, until: options.until }),
+            Err(error) => {
+                gated.abandon();
+                Err(error)
+            }
+        }
+    }
+
+    /// Releases the program and follows it to the end of the trace; the probes are gone when this returns.
+    pub(super) fn run(self, path: &Path) -> anyhow::Result<Trace> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        runtime.block_on(self.follow(path))
+    }
+
+    async fn follow(self, path: &Path) -> anyhow::Result<Trace> {
+        let Self { gated, attached, mut kernel, until } = self;
+        let pid = gated.pid();
+        // From here on a signal to gotrace is one to the program.
+        let signals = Signals::forward_to(pid)?;
+        let (child, stamp) = gated
+            .release()
+            .map_err(|error| super::exit::TargetRefused(format!("cannot execute {}: {error}", path.display())))?;
+        let mut program = Program { exits: watch(child)?, status: None, signals };
+
+        let mut records = Vec::new();
+        let gone = kernel.drain_until(until, &mut program, &mut records).await?;
+        kernel.drain(&mut records);
+        let method = attached.method;
+        let end = boot_clock();
+        let detached = attached.detach();
+        tracing::info!("detached in {:.1} ms ({method:?})", detached.as_secs_f64() * 1e3);
+        // A probe may have been running while the sites were disarmed.
+        kernel.drain(&mut records);
+        let losses = read_losses(&kernel.counters).context("cannot read the loss counters")?;
+
+        let mut trace =
+            Trace { pid, stamp, events: Vec::new(), undecodable: 0, losses, end, gone, program };
+        for RawRecord(bytes) in records {
+            match event::decode(&bytes) {
+                Ok(event) => trace.events.push(event),
+                Err(error) => {
+                    tracing::warn!("{error}");
+                    trace.undecodable += 1;
+                }
+            }
+        }
+        Ok(trace)
+    }
+}
+
+fn arm(
+    binary: &GoBinary,
+    sites: &[PlannedSite],
+    pid: u32,
+    options: &Options,
+) -> anyhow::Result<(Attached, KernelSide)> {
+    let namespace = pid_namespace::current()?;
+    let config = Config {
+        pid_namespace_device: namespace.map_or(0, |namespace| namespace.device),
+        pid_namespace_inode: namespace.map_or(0, |namespace| namespace.inode),
+        tgid: pid,
+        reserved: 0,
+    };
+    let load =
+        LoadOptions { config, ring_bytes: options.ring_bytes, kernel_log: options.kernel_log };
+    let mut loaded = Loaded::load(&load)?;
+    let log = if options.kernel_log { Some(loaded.take_log()?) } else { None };
+    let reader = Reader::new(loaded.take_events()?);
+    let counters = loaded.take_counters()?;
+    let attached = loaded.attach(binary.file(), sites, pid)?;
+    Ok((attached, KernelSide { reader, counters, log }))
+}
+
+impl KernelSide {
+    /// Empties the ring and the log. Returns how many records came.
+    fn drain(&mut self, records: &mut Vec<RawRecord>) -> usize {
+        if let Some(log) = &mut self.log {
+            log.flush();
+        }
+        self.reader.drain(records)
+    }
+
+    /// Drains until the trace is to end. Returns when the program was seen to be gone.
+    async fn drain_until(
+        &mut self,
+        until: Until,
+        program: &mut Program,
+        records: &mut Vec<RawRecord>,
+    ) -> anyhow::Result<Option<Nanos>> {
+        let mut ticks = tokio::time::interval(DRAIN_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut deadline = match until {
+            Until::Elapsed(limit) => Instant::now().checked_add(limit),
+            Until::Main | Until::Exit => None,
+        };
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {
+                    let new = self.drain(records);
+                    if until == Until::Main && has_main(&records[records.len() - new..]) {
+                        return Ok(None);
+                    }
+                }
+                status = program.exits.recv() => {
+                    program.status = status.transpose().context("cannot wait for the program")?;
+                    return Ok(Some(boot_clock()));
+                }
+                signal = program.signals.next() => {
+                    if signal == Signal::Interrupt {
+                        deadline = Some(Instant::now() + GRACE);
+                    }
+                }
+                () = expired(deadline) => return Ok(None),
+            }
+        }
+    }
+}
+
+async fn expired(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn has_main(records: &[RawRecord]) -> bool {
+    let is_main = |event: &Event| matches!(&event.kind, EventKind::Hit(hit) if hit.probe == Probe::MainMain);
+    records.iter().any(|RawRecord(bytes)| event::decode(bytes).is_ok_and(|event| is_main(&event)))
+}
+
+fn watch(mut child: Child) -> anyhow::Result<UnboundedReceiver<std::io::Result<ExitStatus>>> {
+    let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+    std::thread::Builder::new().name("wait".to_owned()).spawn(move || {
+        let _ = sender.send(child.wait());
+    })?;
+    Ok(receiver)
+}
+
+impl Trace {
+    /// How the program ended, when it did during the trace.
+    pub(super) fn status(&self) -> Option<ExitStatus> {
+        self.program.status
+    }
+
+    /// Waits for the program's end and tells how it came.
+    pub(super) fn wait(mut self) -> anyhow::Result<ExitStatus> {
+        if let Some(status) = self.program.status {
+            return Ok(status);
+        }
+        let status = self.program.exits.blocking_recv();
+        status.context("the program's end was not seen")?.context("cannot wait for the program")
+    }
+}

@@ -1,0 +1,71 @@
+//! What this kernel can do.
+
+use std::fs;
+use std::path::Path;
+
+use super::{Check, Verdict};
+
+/// The oldest kernel that gotrace is tested on. Attach cookies and the boot clock need 5.15; older ones have
+/// not been tried.
+const OLDEST: (u32, u32) = (5, 15);
+
+pub(super) fn release(root: &Path) -> Check {
+    const NAME: &str = "kernel";
+    let release = fs::read_to_string(root.join("proc/sys/kernel/osrelease")).unwrap_or_default();
+    let release = release.trim();
+    let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+    let version = (numbers.next(), numbers.next());
+    match version {
+        (Some(major), Some(minor)) if (major, minor) < OLDEST => Check {
+            name: NAME,
+            verdict: Verdict::Fail,
+            found: format!("Linux {release}"),
+            consequence: "probes cannot carry the cookie that tells them apart",
+            fix: format!("Linux {}.{} or later", OLDEST.0, OLDEST.1),
+        },
+        _ => Check::ok(NAME, format!("Linux {release}")),
+    }
+}
+
+pub(super) fn uprobes(root: &Path) -> Check {
+    const NAME: &str = "uprobes";
+    if root.join("sys/bus/event_source/devices/uprobe/type").exists() {
+        return Check::ok(NAME, "available");
+    }
+    Check {
+        name: NAME,
+        verdict: Verdict::Fail,
+        found: "this kernel has none (no /sys/bus/event_source/devices/uprobe)".to_owned(),
+        consequence: "no instruction of a program can be probed",
+        fix: "a kernel built with CONFIG_UPROBE_EVENTS=y and CONFIG_BPF_EVENTS=y, with /sys mounted".to_owned(),
+    }
+}
+
+pub(super) fn btf(root: &Path) -> Check {
+    const NAME: &str = "kernel BTF";
+    if root.join("sys/kernel/btf/vmlinux").exists() {
+        return Check::ok(NAME, "available");
+    }
+    Check {
+        name: NAME,
+        verdict: Verdict::Warn,
+        found: "no /sys/kernel/btf/vmlinux".to_owned(),
+        consequence: "the layout of the kernel's own structures is unknown; the startup timeline needs none of them",
+        fix: "a kernel built with CONFIG_DEBUG_INFO_BTF=y".to_owned(),
+    }
+}
+
+pub(super) fn lockdown(root: &Path) -> Check {
+    const NAME: &str = "lockdown";
+    let modes = fs::read_to_string(root.join("sys/kernel/security/lockdown")).unwrap_or_default();
+    if modes.contains("[confidentiality]") {
+        return Check {
+            name: NAME,
+            verdict: Verdict::Fail,
+            found: "confidentiality".to_owned(),
+            consequence: "the kernel loads no tracing programs in this mode",
+            fix: "boot with lockdown=integrity, or without lockdown=".to_owned(),
+        };
+    }
+    Check::ok(NAME, if modes.contains("[integrity]") { "integrity" } else { "none" })
+}

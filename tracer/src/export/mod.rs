@@ -1,0 +1,81 @@
+//! Histories -> what people and programs read. One format a file behind one small trait.
+
+pub mod inspect;
+mod ndjson;
+mod text;
+
+use std::io;
+use std::path::Path;
+
+pub use ndjson::Ndjson;
+pub use text::{InitOrder, Text};
+
+use crate::model::Report;
+
+/// A format that a report can be written in.
+pub trait Export {
+    /// Writes the whole report.
+    ///
+    /// # Errors
+    /// Only those of the writer.
+    fn write(&self, report: &Report, out: &mut dyn io::Write) -> io::Result<()>;
+}
+
+/// The formats by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// One JSON object a line: the contract for programs.
+    Ndjson,
+}
+
+impl Format {
+    /// The format that a file's name asks for; none when the name does not tell.
+    #[must_use]
+    pub fn of_path(path: &Path) -> Option<Self> {
+        match path.extension()?.to_str()? {
+            "txt" => Some(Self::Text),
+            "ndjson" | "jsonl" => Some(Self::Ndjson),
+            _ => None,
+        }
+    }
+}
+
+/// A name as it may be shown on a terminal: whoever chose it cannot steer the terminal with it.
+#[must_use]
+pub fn printable(name: &str) -> String {
+    let is_plain = |character: char| !character.is_control() && !is_direction_mark(character);
+    if name.chars().all(is_plain) {
+        return name.to_owned();
+    }
+    let escape = |character: char| {
+        if is_plain(character) { character.to_string() } else { character.escape_unicode().to_string() }
+    };
+    name.chars().map(escape).collect()
+}
+
+/// The marks that turn the direction of text around (Unicode's "Trojan Source" set).
+fn is_direction_mark(character: char) -> bool {
+    matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_format_follows_from_the_file_name() {
+        assert_eq!(Format::of_path(Path::new("a/b.ndjson")), Some(Format::Ndjson));
+        assert_eq!(Format::of_path(Path::new("b.txt")), Some(Format::Text));
+        assert_eq!(Format::of_path(Path::new("b.svg")), None);
+        assert_eq!(Format::of_path(Path::new("ndjson")), None);
+    }
+
+    #[test]
+    fn a_hostile_name_cannot_steer_a_terminal() {
+        assert_eq!(printable("net/http"), "net/http");
+        assert_eq!(printable("a\u{1b}[2Jb"), "a\\u{1b}[2Jb");
+        assert_eq!(printable("a\u{202e}b"), "a\\u{202e}b");
+    }
+}

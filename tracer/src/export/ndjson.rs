@@ -1,0 +1,169 @@
+//! One JSON object a line, the contract for programs: fields may be added, never renamed. Times are integers
+//! in nanoseconds on the boot clock. The first line is the header, the last the summary.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::Export;
+use crate::model::{Ending, Report};
+use crate::units::Nanos;
+
+/// The contract's version: it changes when a field is renamed or changes its meaning.
+const SCHEMA: u32 = 1;
+
+/// The format.
+#[derive(Clone, Copy, Debug)]
+pub struct Ndjson;
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Line<'a> {
+    Header {
+        schema: u32,
+        gotrace: &'static str,
+        pid: u32,
+        exe: String,
+        go_version: &'a str,
+        module: Option<&'a str>,
+        start_ns: Nanos,
+        wall_clock_unix_ns: u64,
+        kernel: &'a str,
+    },
+    Phase {
+        name: &'static str,
+        start_ns: Nanos,
+        duration_ns: Nanos,
+        done: bool,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        steps: Vec<Step>,
+    },
+    Init {
+        seq: usize,
+        package: String,
+        start_ns: Nanos,
+        wall_ns: Nanos,
+        done: bool,
+        resolved: bool,
+    },
+    Missing {
+        probe: &'static str,
+        function: &'a str,
+        reason: &'a str,
+    },
+    Loss {
+        probe: &'static str,
+        hits: u64,
+        dropped: u64,
+    },
+    Summary {
+        to_main_ns: Option<Nanos>,
+        to_ready_ns: Option<Nanos>,
+        ended: &'static str,
+        exit_code: Option<i32>,
+        signal: Option<i32>,
+        replaced_by: Option<&'a str>,
+        inits: usize,
+        events: u64,
+        dropped: u64,
+        undecodable: u64,
+        unresolved: u64,
+        complete: bool,
+        target_overhead_ns: Option<Nanos>,
+    },
+}
+
+#[derive(Serialize)]
+struct Step {
+    name: &'static str,
+    start_ns: Nanos,
+    duration_ns: Nanos,
+}
+
+impl Export for Ndjson {
+    fn write(&self, report: &Report, out: &mut dyn Write) -> io::Result<()> {
+        let subject = &report.subject;
+        line(
+            out,
+            &Line::Header {
+                schema: SCHEMA,
+                gotrace: env!("CARGO_PKG_VERSION"),
+                pid: subject.pid,
+                exe: subject.exe.to_string_lossy().into_owned(),
+                go_version: &subject.go_version,
+                module: subject.module.as_deref(),
+                start_ns: report.timeline.begin,
+                wall_clock_unix_ns: subject.wall_clock_unix_ns,
+                kernel: &subject.kernel,
+            },
+        )?;
+        for phase in &report.timeline.phases {
+            let step = |step: &crate::model::Step| Step {
+                name: step.name,
+                start_ns: step.start,
+                duration_ns: step.duration,
+            };
+            line(
+                out,
+                &Line::Phase {
+                    name: phase.name.name(),
+                    start_ns: phase.start,
+                    duration_ns: phase.duration,
+                    done: phase.done,
+                    steps: phase.steps.iter().map(step).collect(),
+                },
+            )?;
+        }
+        for (seq, init) in report.timeline.inits.iter().enumerate() {
+            line(
+                out,
+                &Line::Init {
+                    seq,
+                    package: init.package(),
+                    start_ns: init.start,
+                    wall_ns: init.wall,
+                    done: init.done,
+                    resolved: !init.is_unresolved(),
+                },
+            )?;
+        }
+        for missing in &report.missing {
+            let (function, reason) = (&missing.function, &missing.reason);
+            line(out, &Line::Missing { probe: missing.probe, function, reason })?;
+        }
+        for loss in &report.losses {
+            line(out, &Line::Loss { probe: loss.probe.name(), hits: loss.hits, dropped: loss.dropped })?;
+        }
+        line(out, &summary(report))
+    }
+}
+
+fn summary(report: &Report) -> Line<'_> {
+    let totals = report.totals();
+    let (ended, exit_code, signal, replaced_by) = match &report.ending {
+        Ending::Running => ("running", None, None, None),
+        Ending::Exited(code) => ("exited", Some(*code), None, None),
+        Ending::Killed(signal) => ("killed", None, Some(*signal), None),
+        Ending::Replaced(by) => ("replaced", None, None, Some(by.as_str())),
+    };
+    Line::Summary {
+        to_main_ns: report.timeline.to_main,
+        to_ready_ns: None,
+        ended,
+        exit_code,
+        signal,
+        replaced_by,
+        inits: report.timeline.inits.len(),
+        events: totals.hits - totals.dropped.min(totals.hits),
+        dropped: totals.dropped,
+        undecodable: totals.undecodable,
+        unresolved: totals.unresolved,
+        complete: report.is_complete(),
+        target_overhead_ns: None,
+    }
+}
+
+fn line(out: &mut dyn Write, line: &Line<'_>) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, line)?;
+    out.write_all(b"\n")
+}

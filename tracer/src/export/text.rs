@@ -1,0 +1,277 @@
+//! For people: where the time went, the slowest first, and what to think of the data.
+
+use std::io::{self, Write};
+
+use anstyle::{AnsiColor, Style};
+
+use super::{Export, printable};
+use crate::model::{Ending, Init, Phase, PhaseName, Report};
+use crate::units::Nanos;
+
+/// How wide a full bar is, in characters.
+const BAR_WIDTH: usize = 28;
+
+/// The format.
+#[derive(Clone, Copy, Debug)]
+pub struct Text {
+    /// The order of the table of inits.
+    pub order: InitOrder,
+    /// How many inits to show; zero for all.
+    pub inits: usize,
+    /// Whether the reader is a terminal that shows colours.
+    pub color: bool,
+}
+
+/// The order of the table of inits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InitOrder {
+    /// The slowest first.
+    Slowest,
+    /// As they ran.
+    Run,
+}
+
+impl Export for Text {
+    fn write(&self, report: &Report, out: &mut dyn Write) -> io::Result<()> {
+        self.heading(report, out)?;
+        self.phases(report, out)?;
+        self.inits(report, out)?;
+        self.account(report, out)
+    }
+}
+
+impl Text {
+    fn style(self, style: Style) -> Style {
+        if self.color { style } else { Style::new() }
+    }
+
+    fn heading(self, report: &Report, out: &mut dyn Write) -> io::Result<()> {
+        let bold = self.style(Style::new().bold());
+        let dim = self.style(Style::new().dimmed());
+        let subject = &report.subject;
+        let name = subject.exe.file_name().unwrap_or(subject.exe.as_os_str()).to_string_lossy();
+        let module = subject.module.as_deref().map_or(String::new(), |module| format!("{}, ", printable(module)));
+        writeln!(
+            out,
+            "{bold}{}{bold:#}  {dim}{module}{}, pid {}, Linux {}{dim:#}",
+            printable(&name),
+            printable(&subject.go_version),
+            subject.pid,
+            subject.kernel,
+        )?;
+        let timeline = &report.timeline;
+        let ending = match &report.ending {
+            Ending::Running => "still running".to_owned(),
+            Ending::Exited(code) => format!("exited with {code}"),
+            Ending::Killed(signal) => format!("killed by {}", signal_name(*signal)),
+            Ending::Replaced(by) => format!("became {}, which is not traced", printable(by)),
+        };
+        let after = timeline.ended.map_or(String::new(), |ended| format!(" after {}", time(ended.since(timeline.begin))));
+        match timeline.to_main {
+            Some(to_main) => {
+                writeln!(out, "main.main after {bold}{}{bold:#}; {ending}{after}", time(to_main))?;
+            }
+            None => writeln!(out, "{bold}main.main was not reached{bold:#}; {ending}{after}")?,
+        }
+        writeln!(out)
+    }
+
+    fn phases(self, report: &Report, out: &mut dyn Write) -> io::Result<()> {
+        let timeline = &report.timeline;
+        let before_main = |phase: &&Phase| phase.name != PhaseName::Main;
+        let whole: u64 = timeline.phases.iter().filter(before_main).map(|phase| phase.duration.0).sum();
+        let longest = timeline.phases.iter().filter(before_main).map(|phase| phase.duration.0).max();
+        let dim = self.style(Style::new().dimmed());
+        for phase in &timeline.phases {
+            let is_main = phase.name == PhaseName::Main;
+            let mut label = label(phase.name, report.subject.dynamic).to_owned();
+            if !phase.done {
+                label.push_str(if is_main { " (so far)" } else { " (not over)" });
+            }
+            let at = time(phase.start.since(timeline.begin));
+            write!(out, "  {label:<28} {dim}at {at:>9}{dim:#}  {:>9}", time(phase.duration))?;
+            if is_main {
+                writeln!(out)?;
+                continue;
+            }
+            let style = self.style(if Some(phase.duration.0) == longest {
+                AnsiColor::Yellow.on_default()
+            } else {
+                AnsiColor::Cyan.on_default()
+            });
+            let share = share(phase.duration.0, whole);
+            let bar = bar(phase.duration.0, whole);
+            writeln!(out, "  {share:>6}  {style}{bar}{style:#}")?;
+            for step in &phase.steps {
+                let at = time(step.start.since(timeline.begin));
+                let duration = time(step.duration);
+                writeln!(out, "  {dim}  of it {:<20} at {at:>9}  {duration:>9}{dim:#}", step.name)?;
+            }
+        }
+        writeln!(out)
+    }
+
+    fn inits(self, report: &Report, out: &mut dyn Write) -> io::Result<()> {
+        let timeline = &report.timeline;
+        if timeline.inits.is_empty() {
+            return writeln!(out, "no package init was seen\n");
+        }
+        let bold = self.style(Style::new().bold());
+        let dim = self.style(Style::new().dimmed());
+        let sum: u64 = timeline.inits.iter().map(|init| init.wall.0).sum();
+        let mut rows: Vec<(usize, &Init)> = timeline.inits.iter().enumerate().collect();
+        if self.order == InitOrder::Slowest {
+            rows.sort_by_key(|(seq, init)| (std::cmp::Reverse(init.wall), *seq));
+        }
+        let total = rows.len();
+        if self.inits != 0 {
+            rows.truncate(self.inits);
+        }
+        let what = match self.order {
+            InitOrder::Slowest if rows.len() < total => format!("the slowest {} of {total} package inits", rows.len()),
+            InitOrder::Slowest => format!("{total} package inits, the slowest first"),
+            InitOrder::Run if rows.len() < total => format!("the first {} of {total} package inits", rows.len()),
+            InitOrder::Run => format!("{total} package inits in order"),
+        };
+        writeln!(out, "{bold}{what}{bold:#}, {} in all", time(Nanos(sum)))?;
+        let widest = rows.iter().map(|(_, init)| init.wall.0).max().unwrap_or(0);
+        for (seq, init) in rows {
+            let style = self.style(if share_of(init.wall.0, sum) >= 0.1 {
+                AnsiColor::Yellow.on_default()
+            } else {
+                AnsiColor::Cyan.on_default()
+            });
+            let at = time(init.start.since(timeline.begin));
+            let unfinished = if init.done { "" } else { "  (not over)" };
+            writeln!(
+                out,
+                "  {dim}#{seq:<4} at {at:>9}{dim:#}  {:>9}  {:>6}  {}{unfinished}  {style}{}{style:#}",
+                time(init.wall),
+                share(init.wall.0, sum),
+                printable(&init.package()),
+                bar(init.wall.0, widest.max(sum / 4)),
+            )?;
+        }
+        writeln!(out)
+    }
+
+    fn account(self, report: &Report, out: &mut dyn Write) -> io::Result<()> {
+        let warn = self.style(AnsiColor::Red.on_default().bold());
+        let dim = self.style(Style::new().dimmed());
+        let totals = report.totals();
+        let clean = totals.dropped + totals.undecodable + totals.unresolved == 0;
+        let style = if clean { dim } else { warn };
+        let verdict = if clean { "" } else { "  INCOMPLETE: times beside a gap may be wrong" };
+        writeln!(
+            out,
+            "{style}{} probe hits, {} lost, {} undecodable, {} unresolved{verdict}{style:#}",
+            totals.hits, totals.dropped, totals.undecodable, totals.unresolved
+        )?;
+        let by_probe: Vec<String> = report
+            .losses
+            .iter()
+            .map(|loss| format!("{} {}/{}", loss.probe.name(), loss.dropped, loss.hits))
+            .collect();
+        writeln!(out, "{style}lost of hits by probe: {}{style:#}", by_probe.join(", "))?;
+        if totals.dropped > 0 {
+            writeln!(out, "{warn}a larger ring loses less: --ring-size{warn:#}")?;
+        }
+        for missing in &report.missing {
+            writeln!(
+                out,
+                "{warn}not probed:{warn:#} {} ({}): {}",
+                missing.probe,
+                printable(&missing.function),
+                printable(&missing.reason)
+            )?;
+        }
+        for probe in &report.timeline.unmarked {
+            writeln!(out, "{warn}no mark:{warn:#} {probe} was passed unseen; the phases beside it are left out")?;
+        }
+        Ok(())
+    }
+}
+
+fn label(name: PhaseName, dynamic: bool) -> &'static str {
+    match name {
+        PhaseName::Exec => "exec",
+        PhaseName::DynamicLink if dynamic => "dynamic linking",
+        PhaseName::DynamicLink => "to the first instruction",
+        PhaseName::RuntimeBootstrap => "runtime bootstrap",
+        PhaseName::RuntimeInit => "runtime init",
+        PhaseName::PackageInit => "package init",
+        PhaseName::Main => "main.main",
+    }
+}
+
+/// A duration with three or four digits and its unit.
+fn time(nanos: Nanos) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "shown with four digits")]
+    let nanos_float = nanos.0 as f64;
+    match nanos.0 {
+        0..1_000 => format!("{} ns", nanos.0),
+        1_000..1_000_000 => format!("{:.1} µs", nanos_float / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.2} ms", nanos_float / 1e6),
+        _ => format!("{:.3} s", nanos_float / 1e9),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shown with one digit after the point")]
+fn share_of(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+fn share(part: u64, whole: u64) -> String {
+    format!("{:.1}%", share_of(part, whole) * 100.0)
+}
+
+/// A bar in eighths of a character.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 8 * BAR_WIDTH")]
+fn bar(part: u64, whole: u64) -> String {
+    const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+    let eighths = (share_of(part, whole).clamp(0.0, 1.0) * (BAR_WIDTH * 8) as f64).round() as usize;
+    format!("{}{}", "█".repeat(eighths / 8), EIGHTHS[eighths % 8])
+}
+
+/// The signals that end programs, as signal(7) names them.
+fn signal_name(signal: i32) -> String {
+    let name = match signal {
+        libc::SIGHUP => "SIGHUP",
+        libc::SIGINT => "SIGINT",
+        libc::SIGQUIT => "SIGQUIT",
+        libc::SIGILL => "SIGILL",
+        libc::SIGTRAP => "SIGTRAP",
+        libc::SIGABRT => "SIGABRT",
+        libc::SIGBUS => "SIGBUS",
+        libc::SIGFPE => "SIGFPE",
+        libc::SIGKILL => "SIGKILL",
+        libc::SIGSEGV => "SIGSEGV",
+        libc::SIGPIPE => "SIGPIPE",
+        libc::SIGALRM => "SIGALRM",
+        libc::SIGTERM => "SIGTERM",
+        other => return format!("signal {other}"),
+    };
+    name.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_readable_at_every_size() {
+        assert_eq!(time(Nanos(999)), "999 ns");
+        assert_eq!(time(Nanos(12_345)), "12.3 µs");
+        assert_eq!(time(Nanos(8_420_000)), "8.42 ms");
+        assert_eq!(time(Nanos(11_000_000_000)), "11.000 s");
+    }
+
+    #[test]
+    fn bars_have_the_share_of_the_whole() {
+        assert_eq!(bar(1, 1), "█".repeat(BAR_WIDTH));
+        assert_eq!(bar(1, 2), "█".repeat(BAR_WIDTH / 2));
+        assert_eq!(bar(0, 5), "");
+        assert_eq!(bar(5, 0), "");
+        assert_eq!(bar(1, 224), "▏");
+    }
+}

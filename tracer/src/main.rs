@@ -1,0 +1,7 @@
+//! The `gotrace` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    gotrace::cli::main()
+}

@@ -1,0 +1,73 @@
+//! Which package an init task's address stands for.
+
+use std::collections::HashMap;
+
+use tracer_ebpf::wire::Probe;
+
+use crate::event::Hit;
+use crate::target::gobin::InitTask;
+use crate::units::VirtAddr;
+
+/// A binary's init tasks by address, and its probe sites, from which a hit tells the load bias.
+#[derive(Clone, Debug, Default)]
+pub struct InitCatalogue {
+    tasks: HashMap<VirtAddr, Entry>,
+    sites: HashMap<Probe, VirtAddr>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    package: String,
+    has_functions: bool,
+}
+
+/// What an init task is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InitName {
+    /// The package whose init it is.
+    Package(String),
+    /// The task has no functions of its own: there is nothing to run, and Go's own inittrace skips it.
+    Empty,
+    /// No task is known at that address.
+    Unknown(VirtAddr),
+}
+
+impl InitCatalogue {
+    /// For a binary with these init tasks, probed at these sites.
+    #[must_use]
+    pub fn new(
+        tasks: impl IntoIterator<Item = InitTask>,
+        sites: impl IntoIterator<Item = (Probe, VirtAddr)>,
+    ) -> Self {
+        let mut catalogue = Self { tasks: HashMap::new(), sites: sites.into_iter().collect() };
+        for task in tasks {
+            catalogue.add(task);
+        }
+        catalogue
+    }
+
+    /// Adds one more task.
+    pub fn add(&mut self, task: InitTask) {
+        let entry = Entry { package: task.package, has_functions: !task.functions.is_empty() };
+        self.tasks.insert(task.address, entry);
+    }
+
+    /// The address, as the binary states it, of the task that this hit began; none for a hit of a probe that
+    /// was not planned.
+    #[must_use]
+    pub fn task_address(&self, hit: &Hit) -> Option<VirtAddr> {
+        let site = self.sites.get(&hit.probe)?;
+        let bias = hit.ip.0.wrapping_sub(site.0);
+        Some(VirtAddr(hit.argument.wrapping_sub(bias)))
+    }
+
+    /// The name of the task at that address.
+    #[must_use]
+    pub fn name(&self, address: VirtAddr) -> InitName {
+        match self.tasks.get(&address) {
+            None => InitName::Unknown(address),
+            Some(entry) if entry.has_functions => InitName::Package(entry.package.clone()),
+            Some(_) => InitName::Empty,
+        }
+    }
+}

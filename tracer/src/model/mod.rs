@@ -1,0 +1,9 @@
+//! Events -> histories. Pure and deterministic: the same events give the same report.
+
+mod catalogue;
+mod report;
+mod startup;
+
+pub use catalogue::{InitCatalogue, InitName};
+pub use report::{Ending, MissingProbe, Report, Subject, Totals};
+pub use startup::{Init, Observation, Phase, PhaseName, StartupTimeline, Step};

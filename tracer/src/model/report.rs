@@ -1,0 +1,101 @@
+//! Everything that one run tells, ready for any format.
+
+use std::path::PathBuf;
+
+use super::startup::StartupTimeline;
+use crate::stream::ProbeLoss;
+
+/// Everything that one run tells.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Whose report it is.
+    pub subject: Subject,
+    /// How it started.
+    pub timeline: StartupTimeline,
+    /// How it ended.
+    pub ending: Ending,
+    /// What could not be probed, each with the reason.
+    pub missing: Vec<MissingProbe>,
+    /// Every probe's account, also when nothing was lost.
+    pub losses: Vec<ProbeLoss>,
+    /// Records that were of no known kind.
+    pub undecodable: u64,
+}
+
+/// Whose report it is.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// The process's id.
+    pub pid: u32,
+    /// Its executable.
+    pub exe: PathBuf,
+    /// The Go version that built it, as `go version` prints it.
+    pub go_version: String,
+    /// The main module's path, when the binary tells.
+    pub module: Option<String>,
+    /// Whether a dynamic linker starts it.
+    pub dynamic: bool,
+    /// The kernel's release.
+    pub kernel: String,
+    /// The wall clock, in nanoseconds since 1970, at the timeline's begin.
+    pub wall_clock_unix_ns: u64,
+}
+
+/// How the trace of the process ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The process was still running.
+    Running,
+    /// It exited with this code.
+    Exited(i32),
+    /// This signal killed it.
+    Killed(i32),
+    /// It became another program, of this name, which is not traced.
+    Replaced(String),
+}
+
+/// A probe that could not be placed.
+#[derive(Clone, Debug)]
+pub struct MissingProbe {
+    /// The probe's name.
+    pub probe: &'static str,
+    /// The function that was looked for.
+    pub function: String,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// The account of the whole run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// How often probes ran in the target.
+    pub hits: u64,
+    /// Hits whose records were lost.
+    pub dropped: u64,
+    /// Inits whose package is unknown.
+    pub unresolved: u64,
+    /// Records of no known kind.
+    pub undecodable: u64,
+}
+
+impl Report {
+    /// Sums up every probe's account.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals { undecodable: self.undecodable, ..Totals::default() };
+        for loss in &self.losses {
+            totals.hits += loss.hits;
+            totals.dropped += loss.dropped;
+        }
+        totals.unresolved = self.timeline.inits.iter().filter(|init| init.is_unresolved()).count() as u64;
+        totals
+    }
+
+    /// Whether nothing was lost, left out or unknown.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        let totals = self.totals();
+        let lost = totals.dropped + totals.unresolved + totals.undecodable;
+        lost == 0 && self.missing.is_empty() && self.timeline.unmarked.is_empty()
+    }
+}

@@ -1,0 +1,308 @@
+//! The startup timeline: from execve to `main.main` and beyond, in phases, and every package's init.
+
+use std::collections::HashSet;
+
+use tracer_ebpf::wire::Probe;
+
+use super::catalogue::{InitCatalogue, InitName};
+use crate::event::{Event, EventKind, Hit};
+use crate::units::{Nanos, VirtAddr};
+
+/// What is known besides the events.
+#[derive(Clone, Copy, Debug)]
+pub struct Observation {
+    /// When the process called execve.
+    pub begin: Nanos,
+    /// When gotrace stopped looking.
+    pub end: Nanos,
+    /// When the process was seen to be gone, if it was. The kernel's own word of it is more exact.
+    pub gone: Option<Nanos>,
+}
+
+/// How a program started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartupTimeline {
+    /// When the process called execve.
+    pub begin: Nanos,
+    /// The phases that it reached, in order.
+    pub phases: Vec<Phase>,
+    /// Every init that ran, in order.
+    pub inits: Vec<Init>,
+    /// From execve to `main.main`; none when it was not reached, or not seen.
+    pub to_main: Option<Nanos>,
+    /// When the process ended or became another program; none while it runs.
+    pub ended: Option<Nanos>,
+    /// The name of the program that it became.
+    pub replaced_by: Option<String>,
+    /// Boundaries between phases that no event marks: the phases beside them are left out.
+    pub unmarked: Vec<Probe>,
+}
+
+/// A stretch of the startup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Phase {
+    /// Which.
+    pub name: PhaseName,
+    /// When it began.
+    pub start: Nanos,
+    /// How long it took, or has taken so far.
+    pub duration: Nanos,
+    /// Whether it came to its end: `main` when the process exits, every other by reaching the next.
+    pub done: bool,
+    /// What it consists of, as far as that was probed.
+    pub steps: Vec<Step>,
+}
+
+/// A part of a phase.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The runtime's function.
+    pub name: &'static str,
+    /// When it was entered.
+    pub start: Nanos,
+    /// How long it took.
+    pub duration: Nanos,
+}
+
+/// The phases of a startup, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PhaseName {
+    /// The kernel replaces the process's program: from the call of execve to its success.
+    Exec,
+    /// From there to the first Go instruction: the dynamic linker and C's own start-up, if there are any.
+    DynamicLink,
+    /// From there to `runtime.main`: scheduler, memory allocator, collector.
+    RuntimeBootstrap,
+    /// The runtime's own inits, up to the first init of another package.
+    RuntimeInit,
+    /// Every other package's init.
+    PackageInit,
+    /// `main.main`, to the end of the process.
+    Main,
+}
+
+impl PhaseName {
+    /// The name in the NDJSON contract.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Exec => "exec",
+            Self::DynamicLink => "dynamic_link",
+            Self::RuntimeBootstrap => "runtime_bootstrap",
+            Self::RuntimeInit => "runtime_init",
+            Self::PackageInit => "package_init",
+            Self::Main => "main",
+        }
+    }
+}
+
+/// One package's init.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Init {
+    /// Whose.
+    pub name: InitName,
+    /// When it began.
+    pub start: Nanos,
+    /// How long it took, or has taken so far.
+    pub wall: Nanos,
+    /// Whether it came to its end.
+    pub done: bool,
+}
+
+impl Init {
+    /// Whether the package is unknown.
+    #[must_use]
+    pub fn is_unresolved(&self) -> bool {
+        matches!(self.name, InitName::Unknown(_))
+    }
+
+    /// The package's path, or what stands for it.
+    #[must_use]
+    pub fn package(&self) -> String {
+        match &self.name {
+            InitName::Package(package) => package.clone(),
+            InitName::Empty => String::new(),
+            InitName::Unknown(address) => format!("?{address:#x}"),
+        }
+    }
+}
+
+impl StartupTimeline {
+    /// Makes the timeline of the program that the first exec among `events` started; what follows a second
+    /// exec belongs to another program.
+    #[must_use]
+    pub fn of(events: &[Event], catalogue: &InitCatalogue, observation: &Observation) -> Self {
+        let image = Image::cut(events);
+        let ended = image.ended(observation.gone);
+        let horizon = ended.unwrap_or(observation.end);
+        let inits = inits(image.events, catalogue, horizon);
+        let marks = Marks::of(&image, catalogue, observation.begin, ended);
+        let to_main = marks.main.map(|main| main.since(observation.begin));
+        let (phases, unmarked) = marks.phases(horizon);
+        Self { begin: observation.begin, phases, inits, to_main, ended, replaced_by: image.replaced_by(), unmarked }
+    }
+}
+
+/// The events of one program: from its exec to the next one's.
+struct Image<'a> {
+    exec: Option<Nanos>,
+    events: &'a [Event],
+    next: Option<&'a Event>,
+}
+
+impl<'a> Image<'a> {
+    fn cut(events: &'a [Event]) -> Self {
+        let is_exec = |event: &Event| matches!(event.kind, EventKind::Exec { .. });
+        let first = events.iter().position(is_exec);
+        let exec = first.map(|index| events[index].time);
+        let rest = &events[first.map_or(0, |index| index + 1)..];
+        let length = rest.iter().position(is_exec).unwrap_or(rest.len());
+        Self { exec, events: &rest[..length], next: rest.get(length) }
+    }
+
+    /// When the next program began, or the last thread ended. An exit is one of a thread, so it is the
+    /// process's own only when the process is known to be gone.
+    fn ended(&self, gone: Option<Nanos>) -> Option<Nanos> {
+        if let Some(next) = self.next {
+            return Some(next.time);
+        }
+        let gone = gone?;
+        let last_exit = self.events.iter().rev().find(|event| event.kind == EventKind::Exit);
+        Some(last_exit.map_or(gone, |exit| exit.time))
+    }
+
+    fn replaced_by(&self) -> Option<String> {
+        match &self.next?.kind {
+            EventKind::Exec { comm } => Some(comm.clone()),
+            _ => None,
+        }
+    }
+
+    fn hits(&self) -> impl Iterator<Item = (Nanos, &'a Hit)> {
+        self.events.iter().filter_map(|event| match &event.kind {
+            EventKind::Hit(hit) => Some((event.time, hit)),
+            _ => None,
+        })
+    }
+
+    /// A once-only hook may fire again when the stack grows under it; the first hit counts.
+    fn first(&self, probe: Probe) -> Option<Nanos> {
+        self.hits().find(|(_, hit)| hit.probe == probe).map(|(time, _)| time)
+    }
+}
+
+/// When each phase began.
+struct Marks {
+    begin: Nanos,
+    exec: Option<Nanos>,
+    go_entry: Option<Nanos>,
+    schedinit: Option<Step>,
+    runtime_main: Option<Nanos>,
+    package_init: Option<Nanos>,
+    main: Option<Nanos>,
+    ended: Option<Nanos>,
+}
+
+impl Marks {
+    fn of(image: &Image<'_>, catalogue: &InitCatalogue, begin: Nanos, ended: Option<Nanos>) -> Self {
+        let main = image.first(Probe::MainMain);
+        let schedinit = image.first(Probe::SchedInit).zip(image.first(Probe::SchedInitDone));
+        Self {
+            begin,
+            exec: image.exec,
+            go_entry: image.first(Probe::GoEntry),
+            schedinit: schedinit.map(|(start, end)| Step { name: "schedinit", start, duration: end.since(start) }),
+            runtime_main: image.first(Probe::RuntimeMain),
+            package_init: first_package_init(image, catalogue, main),
+            main,
+            ended,
+        }
+    }
+
+    /// The phases that were reached, and the boundaries that were passed without a mark.
+    fn phases(self, horizon: Nanos) -> (Vec<Phase>, Vec<Probe>) {
+        let starts = [
+            (PhaseName::Exec, Probe::Exec, Some(self.begin)),
+            (PhaseName::DynamicLink, Probe::Exec, self.exec),
+            (PhaseName::RuntimeBootstrap, Probe::GoEntry, self.go_entry),
+            (PhaseName::RuntimeInit, Probe::RuntimeMain, self.runtime_main),
+            (PhaseName::PackageInit, Probe::GcEnable, self.package_init),
+            (PhaseName::Main, Probe::MainMain, self.main),
+        ];
+        let reached = starts.iter().rposition(|(_, _, start)| start.is_some()).unwrap_or(0);
+        let mut phases = Vec::new();
+        let mut unmarked = Vec::new();
+        for (index, (name, probe, start)) in starts.iter().enumerate().take(reached + 1) {
+            let Some(start) = *start else {
+                unmarked.push(*probe);
+                continue;
+            };
+            let (end, done) = if index == reached {
+                (horizon, *name == PhaseName::Main && self.ended.is_some())
+            } else if let (_, _, Some(next)) = starts[index + 1] {
+                (next, true)
+            } else {
+                // The end is unknown, and so is how long it took.
+                continue;
+            };
+            let steps = match name {
+                PhaseName::RuntimeBootstrap => self.schedinit.clone().into_iter().collect(),
+                _ => Vec::new(),
+            };
+            phases.push(Phase { name: *name, start, duration: end.since(start), done, steps });
+        }
+        (phases, unmarked)
+    }
+}
+
+/// The runtime's own inits are over when `gcenable` is called; the first init after it that has not run yet
+/// is a package's. A program without any goes straight to `main.main`.
+fn first_package_init(image: &Image<'_>, catalogue: &InitCatalogue, main: Option<Nanos>) -> Option<Nanos> {
+    let enabled = image.first(Probe::GcEnable)?;
+    let mut seen = HashSet::new();
+    for (time, hit) in image.hits().filter(|(_, hit)| hit.probe == Probe::Init) {
+        let Some(task) = catalogue.task_address(hit) else { continue };
+        let new = seen.insert(task) && catalogue.name(task) != InitName::Empty;
+        if new && time >= enabled {
+            return Some(time);
+        }
+    }
+    main
+}
+
+/// Every init that ran. One ends where the next step of the runtime begins, so no probe on its return is
+/// needed.
+fn inits(events: &[Event], catalogue: &InitCatalogue, horizon: Nanos) -> Vec<Init> {
+    let mut inits: Vec<Init> = Vec::new();
+    let mut open = false;
+    let mut seen: HashSet<VirtAddr> = HashSet::new();
+    for event in events {
+        let EventKind::Hit(hit) = &event.kind else { continue };
+        if !matches!(hit.probe, Probe::Init | Probe::GcEnable | Probe::MainMain) {
+            continue;
+        }
+        if open && let Some(init) = inits.last_mut() {
+            init.wall = event.time.since(init.start);
+            init.done = true;
+            open = false;
+        }
+        if hit.probe != Probe::Init {
+            continue;
+        }
+        // Go >= 1.21 passes the runtime's own tasks a second time, to no effect.
+        let Some(task) = catalogue.task_address(hit).filter(|task| seen.insert(*task)) else { continue };
+        let name = catalogue.name(task);
+        if name != InitName::Empty {
+            inits.push(Init { name, start: event.time, wall: Nanos(0), done: false });
+            open = true;
+        }
+    }
+    if open && let Some(init) = inits.last_mut() {
+        init.wall = horizon.since(init.start);
+    }
+    inits
+}
+
+#[cfg(test)]
+#[path = "startup_tests.rs"]
+mod tests;

@@ -1,0 +1,180 @@
+//! Hand-made events with the timelines that they must give.
+
+use super::*;
+use crate::target::gobin::InitTask;
+use crate::units::RuntimeAddr;
+
+const BIAS: u64 = 0x7000_0000;
+const SITE: u64 = 0x1000;
+
+fn task(address: u64, package: &str, functions: usize) -> InitTask {
+    InitTask {
+        address: VirtAddr(address),
+        package: package.to_owned(),
+        functions: vec![VirtAddr(0x1); functions],
+        dependencies: Vec::new(),
+    }
+}
+
+fn catalogue() -> InitCatalogue {
+    let tasks = [task(0x10, "runtime", 1), task(0x20, "errors", 1), task(0x30, "empty", 0), task(0x40, "main", 1)];
+    InitCatalogue::new(tasks, [(Probe::Init, VirtAddr(SITE))])
+}
+
+fn hit(time: u64, probe: Probe, task: u64) -> Event {
+    let kind = EventKind::Hit(Hit { probe, ip: RuntimeAddr(SITE + BIAS), argument: task + BIAS });
+    Event { time: Nanos(time), tid: 1, kind }
+}
+
+fn exec(time: u64, comm: &str) -> Event {
+    Event { time: Nanos(time), tid: 1, kind: EventKind::Exec { comm: comm.to_owned() } }
+}
+
+fn exit(time: u64) -> Event {
+    Event { time: Nanos(time), tid: 1, kind: EventKind::Exit }
+}
+
+fn whole() -> Vec<Event> {
+    vec![
+        exec(110, "app"),
+        hit(120, Probe::GoEntry, 0),
+        hit(125, Probe::SchedInit, 0),
+        hit(135, Probe::SchedInitDone, 0),
+        hit(150, Probe::RuntimeMain, 0),
+        hit(155, Probe::Init, 0x10),
+        hit(160, Probe::GcEnable, 0),
+        hit(170, Probe::Init, 0x10),
+        hit(171, Probe::Init, 0x20),
+        hit(181, Probe::Init, 0x30),
+        hit(182, Probe::Init, 0x40),
+        hit(200, Probe::MainMain, 0),
+        exit(300),
+    ]
+}
+
+/// Of a process that is gone when its last event is the exit of a thread.
+fn timeline(events: &[Event]) -> StartupTimeline {
+    let gone = events.last().is_some_and(|event| event.kind == EventKind::Exit).then_some(Nanos(500));
+    let observation = Observation { begin: Nanos(100), end: Nanos(1000), gone };
+    StartupTimeline::of(events, &catalogue(), &observation)
+}
+
+fn phases(timeline: &StartupTimeline) -> Vec<(&'static str, u64, u64, bool)> {
+    let row = |phase: &Phase| (phase.name.name(), phase.start.0, phase.duration.0, phase.done);
+    timeline.phases.iter().map(row).collect()
+}
+
+fn inits(timeline: &StartupTimeline) -> Vec<(String, u64, u64, bool)> {
+    let row = |init: &Init| (init.package(), init.start.0, init.wall.0, init.done);
+    timeline.inits.iter().map(row).collect()
+}
+
+#[test]
+fn a_whole_start_is_split_without_a_gap() {
+    let timeline = timeline(&whole());
+    assert_eq!(
+        phases(&timeline),
+        [
+            ("exec", 100, 10, true),
+            ("dynamic_link", 110, 10, true),
+            ("runtime_bootstrap", 120, 30, true),
+            ("runtime_init", 150, 21, true),
+            ("package_init", 171, 29, true),
+            ("main", 200, 100, true),
+        ]
+    );
+    assert_eq!(timeline.to_main, Some(Nanos(100)));
+    assert_eq!(timeline.ended, Some(Nanos(300)));
+    let bootstrap = &timeline.phases[2];
+    assert_eq!(bootstrap.steps, [Step { name: "schedinit", start: Nanos(125), duration: Nanos(10) }]);
+}
+
+#[test]
+fn an_init_ends_where_the_next_step_begins_and_runs_once() {
+    let timeline = timeline(&whole());
+    let expected = [("runtime", 155, 5), ("errors", 171, 10), ("main", 182, 18)];
+    let expected: Vec<_> = expected.into_iter().map(|(name, start, wall)| (name.to_owned(), start, wall, true)).collect();
+    assert_eq!(inits(&timeline), expected);
+}
+
+#[test]
+fn a_program_that_exits_in_an_init_says_in_which() {
+    let mut events = whole();
+    events.truncate(9);
+    events.push(exit(190));
+    let timeline = timeline(&events);
+    assert_eq!(inits(&timeline)[1], ("errors".to_owned(), 171, 19, false));
+    assert_eq!(phases(&timeline).last(), Some(&("package_init", 171, 19, false)));
+    assert_eq!(timeline.to_main, None);
+}
+
+#[test]
+fn a_program_still_in_its_init_is_shown_so_far() {
+    let mut events = whole();
+    events.truncate(9);
+    let timeline = timeline(&events);
+    assert_eq!(inits(&timeline)[1], ("errors".to_owned(), 171, 829, false));
+    assert_eq!(timeline.ended, None);
+}
+
+#[test]
+fn an_exit_of_one_thread_is_not_the_end() {
+    let mut events = whole();
+    events.insert(9, exit(175));
+    assert_eq!(timeline(&events).ended, Some(Nanos(300)));
+}
+
+#[test]
+fn an_exit_of_a_thread_ends_nothing_while_the_process_lives() {
+    let observation = Observation { begin: Nanos(100), end: Nanos(1000), gone: None };
+    let timeline = StartupTimeline::of(&whole(), &catalogue(), &observation);
+    assert_eq!(timeline.ended, None);
+    assert_eq!(phases(&timeline).last(), Some(&("main", 200, 800, false)));
+}
+
+#[test]
+fn a_lost_exit_is_made_up_for_by_the_parents_word() {
+    let mut events = whole();
+    events.pop();
+    let observation = Observation { begin: Nanos(100), end: Nanos(1000), gone: Some(Nanos(500)) };
+    assert_eq!(StartupTimeline::of(&events, &catalogue(), &observation).ended, Some(Nanos(500)));
+}
+
+#[test]
+fn what_follows_another_exec_belongs_to_another_program() {
+    let mut events = whole();
+    events.truncate(9);
+    events.push(exec(185, "true"));
+    events.extend(whole().into_iter().skip(1));
+    let timeline = timeline(&events);
+    assert_eq!(timeline.replaced_by.as_deref(), Some("true"));
+    assert_eq!(timeline.ended, Some(Nanos(185)));
+    assert_eq!(timeline.inits.len(), 2);
+    assert_eq!(timeline.to_main, None);
+}
+
+#[test]
+fn a_boundary_without_a_mark_leaves_out_the_phases_beside_it() {
+    let mut events = whole();
+    events.retain(|event| !matches!(event.kind, EventKind::Hit(Hit { probe: Probe::RuntimeMain, .. })));
+    let timeline = timeline(&events);
+    let names: Vec<_> = phases(&timeline).into_iter().map(|(name, ..)| name).collect();
+    assert_eq!(names, ["exec", "dynamic_link", "package_init", "main"]);
+    assert_eq!(timeline.unmarked, [Probe::RuntimeMain]);
+}
+
+#[test]
+fn an_unknown_task_is_shown_by_its_address() {
+    let mut events = whole();
+    events.insert(11, hit(190, Probe::Init, 0x999));
+    let timeline = timeline(&events);
+    assert_eq!(inits(&timeline)[3], ("?0x999".to_owned(), 190, 10, true));
+    assert!(timeline.inits[3].is_unresolved());
+}
+
+#[test]
+fn no_events_give_an_empty_timeline() {
+    let timeline = timeline(&[]);
+    assert_eq!(phases(&timeline), [("exec", 100, 900, false)]);
+    assert!(timeline.inits.is_empty());
+}

@@ -1,0 +1,189 @@
+//! The programs onto their sites, and off.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd as _;
+use std::time::{Duration, Instant};
+
+use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeScope};
+use aya::programs::{Program, ProgramError, RawTracePoint, UProbe};
+use thiserror::Error;
+use tracer_ebpf::wire::startup::Cookie;
+
+use super::load::{LoadError, Loaded};
+use super::plan::PlannedSite;
+use super::uprobe_multi::{self, Link, Point, Supported};
+
+/// The raw tracepoints, by the name of their program and their own.
+const TRACEPOINTS: [(&str, &str); 2] =
+    [("process_exec", "sched_process_exec"), ("process_exit", "sched_process_exit")];
+
+/// The program that serves every uprobe site.
+const STARTUP: &str = "startup";
+
+/// A probe could not be put in place.
+#[derive(Debug, Error)]
+pub enum AttachError {
+    /// A program did not load.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// A tracepoint.
+    #[error("cannot attach to the kernel's tracepoint {tracepoint}: {source}")]
+    Tracepoint {
+        /// Its name.
+        tracepoint: &'static str,
+        /// aya's account of it.
+        #[source]
+        source: Box<ProgramError>,
+    },
+    /// All sites at once.
+    #[error("cannot attach to {sites} sites of the binary: {source}{}", hint(source))]
+    Sites {
+        /// How many there were.
+        sites: usize,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// One site, on a kernel that takes one at a time.
+    #[error("cannot attach to {function}: {source}")]
+    Site {
+        /// The function.
+        function: String,
+        /// aya's account of it.
+        #[source]
+        source: Box<ProgramError>,
+    },
+}
+
+/// ENOTSUPP (524) never leaves the kernel but for this: the instruction is a breakpoint already
+/// (kernel/events/uprobes.c, `prepare_uprobe`).
+fn hint(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(524) => "; another tool's breakpoint is on one of them",
+        _ => "",
+    }
+}
+
+/// How the sites are armed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// One `uprobe_multi` link for all sites.
+    UprobeMulti,
+    /// One perf event a site, for every process that runs the binary: kernels before 6.6. Slow to detach.
+    PerfEvents,
+}
+
+/// The probes, armed. Dropping it disarms them.
+#[derive(Debug)]
+pub struct Attached {
+    loaded: Loaded,
+    link: Option<Link>,
+    /// How the sites are armed.
+    pub method: Method,
+}
+
+impl Loaded {
+    /// Arms the tracepoints and every site of `binary` for the process `pid`.
+    ///
+    /// # Errors
+    /// When any probe cannot be put in place; then none is.
+    pub fn attach(
+        mut self,
+        binary: &File,
+        sites: &[PlannedSite],
+        pid: u32,
+    ) -> Result<Attached, AttachError> {
+        for (program, tracepoint) in TRACEPOINTS {
+            attach_tracepoint(&mut self, program, tracepoint)?;
+        }
+        // The open file, not its path: what was read is what is probed, whatever the path names by now.
+        let path = format!("/proc/self/fd/{}", binary.as_raw_fd());
+        if let Some(program) = self.multi_program()? {
+            let pid = if program.supported() == Supported::Yes { pid } else { 0 };
+            let path = CString::new(path).map_err(|_| LoadError::Part("path"))?;
+            let points: Vec<Point> = sites
+                .iter()
+                .map(|planned| Point { offset: planned.site.file_offset.0, cookie: cookie(planned) })
+                .collect();
+            let link = if points.is_empty() {
+                None
+            } else {
+                let attached = program.attach(&path, &points, pid);
+                Some(attached.map_err(|source| AttachError::Sites { sites: points.len(), source })?)
+            };
+            Ok(Attached { loaded: self, link, method: Method::UprobeMulti })
+        } else {
+            self.attach_one_by_one(&path, sites)?;
+            Ok(Attached { loaded: self, link: None, method: Method::PerfEvents })
+        }
+    }
+
+    /// The startup program for a multi link, or none where the kernel has no such links.
+    fn multi_program(&self) -> Result<Option<uprobe_multi::Program>, LoadError> {
+        match uprobe_multi::load(&self.relocated, STARTUP) {
+            Ok(program) if program.supported() == Supported::No => Ok(None),
+            Ok(program) => Ok(Some(program)),
+            // Kernels before 6.6 do not know the attach type.
+            Err(refusal) if refusal.source.raw_os_error() == Some(libc::EINVAL) => {
+                tracing::debug!("no uprobe_multi here: {}", refusal.verifier_log);
+                Ok(None)
+            }
+            Err(refusal) => Err(LoadError::refused(STARTUP, refusal.source, &refusal.verifier_log)),
+        }
+    }
+
+    /// Perf events with a pid would slow every context switch of the target; these see every process that
+    /// runs the binary, and the program looks away from all but one.
+    fn attach_one_by_one(&mut self, path: &str, sites: &[PlannedSite]) -> Result<(), AttachError> {
+        let program: &mut UProbe = typed(self, STARTUP)?;
+        program.load().map_err(|error| LoadError::of_program(STARTUP, error))?;
+        for planned in sites {
+            let point = UProbeAttachPoint {
+                location: UProbeAttachLocation::AbsoluteOffset(planned.site.file_offset.0),
+                cookie: Some(cookie(planned)),
+            };
+            program.attach(point, path, UProbeScope::AllProcesses).map_err(|source| AttachError::Site {
+                function: planned.function.clone(),
+                source: Box::new(source),
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl Attached {
+    /// Disarms every probe and waits until none can run any more. Returns how long that took.
+    pub fn detach(self) -> Duration {
+        let begun = Instant::now();
+        let Self { loaded, link, method: _ } = self;
+        drop(link);
+        drop(loaded);
+        begun.elapsed()
+    }
+}
+
+fn cookie(planned: &PlannedSite) -> u64 {
+    Cookie::new(planned.hook, planned.site.register.unwrap_or(0)).to_bits()
+}
+
+fn attach_tracepoint(
+    loaded: &mut Loaded,
+    program: &'static str,
+    tracepoint: &'static str,
+) -> Result<(), AttachError> {
+    let found: &mut RawTracePoint = typed(loaded, program)?;
+    found.load().map_err(|error| LoadError::of_program(program, error))?;
+    found
+        .attach(tracepoint)
+        .map_err(|source| AttachError::Tracepoint { tracepoint, source: Box::new(source) })?;
+    Ok(())
+}
+
+fn typed<'a, P>(loaded: &'a mut Loaded, name: &'static str) -> Result<&'a mut P, LoadError>
+where
+    &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
+{
+    let program = loaded.ebpf.program_mut(name).ok_or(LoadError::Part(name))?;
+    program.try_into().map_err(|error| LoadError::of_program(name, error))
+}

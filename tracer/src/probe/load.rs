@@ -1,0 +1,176 @@
+//! The programs into the kernel.
+
+use std::io;
+use std::os::fd::{AsFd as _, AsRawFd as _, RawFd};
+use std::path::PathBuf;
+
+use aya::maps::{Array, Map, MapData, RingBuf};
+use aya::programs::ProgramError;
+use aya::{Ebpf, EbpfError, EbpfLoader};
+use aya_log::EbpfLogger;
+use thiserror::Error;
+use tracer_ebpf::config::{CONFIG_GLOBAL, Config};
+use zerocopy::IntoBytes as _;
+
+/// The verifier refused a program, or the kernel the object.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// Built without a BPF toolchain.
+    #[error(
+        "this gotrace was built without its BPF object, so it can read binaries but not trace; \
+         to build it whole: cargo xtask setup && cargo build --release"
+    )]
+    NoObject,
+    /// The object as a whole, or one of its maps.
+    #[error("cannot load the BPF object: {0}")]
+    Object(#[from] EbpfError),
+    /// The object lacks what user space expects of it: built from other sources.
+    #[error("the BPF object has no {0}; rebuild gotrace from one source tree")]
+    Part(&'static str),
+    /// One program. The verifier's log is saved whole.
+    #[error(
+        "the kernel refused the BPF program {program}: {source}; the verifier's log is in {}",
+        log.display()
+    )]
+    Refused {
+        /// The program's name.
+        program: &'static str,
+        /// What the system call said.
+        source: io::Error,
+        /// The file that holds the whole log.
+        log: PathBuf,
+    },
+    /// A program could not be loaded for another reason than the verifier's.
+    #[error("cannot load the BPF program {program}: {source}")]
+    Program {
+        /// The program's name.
+        program: &'static str,
+        /// aya's account of it.
+        #[source]
+        source: Box<ProgramError>,
+    },
+    /// A map could not be opened.
+    #[error("cannot open the BPF map {map}: {source}")]
+    Map {
+        /// The map's name.
+        map: &'static str,
+        /// aya's account of it.
+        source: aya::maps::MapError,
+    },
+}
+
+impl LoadError {
+    /// Sorts aya's error: a verifier's log goes to a file, whole.
+    pub(super) fn of_program(program: &'static str, error: ProgramError) -> Self {
+        match error {
+            ProgramError::LoadError { io_error, verifier_log } => {
+                Self::refused(program, io_error, &verifier_log.to_string())
+            }
+            other => Self::Program { program, source: Box::new(other) },
+        }
+    }
+
+    /// Keeps the verifier's log in a new file that only the user can read.
+    pub(super) fn refused(program: &'static str, source: io::Error, log: &str) -> Self {
+        let name = format!("gotrace-verifier-{}-{program}.log", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let saved = crate::files::create_new_private(&path)
+            .and_then(|mut file| io::Write::write_all(&mut file, log.as_bytes()));
+        match saved {
+            Ok(()) => Self::Refused { program, source, log: path },
+            Err(error) => {
+                tracing::error!("cannot save the verifier's log to {}: {error}; it follows", path.display());
+                tracing::error!("{log}");
+                Self::Refused { program, source, log: PathBuf::from("the messages above") }
+            }
+        }
+    }
+}
+
+/// What to load.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadOptions {
+    /// Which process the programs look at.
+    pub config: Config,
+    /// The ring buffer's size in bytes: a power of two, a multiple of the page size.
+    pub ring_bytes: u32,
+    /// Whether the kernel side's own diagnostics are compiled in.
+    pub kernel_log: bool,
+}
+
+/// The object in the kernel: its maps exist, no program is attached.
+#[derive(Debug)]
+pub struct Loaded {
+    pub(super) ebpf: Ebpf,
+    /// The same object, parsed once more and relocated to the same maps: for the programs that aya cannot
+    /// load with the attach type that they need.
+    pub(super) relocated: aya_obj::Object,
+}
+
+impl Loaded {
+    /// Loads the embedded object.
+    ///
+    /// # Errors
+    /// When there is no object, or the kernel refuses it.
+    pub fn load(options: &LoadOptions) -> Result<Self, LoadError> {
+        let bytes = super::embedded_object().ok_or(LoadError::NoObject)?;
+        // aya-log's levels count from 1, errors; 0 rules every message out, and the verifier drops its code.
+        let log_level: u8 = if options.kernel_log { 5 } else { 0 };
+        let ebpf = EbpfLoader::new()
+            .override_global(CONFIG_GLOBAL, options.config.as_bytes(), true)
+            .override_global(aya_log::LEVEL, &log_level, false)
+            .map_max_entries("EVENTS", options.ring_bytes)
+            .load(bytes)?;
+        let relocated = relocate(bytes, &ebpf)?;
+        Ok(Self { ebpf, relocated })
+    }
+
+    /// The kernel side's own log, to be flushed into the `log` crate; with `kernel_log` only.
+    ///
+    /// # Errors
+    /// When the object has no log.
+    pub fn take_log(&mut self) -> Result<EbpfLogger<&'static dyn log::Log>, LoadError> {
+        EbpfLogger::init(&mut self.ebpf).map_err(|_| LoadError::Part("log map AYA_LOGS"))
+    }
+
+    /// The ring buffer that all records go through; once.
+    ///
+    /// # Errors
+    /// When the object has none, or it was taken before.
+    pub fn take_events(&mut self) -> Result<RingBuf<MapData>, LoadError> {
+        let map = self.ebpf.take_map("EVENTS").ok_or(LoadError::Part("ring buffer EVENTS"))?;
+        RingBuf::try_from(map).map_err(|source| LoadError::Map { map: "EVENTS", source })
+    }
+
+    /// Each probe's counters, two words a probe: hits, dropped; once.
+    ///
+    /// # Errors
+    /// When the object has none, or it was taken before.
+    pub fn take_counters(&mut self) -> Result<Array<MapData, [u64; 2]>, LoadError> {
+        let map = self.ebpf.take_map("COUNTERS").ok_or(LoadError::Part("array COUNTERS"))?;
+        Array::try_from(map).map_err(|source| LoadError::Map { map: "COUNTERS", source })
+    }
+}
+
+fn relocate(bytes: &[u8], ebpf: &Ebpf) -> Result<aya_obj::Object, LoadError> {
+    let mut object = aya_obj::Object::parse(bytes).map_err(EbpfError::from)?;
+    let maps: Vec<(String, RawFd, aya_obj::Map)> = object
+        .maps
+        .iter()
+        .filter_map(|(name, map)| Some((name.clone(), descriptor(ebpf.map(name)?)?, map.clone())))
+        .collect();
+    let text_sections = object.functions.keys().map(|(section, _)| *section).collect();
+    object
+        .relocate_maps(maps.iter().map(|(name, fd, map)| (name.as_str(), *fd, map)), &text_sections)
+        .map_err(EbpfError::from)?;
+    object.relocate_calls(&text_sections).map_err(EbpfError::from)?;
+    Ok(object)
+}
+
+/// The descriptor of a map of one of the kinds that the kernel side uses.
+fn descriptor(map: &Map) -> Option<RawFd> {
+    match map {
+        Map::Array(data) | Map::RingBuf(data) => Some(data.fd().as_fd().as_raw_fd()),
+        _ => None,
+    }
+}

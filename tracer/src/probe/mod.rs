@@ -1,0 +1,12 @@
+//! WHERE: facts about a binary -> sites to probe; then the programs into the kernel, onto the sites, and off.
+//!
+//! [`plan`] is pure. [`load`] and [`attach`] talk to the kernel; dropping what they return removes it all.
+
+pub mod attach;
+pub mod load;
+mod object;
+pub mod plan;
+mod uprobe_multi;
+
+pub use object::embedded as embedded_object;
+pub use tracer_ebpf::wire::Probe;

@@ -1,0 +1,1 @@
+//! What a Go binary is, from its bytes alone.

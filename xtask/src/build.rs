@@ -1,0 +1,44 @@
+//! `cargo xtask build`: the release build, with the set-up that it needs.
+
+use std::{env, path::PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{
+    bpf_toolchain::survey,
+    exec::{self, Voice},
+    setup,
+};
+
+const VOICE: Voice = Voice("build");
+
+/// Builds the release command, and gives its path.
+pub(crate) fn run() -> Result<PathBuf> {
+    if survey().complete().is_none() {
+        setup::ensure()?;
+    }
+    VOICE.run("building gotrace", exec::cargo().args(["build", "--release", "--package", "tracer"]))?;
+    let path = target_folder()?.join("release/gotrace");
+    if !path.is_file() {
+        bail!("cargo built no {}", path.display());
+    }
+    VOICE.say(format_args!("built {}", path.display()));
+    Ok(path)
+}
+
+/// The command to test: `$GOTRACE_BIN`, or else a fresh release build.
+pub(crate) fn gotrace() -> Result<PathBuf> {
+    match env::var_os("GOTRACE_BIN").filter(|path| !path.is_empty()) {
+        Some(path) => {
+            std::path::absolute(&path).with_context(|| format!("finding {}", PathBuf::from(&path).display()))
+        }
+        None => run(),
+    }
+}
+
+/// Where cargo puts what it builds.
+pub(crate) fn target_folder() -> Result<PathBuf> {
+    let text = exec::text(exec::cargo().args(["metadata", "--format-version=1", "--no-deps", "--offline"]))?;
+    let metadata: serde_json::Value = serde_json::from_str(&text).context("reading cargo's metadata")?;
+    metadata["target_directory"].as_str().map(PathBuf::from).context("cargo's metadata has no target folder")
+}
