@@ -29,7 +29,9 @@ pub(crate) fn once(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Resul
     if path.exists() {
         return Ok(());
     }
-    let partial = path.with_extension(format!("partial-{}", std::process::id()));
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(format!(".partial-{}", std::process::id()));
+    let partial = PathBuf::from(partial);
     fs::create_dir_all(&partial).with_context(|| format!("creating {}", partial.display()))?;
     let filled = fill(&partial)
         .and_then(|()| fs::rename(&partial, path).with_context(|| format!("naming {}", path.display())));

@@ -2,12 +2,21 @@
 #![expect(clippy::print_stdout, reason = "these commands talk to the person who runs them")]
 
 mod apt;
+mod bench;
 #[path = "../../tracer/build/toolchain.rs"]
 mod bpf_toolchain;
 mod build;
 mod cache;
+mod ci;
+mod demo;
 mod exec;
+mod fixtures;
+mod fuzz;
+mod privilege;
 mod setup;
+mod test;
+mod tools;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -21,6 +30,14 @@ enum Verb {
     Setup(setup::Args),
     /// Sets up what is missing and builds the release command
     Build,
+    /// From a bare clone to the startup timelines of two programs
+    Demo,
+    Test(test::Args),
+    Fixtures(fixtures::Args),
+    Vm(vm::Args),
+    Ci(ci::Args),
+    Bench(bench::Args),
+    Fuzz(fuzz::Args),
 }
 
 fn main() -> ExitCode {
@@ -36,6 +53,13 @@ fn main() -> ExitCode {
 fn run(verb: Verb) -> Result<ExitCode> {
     match verb {
         Verb::Setup(args) => setup::run(&args),
+        Verb::Fixtures(args) => fixtures::run(&args),
+        Verb::Vm(args) => vm::run(&args),
+        Verb::Demo => demo::run().map(|()| ExitCode::SUCCESS),
+        Verb::Test(args) => test::run(&args),
+        Verb::Ci(args) => ci::run(&args),
+        Verb::Bench(args) => bench::run(&args),
+        Verb::Fuzz(args) => fuzz::run(&args),
         Verb::Build => build::run().map(|_| ExitCode::SUCCESS),
     }
 }

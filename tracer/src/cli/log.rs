@@ -2,6 +2,7 @@
 
 use tracing::Level;
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Sets the messages up, for the whole life of the process.
 pub(super) fn init(quiet: bool, verbose: u8) {
@@ -11,14 +12,12 @@ pub(super) fn init(quiet: bool, verbose: u8) {
         (false, 1) => Level::INFO,
         (false, _) => Level::DEBUG,
     };
-    let subscriber = tracing_subscriber::fmt()
+    let messages = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_max_level(LevelFilter::from_level(level))
         .without_time()
-        .with_target(false)
-        .with_ansi(false)
-        .finish();
-    // Both fail only when they are called twice.
-    let _ = tracing::subscriber::set_global_default(subscriber);
-    let _ = tracing_log::LogTracer::init();
+        .with_target(verbose >= 2)
+        .with_ansi(false);
+    // Fails only when it is called twice.
+    let _ = messages.finish().try_init();
 }

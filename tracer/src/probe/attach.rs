@@ -4,6 +4,7 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::FileExt as _;
 use std::time::{Duration, Instant};
 
 use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeScope};
@@ -36,6 +37,20 @@ pub enum AttachError {
         /// aya's account of it.
         #[source]
         source: Box<ProgramError>,
+    },
+    /// The file is not what the sites were chosen in.
+    #[error("{function} is not what it was when its site was chosen: the binary was changed in place; try again")]
+    Changed {
+        /// The function.
+        function: String,
+    },
+    /// A site's bytes cannot be read.
+    #[error("cannot read the instruction to probe in {function}: {source}")]
+    Unreadable {
+        /// The function.
+        function: String,
+        /// What the kernel said.
+        source: io::Error,
     },
     /// All sites at once.
     #[error("cannot attach to {sites} sites of the binary: {source}{}", hint(source))]
@@ -94,6 +109,7 @@ impl Loaded {
         sites: &[PlannedSite],
         pid: u32,
     ) -> Result<Attached, AttachError> {
+        sites.iter().try_for_each(|planned| verify(binary, planned))?;
         for (program, tracepoint) in TRACEPOINTS {
             attach_tracepoint(&mut self, program, tracepoint)?;
         }
@@ -161,6 +177,18 @@ impl Attached {
         drop(loaded);
         begun.elapsed()
     }
+}
+
+/// Compares a site with the file once more, as late as possible. Reading it also brings its page into the page
+/// cache: some kernels (seen on 6.18 with ext4) warn in their log when the uprobe code has to fetch the page
+/// itself.
+fn verify(binary: &File, planned: &PlannedSite) -> Result<(), AttachError> {
+    let function = || planned.function.clone();
+    let mut bytes = vec![0; planned.site.bytes.len()];
+    binary
+        .read_exact_at(&mut bytes, planned.site.file_offset.0)
+        .map_err(|source| AttachError::Unreadable { function: function(), source })?;
+    if bytes == planned.site.bytes { Ok(()) } else { Err(AttachError::Changed { function: function() }) }
 }
 
 fn cookie(planned: &PlannedSite) -> u64 {

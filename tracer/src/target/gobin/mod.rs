@@ -1,1 +1,223 @@
-//! What a Go binary is, from its bytes alone.
+//! What a Go binary is, from its bytes alone: version, modules, functions, source lines, inits, and where it
+//! can be probed. Everything is hostile input: every offset and count is checked against the file, memory is
+//! bounded by it, and the file is read, never mapped.
+//!
+//! Nothing here trusts what stripping removes or linkers rename: neither sections nor symbols.
+
+mod build_info;
+mod code;
+mod elf;
+mod error;
+mod functions;
+mod init_tasks;
+mod layout;
+mod lines;
+mod pclntab;
+mod relocations;
+mod site;
+mod source;
+mod version;
+
+use std::fmt;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+pub use build_info::{BuildInfo, Module, Setting};
+pub use elf::Linking;
+pub use error::BinaryError;
+pub use functions::{Function, Functions};
+pub use init_tasks::InitTask;
+pub use lines::Frame;
+pub use site::{Site, SiteKind, SiteRefusal};
+pub use version::{GoVersion, VersionSource};
+
+use crate::units::{FileOffset, VirtAddr};
+use elf::Elf;
+use layout::Layout;
+use pclntab::Pclntab;
+use relocations::Relocations;
+use serde::Serialize;
+use source::{Source, u64_at};
+
+/// The processor that a program is built for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Machine {
+    /// x86-64, Go's `amd64`.
+    X86_64,
+    /// 64-bit Arm, Go's `arm64`.
+    Aarch64,
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::X86_64 => "x86-64",
+            Self::Aarch64 => "arm64",
+        })
+    }
+}
+
+/// How much gotrace knows of the program's Go version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Support {
+    /// Everything.
+    Full,
+    /// Too old: what it is can be told, but it cannot be traced.
+    TooOld,
+    /// Newer than gotrace knows: functions are found by name; the list of inits is not read, because its
+    /// layout may have changed.
+    TooNew,
+}
+
+/// An open Go binary.
+#[derive(Debug)]
+pub struct GoBinary {
+    source: Source,
+    elf: Elf,
+    relocations: Relocations,
+    pclntab: Pclntab,
+    functions: Functions,
+    version: GoVersion,
+    build_info: Option<BuildInfo>,
+    /// `moduledata.gofunc`: what offsets of function data count from.
+    gofunc: Option<u64>,
+}
+
+impl GoBinary {
+    /// Opens and reads a Go binary.
+    ///
+    /// # Errors
+    /// When it cannot be read, is no Go program, or is damaged.
+    pub fn open(path: &Path) -> Result<Self, BinaryError> {
+        Self::read(Source::open(path)?)
+    }
+
+    /// Reads a Go binary from an open file; the path is for messages only.
+    ///
+    /// # Errors
+    /// As [`GoBinary::open`].
+    pub fn from_file(file: File, path: PathBuf) -> Result<Self, BinaryError> {
+        Self::read(Source::from_file(file, path)?)
+    }
+
+    fn read(source: Source) -> Result<Self, BinaryError> {
+        let elf = Elf::read(&source)?;
+        let relocations = Relocations::of(&source, &elf)?;
+        let pclntab = Pclntab::find(&source, &elf, &relocations)?;
+        let (version, build_info) = match build_info::read(&source, &elf)? {
+            Some((version, info)) => (Some(version), info),
+            None => (None, None),
+        };
+        let minor = version.as_ref().map(GoVersion::minor);
+        let wrapper = minor.and_then(layout::of).map(|layout| layout.wrapper);
+        let functions = Functions::read(&source, &elf, &pclntab, wrapper)?;
+        let unknown = GoVersion::unknown();
+        let mut binary = Self {
+            source,
+            elf,
+            relocations,
+            pclntab,
+            functions,
+            version: version.unwrap_or(unknown),
+            build_info,
+            gofunc: None,
+        };
+        if binary.version.minor() == 0 {
+            binary.version = code::build_version(&binary)
+                .ok_or_else(|| binary.source.unsupported("a Go program that does not tell which Go built it"))?;
+            binary.functions.set_wrapper(layout::of(binary.version.minor()).map(|layout| layout.wrapper));
+        }
+        binary.elf.linking.cgo = binary.functions.named("crosscall2").is_some();
+        if let Some(layout) = layout::of(binary.version.minor()) {
+            let field = VirtAddr(binary.pclntab.moduledata.0.wrapping_add(layout.gofunc));
+            binary.gofunc = binary.relocated(field, 8).ok().and_then(|word| u64_at(&word, 0));
+        }
+        Ok(binary)
+    }
+
+    /// The open file: what was read here is what a probe on it reaches, whatever the path names by then.
+    #[must_use]
+    pub fn file(&self) -> &File {
+        &self.source.file
+    }
+
+    /// The path that it was opened by.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.source.path
+    }
+
+    /// The processor that it is built for.
+    #[must_use]
+    pub fn machine(&self) -> Machine {
+        self.elf.machine
+    }
+
+    /// The Go version that built it.
+    #[must_use]
+    pub fn version(&self) -> &GoVersion {
+        &self.version
+    }
+
+    /// How much gotrace knows of that version.
+    #[must_use]
+    pub fn support(&self) -> Support {
+        let minor = self.version.minor();
+        if minor < *layout::KNOWN.start() {
+            Support::TooOld
+        } else if minor > *layout::KNOWN.end() {
+            Support::TooNew
+        } else {
+            Support::Full
+        }
+    }
+
+    /// What `go build` noted, when it did.
+    #[must_use]
+    pub fn build_info(&self) -> Option<&BuildInfo> {
+        self.build_info.as_ref()
+    }
+
+    /// How it is linked.
+    #[must_use]
+    pub fn linking(&self) -> &Linking {
+        &self.elf.linking
+    }
+
+    /// Where the kernel or the dynamic linker starts it.
+    #[must_use]
+    pub fn entry(&self) -> VirtAddr {
+        self.elf.entry
+    }
+
+    /// Its functions.
+    #[must_use]
+    pub fn functions(&self) -> &Functions {
+        &self.functions
+    }
+
+    /// Where the file keeps the instruction at that address; none when no instruction is there.
+    #[must_use]
+    pub fn file_offset(&self, at: VirtAddr) -> Option<FileOffset> {
+        self.elf.segment_of(at).filter(|segment| segment.executable)?;
+        self.elf.offset_of(at)
+    }
+
+    /// The layout of its Go version.
+    fn layout(&self) -> Result<Layout, BinaryError> {
+        layout::of(self.version.minor())
+            .ok_or_else(|| self.source.unsupported(format!("the layout of {}'s tables is not known", self.version)))
+    }
+
+    /// Bytes by address, as they are in the file.
+    fn bytes(&self, at: VirtAddr, len: u64) -> Option<Vec<u8>> {
+        self.elf.bytes(&self.source, at, len).ok()
+    }
+
+    /// Bytes by address, as they are once the program is loaded at the address that the file states.
+    fn relocated(&self, at: VirtAddr, len: u64) -> Result<Vec<u8>, BinaryError> {
+        self.relocations.apply(&self.source, &self.elf, at, len)
+    }
+}

@@ -1,0 +1,176 @@
+//! What `go build` notes in a program (cmd/go: `go version -m`; debug/buildinfo reads the same).
+
+use serde::Serialize;
+
+use super::elf::{Elf, Segment};
+use super::error::BinaryError;
+use super::source::{Source, u64_at};
+use super::version::{GoVersion, VersionSource};
+use crate::units::VirtAddr;
+
+/// What the block begins with. The linker aligns it to 16 bytes.
+const MAGIC: &[u8] = b"\xff Go buildinf:";
+
+/// The block's own size; behind it, from Go 1.18 on, come the two strings.
+const HEADER: u64 = 32;
+
+/// More than any module list that was ever seen: kubernetes has 60 KB.
+const LONGEST: u64 = 16 << 20;
+
+/// What `go build` noted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct BuildInfo {
+    /// The import path of the package `main`.
+    pub path: Option<String>,
+    /// The module that holds it.
+    pub main: Option<Module>,
+    /// The modules that it depends on.
+    pub dependencies: Vec<Module>,
+    /// How it was built: `CGO_ENABLED`, `GOARCH`, `-ldflags`, the commit.
+    pub settings: Vec<Setting>,
+}
+
+/// A module at a version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Module {
+    /// Its path.
+    pub path: String,
+    /// Its version; `(devel)` when built from a checkout.
+    pub version: String,
+}
+
+/// One build setting.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Setting {
+    /// Its name.
+    pub key: String,
+    /// Its value.
+    pub value: String,
+}
+
+impl BuildInfo {
+    /// The main module's path.
+    #[must_use]
+    pub fn main_module(&self) -> Option<&str> {
+        self.main.as_ref().map(|module| module.path.as_str())
+    }
+
+    /// The value of a build setting.
+    #[must_use]
+    pub fn setting(&self, key: &str) -> Option<&str> {
+        self.settings.iter().find(|setting| setting.key == key).map(|setting| setting.value.as_str())
+    }
+
+    /// Reads the lines of runtime/debug's `BuildInfo.String`: a word, then tab-separated fields.
+    fn parse(text: &str) -> Self {
+        let mut info = Self::default();
+        for line in text.lines() {
+            let mut fields = line.split('\t');
+            let (Some(word), Some(first)) = (fields.next(), fields.next()) else { continue };
+            let module = |version: Option<&str>| Module {
+                path: first.to_owned(),
+                version: version.unwrap_or_default().to_owned(),
+            };
+            match word {
+                "path" => info.path = Some(first.to_owned()),
+                "mod" => info.main = Some(module(fields.next())),
+                "dep" => info.dependencies.push(module(fields.next())),
+                // The last one is built from somewhere else than its path says.
+                "=>" => {
+                    if let Some(replaced) = info.dependencies.last_mut() {
+                        *replaced = module(fields.next());
+                    }
+                }
+                "build" => {
+                    if let Some((key, value)) = first.split_once('=') {
+                        info.settings.push(Setting { key: key.to_owned(), value: value.to_owned() });
+                    }
+                }
+                _ => {}
+            }
+        }
+        info
+    }
+}
+
+/// Finds the block in the loaded segments: the version, and the modules when they were noted.
+pub(super) fn read(source: &Source, elf: &Elf) -> Result<Option<(GoVersion, Option<BuildInfo>)>, BinaryError> {
+    // The linker puts it into a segment of its own kind of data: writable, or read-only after relocation.
+    let (data, rest): (Vec<&Segment>, Vec<&Segment>) =
+        elf.segments.iter().filter(|segment| !segment.executable).partition(|segment| segment.writable);
+    for segment in data.into_iter().chain(rest) {
+        let end = segment.offset.saturating_add(segment.file_size);
+        let found = source.search(segment.offset, end, MAGIC, |offset| {
+            if offset % 16 != 0 { None } else { block(source, elf, offset).ok().flatten() }
+        })?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+fn block(source: &Source, elf: &Elf, offset: u64) -> Result<Option<(GoVersion, Option<BuildInfo>)>, BinaryError> {
+    let header = source.bytes(offset, HEADER)?;
+    let (pointer_size, flags) = (header[14], header[15]);
+    let (version, modules) = if flags & 2 != 0 {
+        let (version, next) = inline_string(source, offset + HEADER)?;
+        (version, inline_string(source, next)?.0)
+    } else if pointer_size == 8 && flags & 1 == 0 {
+        // Before Go 1.18: two addresses of string headers.
+        let string = |at| pointed_string(source, elf, u64_at(&header, at).unwrap_or(0));
+        (string(16)?, string(24).unwrap_or_default())
+    } else {
+        return Ok(None);
+    };
+    let version = String::from_utf8_lossy(&version);
+    let Some(version) = GoVersion::parse(&version, VersionSource::BuildInfo) else { return Ok(None) };
+    // The modules stand between two marks of 16 bytes.
+    let modules = modules.get(16..modules.len().saturating_sub(16)).filter(|text| !text.is_empty());
+    Ok(Some((version, modules.map(|text| BuildInfo::parse(&String::from_utf8_lossy(text))))))
+}
+
+/// A string behind its length as a varint, and where the next one begins.
+fn inline_string(source: &Source, offset: u64) -> Result<(Vec<u8>, u64), BinaryError> {
+    let prefix = source.bytes(offset, 10.min(source.len.saturating_sub(offset)))?;
+    let (mut len, mut used) = (0_u64, 0);
+    for byte in prefix {
+        len |= u64::from(byte & 0x7f) << (7 * used).min(63);
+        used += 1;
+        if byte & 0x80 == 0 {
+            break;
+        }
+    }
+    if len > LONGEST {
+        return Err(source.malformed("build information of impossible length"));
+    }
+    let start = offset + used;
+    Ok((source.bytes(start, len)?, start + len))
+}
+
+fn pointed_string(source: &Source, elf: &Elf, header: u64) -> Result<Vec<u8>, BinaryError> {
+    let header = elf.bytes(source, VirtAddr(header), 16)?;
+    let (address, len) = (u64_at(&header, 0).unwrap_or(0), u64_at(&header, 8).unwrap_or(0));
+    if len > LONGEST {
+        return Err(source.malformed("build information of impossible length"));
+    }
+    elf.bytes(source, VirtAddr(address), len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modules_replacements_and_settings_are_read() {
+        let text = "path\texample.com/app/cmd\nmod\texample.com/app\t(devel)\t\ndep\ta.org/x\tv1.2.3\th1:abc\n\
+                    =>\tb.org/y\tv2.0.0\th1:def\nbuild\tCGO_ENABLED=1\nbuild\t-ldflags=\"-s -w\"\nnonsense\n";
+        let info = BuildInfo::parse(text);
+        assert_eq!(info.path.as_deref(), Some("example.com/app/cmd"));
+        assert_eq!(info.main_module(), Some("example.com/app"));
+        let dependency = Module { path: "b.org/y".to_owned(), version: "v2.0.0".to_owned() };
+        assert_eq!(info.dependencies, [dependency]);
+        assert_eq!(info.setting("CGO_ENABLED"), Some("1"));
+        assert_eq!(info.setting("-ldflags"), Some("\"-s -w\""));
+    }
+}

@@ -1,0 +1,237 @@
+//! The ELF container: segments and how the program is linked. Sections only tell what was stripped.
+
+use object::LittleEndian as LE;
+use object::elf;
+use object::elf::{Dyn64, FileHeader64, ProgramHeader64, SectionHeader64};
+use object::pod::slice_from_bytes;
+use serde::Serialize;
+
+use super::error::BinaryError;
+use super::source::Source;
+use super::{Machine, VirtAddr};
+use crate::units::FileOffset;
+
+/// More program headers than any linker writes.
+const MOST_SEGMENTS: u16 = 256;
+
+/// More dynamic entries than any linker writes.
+const MOST_DYNAMIC: usize = 4096;
+
+/// A loaded segment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Segment {
+    pub(super) address: u64,
+    pub(super) offset: u64,
+    pub(super) file_size: u64,
+    pub(super) executable: bool,
+    pub(super) writable: bool,
+}
+
+/// How a program is linked.
+#[derive(Clone, Debug, Serialize)]
+pub struct Linking {
+    /// Position independent: loaded at an address that the kernel chooses.
+    pub pie: bool,
+    /// The dynamic linker that starts it; none for a static program.
+    pub interpreter: Option<String>,
+    /// The shared libraries that it names.
+    pub libraries: Vec<String>,
+    /// Whether C code is linked in, as far as the build information or the functions tell.
+    pub cgo: bool,
+    /// Whether the symbol table was stripped.
+    pub stripped: bool,
+    /// Whether there is DWARF debugging information.
+    pub dwarf: bool,
+}
+
+/// What the ELF headers say.
+#[derive(Debug)]
+pub(super) struct Elf {
+    pub(super) machine: Machine,
+    pub(super) entry: VirtAddr,
+    pub(super) segments: Vec<Segment>,
+    pub(super) linking: Linking,
+    /// The relocations with addends: address and size of the table.
+    pub(super) rela: Option<(u64, u64)>,
+}
+
+impl Elf {
+    pub(super) fn read(source: &Source) -> Result<Self, BinaryError> {
+        let header = file_header(source)?;
+        let machine = match header.e_machine.get(LE) {
+            elf::EM_X86_64 => Machine::X86_64,
+            elf::EM_AARCH64 => Machine::Aarch64,
+            other => return Err(foreign(source, machine_name(other))),
+        };
+        let pie = match header.e_type.get(LE) {
+            elf::ET_EXEC => false,
+            elf::ET_DYN => true,
+            _ => return Err(BinaryError::NotElf { path: source.path.clone(), found: "an ELF file, but not executable" }),
+        };
+        let programs = program_headers(source, &header)?;
+        let segments: Vec<Segment> = programs.iter().filter(|program| program.p_type.get(LE) == elf::PT_LOAD).map(segment).collect();
+        let mut elf = Self {
+            machine,
+            entry: VirtAddr(header.e_entry.get(LE)),
+            segments,
+            linking: Linking { pie, interpreter: None, libraries: Vec::new(), cgo: false, stripped: true, dwarf: false },
+            rela: None,
+        };
+        for program in &programs {
+            let (offset, size) = (program.p_offset.get(LE), program.p_filesz.get(LE));
+            match program.p_type.get(LE) {
+                elf::PT_INTERP if size <= 4096 => {
+                    let bytes = source.bytes(offset, size)?;
+                    elf.linking.interpreter = Some(text(&bytes));
+                }
+                elf::PT_DYNAMIC => elf.read_dynamic(source, offset, size)?,
+                _ => {}
+            }
+        }
+        elf.read_sections(source, &header);
+        Ok(elf)
+    }
+
+    /// Where the file keeps the byte at that address.
+    pub(super) fn offset_of(&self, address: VirtAddr) -> Option<FileOffset> {
+        let segment = self.segment_of(address)?;
+        Some(FileOffset(segment.offset + (address.0 - segment.address)))
+    }
+
+    /// The segment whose bytes in the file hold that address.
+    pub(super) fn segment_of(&self, address: VirtAddr) -> Option<&Segment> {
+        self.segments
+            .iter()
+            .find(|segment| address.0.checked_sub(segment.address).is_some_and(|into| into < segment.file_size))
+    }
+
+    /// Bytes by address. Whoever asks for more than the segment's bytes in the file gets an error.
+    pub(super) fn bytes(&self, source: &Source, address: VirtAddr, len: u64) -> Result<Vec<u8>, BinaryError> {
+        let segment = self.segment_of(address).ok_or_else(|| source.malformed("an address outside its segments"))?;
+        let into = address.0 - segment.address;
+        if len > segment.file_size - into {
+            return Err(source.malformed("a table that reaches beyond its segment"));
+        }
+        source.bytes(segment.offset.saturating_add(into), len)
+    }
+
+    fn read_dynamic(&mut self, source: &Source, offset: u64, size: u64) -> Result<(), BinaryError> {
+        let entry = size_of::<Dyn64<LE>>();
+        let count = usize::try_from(size).unwrap_or(usize::MAX) / entry;
+        let bytes = source.bytes(offset, (count.min(MOST_DYNAMIC) * entry) as u64)?;
+        let Ok((entries, _)) = slice_from_bytes::<Dyn64<LE>>(&bytes, bytes.len() / entry) else {
+            return Ok(());
+        };
+        let entries = entries.iter().take_while(|entry| entry.d_tag.get(LE) != elf::DT_NULL);
+        let (mut address, mut length, mut strings, mut needed) = (None, None, None, Vec::new());
+        for entry in entries {
+            let value = entry.d_val.get(LE);
+            match entry.d_tag.get(LE) {
+                elf::DT_RELA => address = Some(value),
+                elf::DT_RELASZ => length = Some(value),
+                elf::DT_STRTAB => strings = Some(value),
+                elf::DT_NEEDED => needed.push(value),
+                _ => {}
+            }
+        }
+        self.rela = address.zip(length);
+        if let Some(strings) = strings {
+            for name in needed {
+                let Some(offset) = self.offset_of(VirtAddr(strings.saturating_add(name))) else { continue };
+                let len = 256.min(source.len.saturating_sub(offset.0));
+                self.linking.libraries.push(text(&source.bytes(offset.0, len)?));
+            }
+        }
+        Ok(())
+    }
+
+    /// Sections are optional in a program, so whatever is wrong with them means only that there are none.
+    fn read_sections(&mut self, source: &Source, header: &FileHeader64<LE>) {
+        let (count, each) = (u64::from(header.e_shnum.get(LE)), u64::from(header.e_shentsize.get(LE)));
+        if each != size_of::<SectionHeader64<LE>>() as u64 {
+            return;
+        }
+        let Ok(bytes) = source.bytes(header.e_shoff.get(LE), count * each) else { return };
+        let Ok((sections, _)) = slice_from_bytes::<SectionHeader64<LE>>(&bytes, usize::from(header.e_shnum.get(LE)))
+        else {
+            return;
+        };
+        self.linking.stripped = !sections.iter().any(|section| section.sh_type.get(LE) == elf::SHT_SYMTAB);
+        let names = sections.get(usize::from(header.e_shstrndx.get(LE)));
+        let names = names.and_then(|section| {
+            let len = section.sh_size.get(LE).min(1 << 20);
+            source.bytes(section.sh_offset.get(LE), len).ok()
+        });
+        let Some(names) = names else { return };
+        self.linking.dwarf = sections.iter().any(|section| {
+            let name = names.get(section.sh_name.get(LE) as usize..).unwrap_or_default();
+            name.starts_with(b".debug_info\0") || name.starts_with(b".zdebug_info\0")
+        });
+    }
+}
+
+fn file_header(source: &Source) -> Result<FileHeader64<LE>, BinaryError> {
+    let not_elf = |found| BinaryError::NotElf { path: source.path.clone(), found };
+    let len = (size_of::<FileHeader64<LE>>() as u64).min(source.len);
+    let bytes = source.bytes(0, len)?;
+    if bytes.starts_with(b"#!") {
+        return Err(not_elf("it is a script; name the program that it starts"));
+    }
+    if bytes.get(..4) != Some(b"\x7fELF") {
+        return Err(not_elf(if bytes.is_empty() { "it is empty" } else { "it does not begin like one" }));
+    }
+    match (bytes.get(4), bytes.get(5)) {
+        (Some(&elf::ELFCLASS32), _) => return Err(foreign(source, "a 32-bit program".to_owned())),
+        (_, Some(&elf::ELFDATA2MSB)) => return Err(foreign(source, "a big-endian program".to_owned())),
+        _ => {}
+    }
+    let header = slice_from_bytes::<FileHeader64<LE>>(&bytes, 1).ok().and_then(|(header, _)| header.first().copied());
+    header.ok_or_else(|| not_elf("it ends within its header"))
+}
+
+fn program_headers(source: &Source, header: &FileHeader64<LE>) -> Result<Vec<ProgramHeader64<LE>>, BinaryError> {
+    let count = header.e_phnum.get(LE);
+    let each = size_of::<ProgramHeader64<LE>>();
+    if count > MOST_SEGMENTS || usize::from(header.e_phentsize.get(LE)) != each {
+        return Err(source.malformed("program headers of no known form"));
+    }
+    let bytes = source.bytes(header.e_phoff.get(LE), u64::from(count) * each as u64)?;
+    match slice_from_bytes::<ProgramHeader64<LE>>(&bytes, usize::from(count)) {
+        Ok((headers, _)) => Ok(headers.to_vec()),
+        Err(()) => Err(source.malformed("program headers of no known form")),
+    }
+}
+
+fn segment(program: &ProgramHeader64<LE>) -> Segment {
+    let flags = program.p_flags.get(LE);
+    Segment {
+        address: program.p_vaddr.get(LE),
+        offset: program.p_offset.get(LE),
+        file_size: program.p_filesz.get(LE),
+        executable: flags & elf::PF_X != 0,
+        writable: flags & elf::PF_W != 0,
+    }
+}
+
+fn foreign(source: &Source, found: String) -> BinaryError {
+    BinaryError::ForeignElf { path: source.path.clone(), found }
+}
+
+fn machine_name(machine: u16) -> String {
+    let name = match machine {
+        elf::EM_386 => "x86",
+        elf::EM_ARM => "32-bit Arm",
+        elf::EM_RISCV => "RISC-V",
+        elf::EM_PPC64 => "PowerPC",
+        elf::EM_S390 => "IBM Z",
+        elf::EM_MIPS => "MIPS",
+        elf::EM_LOONGARCH => "LoongArch",
+        other => return format!("a program for machine {other}"),
+    };
+    format!("a program for {name}")
+}
+
+fn text(bytes: &[u8]) -> String {
+    let len = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..len]).into_owned()
+}

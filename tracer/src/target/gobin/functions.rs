@@ -1,0 +1,159 @@
+//! The functions that the table lists: names and bounds, whatever was stripped.
+
+use super::elf::Elf;
+use super::error::BinaryError;
+use super::layout::{self, FuncLayout};
+use super::pclntab::Pclntab;
+use super::source::{Source, u32_at};
+use crate::units::VirtAddr;
+
+/// A function of the program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Function {
+    /// Its name, as Go writes it: `net/http.(*Server).Serve`.
+    pub name: String,
+    /// Its first instruction.
+    pub entry: VirtAddr,
+    /// Where the next function begins.
+    pub end: VirtAddr,
+    /// What the runtime takes it for (`internal/abi.FuncID`).
+    pub func_id: u8,
+    /// Its record in the table.
+    pub(super) record: usize,
+}
+
+/// All functions, in the order of their addresses.
+#[derive(Debug)]
+pub struct Functions {
+    names: Vec<u8>,
+    table: Vec<u8>,
+    count: usize,
+    text: u64,
+    layout: FuncLayout,
+    /// The function ID of ABI wrappers, where the version is known.
+    wrapper: Option<u8>,
+}
+
+impl Functions {
+    pub(super) fn read(
+        source: &Source,
+        elf: &Elf,
+        pclntab: &Pclntab,
+        wrapper: Option<u8>,
+    ) -> Result<Self, BinaryError> {
+        let part = |from: u64, len: u64| elf.bytes(source, VirtAddr(pclntab.address + from), len);
+        let functions = Self {
+            names: part(pclntab.names, pclntab.files_by_unit - pclntab.names)?,
+            table: part(pclntab.table, pclntab.table_len)?,
+            count: pclntab.functions as usize,
+            text: pclntab.text,
+            layout: layout::func(pclntab.magic),
+            wrapper,
+        };
+        let mut previous = 0;
+        for index in 0..=functions.count {
+            // The order makes every later search right, and every length positive.
+            match functions.code_offset(index) {
+                Some(offset) if offset >= previous => previous = offset,
+                _ => return Err(source.malformed("a function table out of order")),
+            }
+        }
+        Ok(functions)
+    }
+
+    /// Once the version is known.
+    pub(super) fn set_wrapper(&mut self, wrapper: Option<u8>) {
+        self.wrapper = wrapper;
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there is none; no Go program is like that.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Every function, in the order of their addresses.
+    pub fn iter(&self) -> impl Iterator<Item = Function> {
+        (0..self.count).filter_map(|index| self.at(index))
+    }
+
+    /// The function of that name. The linker gives a function and the wrapper that other calling
+    /// conventions enter it by the same name; this is never the wrapper.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<Function> {
+        let mut found = self.all_named(name).filter(|function| Some(function.func_id) != self.wrapper);
+        let function = found.next()?;
+        // Two that remain cannot be told apart.
+        found.next().is_none().then_some(function)
+    }
+
+    /// The function of that name and its wrappers.
+    pub(super) fn all_named(&self, name: &str) -> impl Iterator<Item = Function> {
+        let name = name.as_bytes();
+        (0..self.count).filter(move |index| self.name_of(*index).is_some_and(|found| found == name)).filter_map(|index| self.at(index))
+    }
+
+    /// The function that holds that address.
+    #[must_use]
+    pub fn containing(&self, address: VirtAddr) -> Option<Function> {
+        let offset = u32::try_from(address.0.checked_sub(self.text)?).ok()?;
+        let (mut low, mut high) = (0, self.count);
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            if self.code_offset(middle)? <= offset { low = middle + 1 } else { high = middle }
+        }
+        let function = self.at(low.checked_sub(1)?)?;
+        (address < function.end).then_some(function)
+    }
+
+    /// The name at that place in the table of names.
+    pub(super) fn name_at(&self, offset: usize) -> Option<&[u8]> {
+        let rest = self.names.get(offset..)?;
+        rest.get(..memchr::memchr(0, rest)?)
+    }
+
+    /// A word of a function's record.
+    pub(super) fn record_word(&self, record: usize, at: usize) -> Option<u32> {
+        u32_at(&self.table, record.checked_add(at)?)
+    }
+
+    /// A byte of a function's record.
+    pub(super) fn record_byte(&self, record: usize, at: usize) -> Option<u8> {
+        self.table.get(record.checked_add(at)?).copied()
+    }
+
+    pub(super) fn layout(&self) -> FuncLayout {
+        self.layout
+    }
+
+    fn at(&self, index: usize) -> Option<Function> {
+        let record = self.record(index)?;
+        Some(Function {
+            name: String::from_utf8_lossy(self.name_of(index)?).into_owned(),
+            entry: VirtAddr(self.text + u64::from(self.code_offset(index)?)),
+            end: VirtAddr(self.text + u64::from(self.code_offset(index + 1)?)),
+            func_id: self.record_byte(record, self.layout.func_id)?,
+            record,
+        })
+    }
+
+    fn name_of(&self, index: usize) -> Option<&[u8]> {
+        let offset = self.record_word(self.record(index)?, 4)?;
+        self.name_at(usize::try_from(offset).ok()?)
+    }
+
+    /// The table begins with a pair for each function: where its code begins, and where its record is.
+    fn code_offset(&self, index: usize) -> Option<u32> {
+        u32_at(&self.table, index.checked_mul(8)?)
+    }
+
+    fn record(&self, index: usize) -> Option<usize> {
+        usize::try_from(u32_at(&self.table, index.checked_mul(8)?.checked_add(4)?)?).ok()
+    }
+}

@@ -1,0 +1,124 @@
+//! Bad input and what gotrace says to it. Needs neither root nor BPF nor fixtures.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn gotrace(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_gotrace")).args(args).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn executable(path: &Path, bytes: &[u8]) {
+    std::fs::write(path, bytes).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// The first bytes of an ELF file of that class, for that machine.
+fn elf(class: u8, machine: u16) -> Vec<u8> {
+    let mut bytes = vec![0; 4096];
+    bytes[..7].copy_from_slice(&[0x7f, b'E', b'L', b'F', class, 1, 1]);
+    bytes[16..18].copy_from_slice(&2_u16.to_le_bytes());
+    bytes[18..20].copy_from_slice(&machine.to_le_bytes());
+    bytes[20..24].copy_from_slice(&1_u32.to_le_bytes());
+    bytes[52..54].copy_from_slice(&64_u16.to_le_bytes());
+    bytes[54..56].copy_from_slice(&56_u16.to_le_bytes());
+    bytes
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    for verb in [&["inspect"][..], &["run", "--"][..]] {
+        let output = gotrace(&[verb, &["/nonexistent/program"]].concat());
+        assert_eq!(output.status.code(), Some(4));
+        assert!(said(&output).contains("/nonexistent/program"), "{}", said(&output));
+    }
+}
+
+#[test]
+fn a_command_that_is_not_on_the_path_is_named() {
+    let output = gotrace(&["run", "--", "no-such-command-anywhere"]);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(said(&output).contains("no-such-command-anywhere") && said(&output).contains("PATH"));
+}
+
+#[test]
+fn a_script_is_no_elf() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("script");
+    executable(&script, b"#!/bin/sh\nexit 0\n");
+    let output = gotrace(&["run", "--", script.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(said(&output).contains("ELF"), "{}", said(&output));
+}
+
+#[test]
+fn a_c_program_is_not_go() {
+    let output = gotrace(&["run", "--", "/bin/true"]);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(said(&output).contains("Go"), "{}", said(&output));
+}
+
+#[test]
+fn a_32_bit_program_is_refused_as_such() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("program");
+    executable(&program, &elf(1, 3));
+    let output = gotrace(&["inspect", program.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(said(&output).contains("32-bit"), "{}", said(&output));
+}
+
+#[test]
+fn an_unknown_machine_is_refused_as_such() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("program");
+    executable(&program, &elf(2, 243));
+    let output = gotrace(&["inspect", program.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(said(&output).contains("RISC-V") || said(&output).contains("243"), "{}", said(&output));
+}
+
+#[test]
+fn a_file_that_may_not_be_run_is_refused_as_such() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("program");
+    std::fs::write(&program, "").unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let output = gotrace(&["run", "--", program.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(said(&output).contains("chmod +x"), "{}", said(&output));
+}
+
+#[test]
+fn a_directory_and_a_fifo_are_refused_without_waiting() {
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    for path in [folder.path(), &fifo] {
+        let output = gotrace(&["inspect", path.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(4), "{}", said(&output));
+    }
+}
+
+#[test]
+fn a_wrong_command_line_is_a_usage_error() {
+    for args in [&["run"][..], &["nonsense"], &["run", "--until", "never", "--", "true"]] {
+        assert_eq!(gotrace(args).status.code(), Some(2), "{args:?}");
+    }
+}
+
+#[test]
+fn doctor_names_every_check_and_its_exit_code_says_whether_all_is_well() {
+    let output = gotrace(&["doctor"]);
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    for name in ["BPF object", "capabilities", "kernel", "uprobes", "kernel BTF", "lockdown"] {
+        assert!(stdout.contains(name), "{name} is not in:\n{stdout}");
+    }
+    assert_eq!(output.status.code(), Some(if stdout.contains("FAIL") { 3 } else { 0 }));
+}

@@ -1,0 +1,219 @@
+//! `cargo xtask test`: every test, from nothing, and what ran where.
+
+mod kernel_log;
+mod suite;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+
+use self::kernel_log::KernelLog;
+pub(crate) use self::suite::Suite;
+use crate::{
+    build, cache,
+    exec::{self, Voice},
+    fixtures::{self, Selection},
+    privilege::{self, Road},
+    setup,
+    vm::{Guest, Kernel},
+};
+
+const VOICE: Voice = Voice("test");
+
+/// The tests that load probes; the others in tracer/tests need no privileges.
+const PRIVILEGED: &str = "kernel";
+
+/// The programs that are tried on the other kernels, where everything takes many times as long.
+const IN_VM: [&str; 11] = [
+    "nethttp-go1.21.13",
+    "nethttp-go1.26.6",
+    "nethttp-go1.26.6-stripped",
+    "nethttp-go1.26.6-pie",
+    "nethttp-go1.27.3",
+    "esbuild",
+    "initsleep",
+    "slowstart",
+    "echo",
+    "exitininit",
+    "execininit",
+];
+
+/// Runs every test, from nothing: privileged ones natively when possible, and in virtual machines.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Only the fixtures of one Go toolchain
+    #[arg(long)]
+    quick: bool,
+    /// Leave out the virtual machines
+    #[arg(long)]
+    no_vm: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let mut suite = Suite::default();
+    all(args, &mut suite)?;
+    suite.finish()
+}
+
+/// Adds every test to a suite.
+pub(crate) fn all(args: &Args, suite: &mut Suite) -> Result<()> {
+    let tools = match prepare(args, suite) {
+        Ok(tools) => tools,
+        Err(error) => {
+            suite.lost("preparation", "here", &error);
+            return Ok(());
+        }
+    };
+    suite.part("unit tests", "here", |part| {
+        let mut command = exec::cargo();
+        part.run(command.args(["test", "--workspace", "--lib", "--bins", "--no-fail-fast"]))
+    });
+    suite.part("documentation's examples", "here", |part| {
+        part.run(exec::cargo().args(["test", "--workspace", "--doc"]))
+    });
+    for name in integration_tests()? {
+        suite.part(&format!("tests/{name}.rs"), "here", |part| {
+            let mut command = exec::cargo();
+            command.args(["test", "--package", "tracer", "--test", &name, "--", "--include-ignored"]);
+            part.run(command.envs(tools.variables()))
+        });
+    }
+    privileged(args, &tools, suite);
+    Ok(())
+}
+
+/// What the tests are given.
+struct Tools {
+    gotrace: PathBuf,
+    fixtures: PathBuf,
+}
+
+impl Tools {
+    fn variables(&self) -> [(&'static str, &Path); 2] {
+        [("GOTRACE_BIN", &self.gotrace), ("GOTRACE_FIXTURES", &self.fixtures)]
+    }
+}
+
+fn prepare(args: &Args, suite: &mut Suite) -> Result<Tools> {
+    setup::ensure()?;
+    let gotrace = build::gotrace()?;
+    let selection = if args.quick { Selection::Quick } else { Selection::All };
+    if args.quick {
+        suite.note(
+            "--quick: fixtures of one Go toolchain; the other versions and Debian's programs may be missing",
+        );
+    }
+    Ok(Tools { gotrace, fixtures: fixtures::ensure(&selection)? })
+}
+
+fn privileged(args: &Args, tools: &Tools, suite: &mut Suite) {
+    let binary = match kernel_test_binary() {
+        Ok(binary) => binary,
+        Err(error) => return suite.lost("tests/kernel.rs", "everywhere", &error),
+    };
+    natively(tools, &binary, suite);
+    if args.no_vm {
+        suite.note("--no-vm: not run on Debian's 6.1 and 6.12 kernels");
+        return;
+    }
+    for kernel in [Kernel::V6_1, Kernel::V6_12] {
+        let place = format!("QEMU, {kernel}");
+        suite.part("tests/kernel.rs", &place, |part| {
+            let guest = guest(kernel, tools, &binary)?;
+            let script = "/tests/kernel --include-ignored --test-threads=1 --color=never";
+            let outcome = guest.run(script, Duration::from_secs(900), |line| part.line(line))?;
+            part.exit(outcome.exit_code == 0);
+            for line in &outcome.kernel_complaints {
+                part.fail(&format!("the guest's kernel log: {line}"));
+            }
+            Ok(())
+        });
+    }
+}
+
+fn natively(tools: &Tools, binary: &Path, suite: &mut Suite) {
+    let place = format!("here, {}", exec::text(Command::new("uname").arg("-r")).unwrap_or_default().trim());
+    let road = Road::find();
+    let program = fixtures::read(&tools.fixtures)
+        .ok()
+        .and_then(|all| all.into_iter().find(|fixture| fixture.name == "echo"));
+    let obstacle = match &program {
+        Some(program) => privilege::obstacle(road, &tools.gotrace, Path::new(&program.path)),
+        None => Ok(Some("the fixture `echo` is not there".into())),
+    };
+    match obstacle {
+        Err(error) => return suite.lost("tests/kernel.rs", &place, &error),
+        Ok(Some(obstacle)) => {
+            return suite.note(&format!("not run natively ({obstacle}): only in the virtual machines"));
+        }
+        Ok(None) => {}
+    }
+    let log = KernelLog::now(road);
+    suite.part("tests/kernel.rs", &place, |part| {
+        let mut command = road.command(binary, &tools.variables());
+        command.args(["--include-ignored", "--test-threads=1"]).current_dir(exec::workspace().join("tracer"));
+        part.run(&mut command)
+    });
+    suite.part("kernel log", &place, |part| {
+        let complaints = log?.complaints()?;
+        for line in &complaints {
+            part.fail(&format!("new in the kernel log: {line}"));
+        }
+        if complaints.is_empty() {
+            part.pass("nothing new in the kernel log");
+        }
+        Ok(())
+    });
+}
+
+fn guest(kernel: Kernel, tools: &Tools, binary: &Path) -> Result<Guest> {
+    let mut guest = Guest::new(kernel)?;
+    guest.program(&tools.gotrace, "/usr/bin/gotrace")?;
+    guest.program(&stripped(binary)?, "/tests/kernel")?;
+    guest.fixtures(&tools.fixtures, |fixture| IN_VM.contains(&fixture.name.as_str()))?;
+    guest.variable("GOTRACE_BIN", "/usr/bin/gotrace");
+    guest.variable("GOTRACE_FIXTURES", tools.fixtures.to_str().context("the cache's path is not UTF-8")?);
+    guest.variable("GOTRACE_VM", &kernel.to_string());
+    Ok(guest)
+}
+
+/// The names of tracer/tests/*.rs that need no privileges.
+fn integration_tests() -> Result<Vec<String>> {
+    let folder = exec::workspace().join("tracer/tests");
+    let entries = fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))?;
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|ending| ending == "rs"))
+        .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
+        .filter(|name| name != PRIVILEGED)
+        .collect();
+    names.sort();
+    Ok(names)
+}
+
+/// Builds the privileged tests, and gives the program that runs them.
+fn kernel_test_binary() -> Result<PathBuf> {
+    VOICE.say("building the privileged tests");
+    let mut command = exec::cargo();
+    command.args(["test", "--package", "tracer", "--test", PRIVILEGED, "--no-run", "--message-format=json"]);
+    let messages = exec::text(&mut command)?;
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|message| message["target"]["name"] == PRIVILEGED)
+        .find_map(|message| Some(PathBuf::from(message["executable"].as_str()?)))
+        .context("cargo named no program for the privileged tests")
+}
+
+/// The same program without its debug information, which the guest would unpack for nothing.
+fn stripped(binary: &Path) -> Result<PathBuf> {
+    let smaller = cache::folder("vm")?.join("kernel-tests");
+    let mut strip = Command::new("strip");
+    strip.arg("-o").arg(&smaller).arg(binary);
+    Ok(if exec::text(&mut strip).is_ok() { smaller } else { binary.to_owned() })
+}

@@ -1,0 +1,149 @@
+//! Counts: what each part of the tests said, and the closing table.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{Command, ExitCode, Stdio},
+    time::Instant,
+};
+
+use anyhow::{Context as _, Result};
+
+use super::VOICE;
+use crate::exec::line;
+
+/// All that ran.
+#[derive(Default)]
+pub(crate) struct Suite {
+    parts: Vec<Part>,
+    notes: Vec<String>,
+}
+
+/// One run of some tests in one place.
+#[derive(Default)]
+pub(crate) struct Part {
+    what: String,
+    place: String,
+    passed: u64,
+    failed: u64,
+    seconds: u64,
+    /// Whether a closing line of the test runner was seen.
+    reported: bool,
+}
+
+impl Suite {
+    /// Runs a part; an error in it counts as a failure, and the others go on.
+    pub(crate) fn part(&mut self, what: &str, place: &str, run: impl FnOnce(&mut Part) -> Result<()>) {
+        VOICE.say(format_args!("{what} ({place})"));
+        let started = Instant::now();
+        let mut part = Part { what: what.into(), place: place.into(), ..Part::default() };
+        if let Err(error) = run(&mut part) {
+            part.fail(&format!("{error:#}"));
+        } else if !part.reported {
+            part.fail("the test runner never came to its closing line");
+        }
+        part.seconds = started.elapsed().as_secs();
+        self.parts.push(part);
+    }
+
+    /// A part that could not even be started.
+    pub(crate) fn lost(&mut self, what: &str, place: &str, error: &anyhow::Error) {
+        self.part(what, place, |part| {
+            part.fail(&format!("could not run: {error:#}"));
+            Ok(())
+        });
+    }
+
+    /// Something that the reader of the table must know.
+    pub(crate) fn note(&mut self, note: &str) {
+        VOICE.say(note);
+        self.notes.push(note.into());
+    }
+
+    /// Prints the table and the closing line.
+    pub(crate) fn finish(&self) -> Result<ExitCode> {
+        println!("\n{:<22} {:<28} {:>7} {:>7} {:>8}", "what", "where", "passed", "failed", "seconds");
+        for part in &self.parts {
+            let Part { what, place, passed, failed, seconds, .. } = part;
+            println!("{what:<22} {place:<28} {passed:>7} {failed:>7} {seconds:>8}");
+        }
+        for note in &self.notes {
+            println!("note: {note}");
+        }
+        let passed: u64 = self.parts.iter().map(|part| part.passed).sum();
+        let failed: u64 = self.parts.iter().map(|part| part.failed).sum();
+        println!("\n{passed} passed, {failed} failed");
+        Ok(if failed == 0 && passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+impl Part {
+    /// Runs a test runner, and reads what it prints.
+    pub(crate) fn run(&mut self, command: &mut Command) -> Result<()> {
+        VOICE.say(line(command));
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("starting {}", line(command)))?;
+        let output = child.stdout.take().context("the output was piped")?;
+        for text in BufReader::new(output).split(b'\n') {
+            self.line(&String::from_utf8_lossy(&text?));
+        }
+        let status = child.wait().with_context(|| format!("waiting for {}", line(command)))?;
+        self.exit(status.success());
+        Ok(())
+    }
+
+    /// Prints and reads one line of a test runner.
+    pub(crate) fn line(&mut self, text: &str) {
+        println!("{text}");
+        if let Some((passed, failed)) = closing_line(text) {
+            self.reported = true;
+            self.passed += passed;
+            self.failed += failed;
+        }
+    }
+
+    /// How the test runner ended: one that fails without having said so has failed all the same.
+    pub(crate) fn exit(&mut self, success: bool) {
+        if !success && self.failed == 0 {
+            self.fail("the test runner failed");
+        }
+    }
+
+    /// Counts a check of our own.
+    pub(crate) fn pass(&mut self, why: &str) {
+        VOICE.say(format_args!("{}: {why}", self.what));
+        self.reported = true;
+        self.passed += 1;
+    }
+
+    /// Counts a failure of our own.
+    pub(crate) fn fail(&mut self, why: &str) {
+        VOICE.say(format_args!("FAILED: {} ({}): {why}", self.what, self.place));
+        self.reported = true;
+        self.failed += 1;
+    }
+}
+
+/// The numbers of `test result: ok. 3 passed; 0 failed; 2 ignored; …`.
+fn closing_line(text: &str) -> Option<(u64, u64)> {
+    let (_, counts) = text.trim().strip_prefix("test result: ")?.split_once(". ")?;
+    let number = |word: &str| {
+        counts.split("; ").find_map(|count| count.strip_suffix(word)?.trim().parse::<u64>().ok())
+    };
+    Some((number(" passed")?, number(" failed")?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::closing_line;
+
+    #[test]
+    fn closing_lines_are_read() {
+        let text = "test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.1s";
+        assert_eq!(closing_line(text), Some((12, 3)));
+        assert_eq!(closing_line("test result: ok. x passed; 3 failed"), None);
+        assert_eq!(closing_line("running 3 tests"), None);
+    }
+}
