@@ -1,8 +1,15 @@
 //! `gotrace inspect BINARY`: what gotrace knows of a binary without running it.
 
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 
+use anyhow::Context as _;
+
 use super::Exit;
+use crate::export::inspect::{FunctionRow, HookRow, InitRow, Inspection, Lists};
+use crate::probe::plan;
+use crate::target::gobin::{Frame, GoBinary, InitTask};
+use crate::units::VirtAddr;
 
 /// Show what gotrace knows of a binary without running it
 #[derive(clap::Args)]
@@ -12,9 +19,88 @@ pub(super) struct Args {
     /// One JSON object instead of text
     #[arg(long)]
     json: bool,
+    /// Show every package's init
+    #[arg(long)]
+    inits: bool,
+    /// Show every module that the program depends on
+    #[arg(long)]
+    deps: bool,
+    /// Show every function, with its file and line
+    #[arg(long)]
+    functions: bool,
 }
 
 /// Runs the verb.
-pub(super) fn run(_args: &Args) -> anyhow::Result<Exit> {
-    Ok(Exit::Ok)
+pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
+    let binary = GoBinary::open(&args.binary)?;
+    let inspection = inspect(&binary, args.functions);
+    let mut out = io::BufWriter::new(anstream::stdout().lock());
+    let written = if args.json {
+        inspection.write_json(&mut out)
+    } else {
+        let lists = Lists { inits: args.inits, dependencies: args.deps };
+        inspection.write_text(lists, &mut out)
+    };
+    match written.and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Ok),
+        other => other.context("cannot write to standard output").map(|()| Exit::Ok),
+    }
+}
+
+fn inspect(binary: &GoBinary, functions: bool) -> Inspection {
+    let plan = plan::startup(binary);
+    let sites = plan.sites.into_iter().map(|planned| HookRow {
+        hook: planned.hook.name(),
+        function: planned.function,
+        site: Some(planned.site),
+        reason: None,
+    });
+    let missing = plan.missing.into_iter().map(|missing| HookRow {
+        hook: missing.hook.name(),
+        function: missing.function,
+        site: None,
+        reason: Some(missing.reason),
+    });
+    let (inits, inits_unknown) = match binary.init_tasks() {
+        Ok(tasks) => (tasks.iter().map(|task| init_row(binary, task)).collect(), None),
+        Err(error) => (Vec::new(), Some(error.to_string())),
+    };
+    Inspection {
+        path: binary.path().display().to_string(),
+        go_version: binary.version().to_string(),
+        go_version_source: binary.version().source,
+        support: binary.support(),
+        machine: binary.machine(),
+        build_info: binary.build_info().cloned(),
+        linking: binary.linking().clone(),
+        function_count: binary.functions().len(),
+        functions: functions.then(|| binary.functions().iter().map(|function| function_row(binary, function)).collect()),
+        inits,
+        inits_unknown,
+        hooks: sites.chain(missing).collect(),
+    }
+}
+
+fn function_row(binary: &GoBinary, function: crate::target::gobin::Function) -> FunctionRow {
+    let (file, line) = place(binary, function.entry);
+    let size = function.end.0 - function.entry.0;
+    FunctionRow { name: function.name, entry: function.entry, size, file, line }
+}
+
+/// The authors' own `init` functions are numbered; `pkg.init` is what the compiler makes for variables.
+fn init_row(binary: &GoBinary, task: &InitTask) -> InitRow {
+    let written = task.functions.iter().find(|entry| {
+        let function = binary.functions().containing(**entry);
+        function.is_some_and(|function| function.name.rsplit('.').next().is_some_and(|last| last.parse::<u32>().is_ok()))
+    });
+    let (file, line) = written.map_or((None, 0), |entry| place(binary, *entry));
+    InitRow { package: task.package.clone(), functions: task.functions.len(), file, line }
+}
+
+fn place(binary: &GoBinary, address: VirtAddr) -> (Option<String>, u32) {
+    // The outermost frame is the function itself, whatever was inlined into its first instruction.
+    match binary.frames(address).pop() {
+        Some(Frame { file, line, .. }) => (file, line),
+        None => (None, 0),
+    }
 }

@@ -8,8 +8,11 @@ use super::{Export, printable};
 use crate::model::{Ending, Init, Phase, PhaseName, Report};
 use crate::units::Nanos;
 
-/// How wide a full bar is, in characters.
-const BAR_WIDTH: usize = 28;
+/// How wide a phase's bar is when the phase is all there is, in characters.
+const PHASE_BAR: usize = 28;
+
+/// How wide the slowest init's bar is.
+const INIT_BAR: usize = 12;
 
 /// The format.
 #[derive(Clone, Copy, Debug)]
@@ -100,7 +103,7 @@ impl Text {
                 AnsiColor::Cyan.on_default()
             });
             let share = share(phase.duration.0, whole);
-            let bar = bar(phase.duration.0, whole);
+            let bar = bar(phase.duration.0, whole, PHASE_BAR);
             writeln!(out, "  {share:>6}  {style}{bar}{style:#}")?;
             for step in &phase.steps {
                 let at = time(step.start.since(timeline.begin));
@@ -145,11 +148,11 @@ impl Text {
             let unfinished = if init.done { "" } else { "  (not over)" };
             writeln!(
                 out,
-                "  {dim}#{seq:<4} at {at:>9}{dim:#}  {:>9}  {:>6}  {}{unfinished}  {style}{}{style:#}",
+                "  {:>9}  {:>6}  {style}{:<INIT_BAR$}{style:#}  {dim}at {at:>9}  #{seq:<4}{dim:#} {}{unfinished}",
                 time(init.wall),
                 share(init.wall.0, sum),
+                bar(init.wall.0, widest, INIT_BAR),
                 printable(&init.package()),
-                bar(init.wall.0, widest.max(sum / 4)),
             )?;
         }
         writeln!(out)
@@ -226,10 +229,10 @@ fn share(part: u64, whole: u64) -> String {
 }
 
 /// A bar in eighths of a character.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 8 * BAR_WIDTH")]
-fn bar(part: u64, whole: u64) -> String {
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 8 * width")]
+fn bar(part: u64, whole: u64, width: usize) -> String {
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
-    let eighths = (share_of(part, whole).clamp(0.0, 1.0) * (BAR_WIDTH * 8) as f64).round() as usize;
+    let eighths = (share_of(part, whole).clamp(0.0, 1.0) * (width * 8) as f64).round() as usize;
     format!("{}{}", "█".repeat(eighths / 8), EIGHTHS[eighths % 8])
 }
 
@@ -268,10 +271,10 @@ mod tests {
 
     #[test]
     fn bars_have_the_share_of_the_whole() {
-        assert_eq!(bar(1, 1), "█".repeat(BAR_WIDTH));
-        assert_eq!(bar(1, 2), "█".repeat(BAR_WIDTH / 2));
-        assert_eq!(bar(0, 5), "");
-        assert_eq!(bar(5, 0), "");
-        assert_eq!(bar(1, 224), "▏");
+        assert_eq!(bar(1, 1, 8), "████████");
+        assert_eq!(bar(1, 2, 8), "████");
+        assert_eq!(bar(0, 5, 8), "");
+        assert_eq!(bar(5, 0, 8), "");
+        assert_eq!(bar(1, 64, 8), "▏");
     }
 }

@@ -1,5 +1,7 @@
 //! From an address to source lines, through inlined calls (runtime/symtab.go, runtime/symtabinl.go).
 
+use std::sync::OnceLock;
+
 use serde::Serialize;
 
 use super::GoBinary;
@@ -20,6 +22,17 @@ const UNIT: usize = 32;
 /// `PCDATA_InlTreeIndex` and `FUNCDATA_InlTree` (internal/abi/symtab.go).
 const PCDATA_INLINE_INDEX: u32 = 2;
 const FUNCDATA_INLINE_TREE: u8 = 3;
+
+/// The parts of the pclntab that only lines need, read when the first line is asked for.
+#[derive(Debug, Default)]
+pub(super) struct LineTables(OnceLock<Tables>);
+
+#[derive(Debug, Default)]
+struct Tables {
+    files_by_unit: Vec<u8>,
+    files: Vec<u8>,
+    pc_values: Vec<u8>,
+}
 
 /// One level of the source code that an address belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -72,14 +85,12 @@ impl GoBinary {
 
     fn file_name(&self, function: &Function, file: u32) -> Option<String> {
         let unit = self.functions().record_word(function.record, UNIT)?;
-        let index = u64::from(unit.checked_add(file)?);
-        let table = &self.pclntab;
-        let entry = self.table_bytes(table.files_by_unit + index * 4, 4, table.files)?;
-        let offset = u32_at(&entry, 0).filter(|offset| *offset != u32::MAX)?;
-        // A path is at most PATH_MAX long.
-        let bytes = self.table_bytes(table.files + u64::from(offset), 4096, table.pc_values)?;
-        let len = memchr::memchr(0, &bytes)?;
-        Some(String::from_utf8_lossy(&bytes[..len]).into_owned())
+        let index = usize::try_from(unit.checked_add(file)?).ok()?;
+        let tables = self.line_tables();
+        let offset = u32_at(&tables.files_by_unit, index.checked_mul(4)?).filter(|offset| *offset != u32::MAX)?;
+        let rest = tables.files.get(usize::try_from(offset).ok()?..)?;
+        let path = rest.get(..memchr::memchr(0, rest)?)?;
+        Some(String::from_utf8_lossy(path).into_owned())
     }
 
     /// The innermost inlined call at that address: its name, and the address of the call in its caller.
@@ -141,26 +152,21 @@ impl GoBinary {
     /// A table of values by address: pairs of varints, how far the value moves and for how many bytes of
     /// code it then holds. Each pair here says up to which address.
     fn values(&self, function: &Function, table: u32) -> Vec<(u64, i32)> {
-        /// Far more than the longest table of the largest function.
-        const LONGEST: u64 = 1 << 20;
         let mut values = Vec::new();
-        let parts = &self.pclntab;
+        let bytes = self.line_tables().pc_values.get(table as usize..).unwrap_or_default();
         if table == 0 {
             return values;
         }
-        let Some(bytes) = self.table_bytes(parts.pc_values + u64::from(table), LONGEST, parts.table) else {
-            return values;
-        };
         let quantum = if self.machine() == super::Machine::X86_64 { 1 } else { 4 };
         let (mut at, mut value, mut address) = (0, -1_i32, function.entry.0);
-        while let Some(step) = varint(&bytes, &mut at) {
+        while let Some(step) = varint(bytes, &mut at) {
             if step == 0 && !values.is_empty() {
                 break;
             }
             // Zigzag: the lowest bit is the sign.
             let step = (step >> 1).cast_signed() ^ -((step & 1).cast_signed());
             value = value.wrapping_add(step);
-            let Some(length) = varint(&bytes, &mut at) else { break };
+            let Some(length) = varint(bytes, &mut at).filter(|length| *length > 0) else { break };
             address = address.saturating_add(u64::from(length) * quantum);
             values.push((address, value));
             if address >= function.end.0 {
@@ -170,10 +176,19 @@ impl GoBinary {
         values
     }
 
-    /// As many bytes of the pclntab from there as its part has, at most `len`.
-    fn table_bytes(&self, from: u64, len: u64, end: u64) -> Option<Vec<u8>> {
-        let len = len.min(end.checked_sub(from)?);
-        self.bytes(VirtAddr(self.pclntab.address.checked_add(from)?), len)
+    fn line_tables(&self) -> &Tables {
+        self.line_tables.0.get_or_init(|| {
+            let table = &self.pclntab;
+            let part = |from: u64, to: u64| {
+                let address = table.address.checked_add(from).map(VirtAddr)?;
+                self.bytes(address, to.checked_sub(from)?)
+            };
+            Tables {
+                files_by_unit: part(table.files_by_unit, table.files).unwrap_or_default(),
+                files: part(table.files, table.pc_values).unwrap_or_default(),
+                pc_values: part(table.pc_values, table.table).unwrap_or_default(),
+            }
+        })
     }
 }
 

@@ -34,6 +34,7 @@ pub use version::{GoVersion, VersionSource};
 use crate::units::{FileOffset, VirtAddr};
 use elf::Elf;
 use layout::Layout;
+use lines::LineTables;
 use pclntab::Pclntab;
 use relocations::Relocations;
 use serde::Serialize;
@@ -83,6 +84,7 @@ pub struct GoBinary {
     build_info: Option<BuildInfo>,
     /// `moduledata.gofunc`: what offsets of function data count from.
     gofunc: Option<u64>,
+    line_tables: LineTables,
 }
 
 impl GoBinary {
@@ -123,6 +125,7 @@ impl GoBinary {
             version: version.unwrap_or(unknown),
             build_info,
             gofunc: None,
+            line_tables: LineTables::default(),
         };
         if binary.version.minor() == 0 {
             binary.version = code::build_version(&binary)
