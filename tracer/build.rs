@@ -2,7 +2,6 @@
 //!
 //! Without a BPF toolchain gotrace is compiled all the same, so that everything pure can be built and tested
 //! anywhere; the command then says that it was built without its probes, and how to change that.
-#![expect(clippy::print_stdout, reason = "a build script talks to cargo on its standard output")]
 
 #[path = "build/toolchain.rs"]
 mod toolchain;

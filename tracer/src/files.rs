@@ -13,8 +13,12 @@ use crate::target::user::InvokingUser;
 /// # Errors
 /// When something is at that path already, a dangling link included, or the directory refuses.
 pub fn create_new_private(path: &Path) -> io::Result<File> {
-    let file =
-        OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path)?;
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(path)?;
     if let Some(user) = InvokingUser::of_sudo() {
         fchown(&file, Some(user.uid), Some(user.gid))?;
     }

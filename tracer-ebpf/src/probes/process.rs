@@ -1,8 +1,6 @@
 //! The life of the process, from the kernel's own tracepoints.
 
-use aya_ebpf::{
-    helpers::bpf_get_current_comm, macros::raw_tracepoint, programs::RawTracePointContext,
-};
+use aya_ebpf::{helpers::bpf_get_current_comm, macros::raw_tracepoint, programs::RawTracePointContext};
 use aya_log_ebpf::debug;
 use tracer_ebpf::wire::{
     Probe,

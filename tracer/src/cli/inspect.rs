@@ -74,7 +74,8 @@ fn inspect(binary: &GoBinary, functions: bool) -> Inspection {
         build_info: binary.build_info().cloned(),
         linking: binary.linking().clone(),
         function_count: binary.functions().len(),
-        functions: functions.then(|| binary.functions().iter().map(|function| function_row(binary, function)).collect()),
+        functions: functions
+            .then(|| binary.functions().iter().map(|function| function_row(binary, function)).collect()),
         inits,
         inits_unknown,
         hooks: sites.chain(missing).collect(),
@@ -91,7 +92,9 @@ fn function_row(binary: &GoBinary, function: crate::target::gobin::Function) -> 
 fn init_row(binary: &GoBinary, task: &InitTask) -> InitRow {
     let written = task.functions.iter().find(|entry| {
         let function = binary.functions().containing(**entry);
-        function.is_some_and(|function| function.name.rsplit('.').next().is_some_and(|last| last.parse::<u32>().is_ok()))
+        function.is_some_and(|function| {
+            function.name.rsplit('.').next().is_some_and(|last| last.parse::<u32>().is_ok())
+        })
     });
     let (file, line) = written.map_or((None, 0), |entry| place(binary, *entry));
     InitRow { package: task.package.clone(), functions: task.functions.len(), file, line }

@@ -31,7 +31,8 @@ impl Outputs {
             let Some(format) = Format::of_path(path).or(json.then_some(Format::Ndjson)) else {
                 bail!("cannot tell the format of {}: its name must end in .txt or .ndjson", path.display());
             };
-            let file = AtomicFile::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+            let file =
+                AtomicFile::create(path).with_context(|| format!("cannot write {}", path.display()))?;
             outputs.files.push((path.clone(), format, file));
         }
         if outputs.files.is_empty() {

@@ -127,9 +127,9 @@ impl Session {
         let pid = gated.pid();
         // From here on a signal to gotrace is one to the program.
         let signals = Signals::forward_to(pid)?;
-        let (child, stamp) = gated
-            .release()
-            .map_err(|error| super::exit::TargetRefused(format!("cannot execute {}: {error}", path.display())))?;
+        let (child, stamp) = gated.release().map_err(|error| {
+            super::exit::TargetRefused(format!("cannot execute {}: {error}", path.display()))
+        })?;
         let mut program = Program { exits: watch(child)?, status: None, signals };
 
         let mut records = Vec::new();
@@ -143,8 +143,7 @@ impl Session {
         kernel.drain(&mut records);
         let losses = read_losses(&kernel.counters).context("cannot read the loss counters")?;
 
-        let mut trace =
-            Trace { pid, stamp, events: Vec::new(), undecodable: 0, losses, end, gone, program };
+        let mut trace = Trace { pid, stamp, events: Vec::new(), undecodable: 0, losses, end, gone, program };
         for RawRecord(bytes) in records {
             match event::decode(&bytes) {
                 Ok(event) => trace.events.push(event),
@@ -171,8 +170,7 @@ fn arm(
         tgid: pid,
         reserved: 0,
     };
-    let load =
-        LoadOptions { config, ring_bytes: options.ring_bytes, kernel_log: options.kernel_log };
+    let load = LoadOptions { config, ring_bytes: options.ring_bytes, kernel_log: options.kernel_log };
     let mut loaded = Loaded::load(&load)?;
     let log = if options.kernel_log { Some(loaded.take_log()?) } else { None };
     let reader = Reader::new(loaded.take_events()?);

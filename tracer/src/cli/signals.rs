@@ -29,7 +29,9 @@ impl Signals {
         let (sender, received) = unbounded_channel();
         let signals =
             SignalsInfo::<WithRawSiginfo>::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2])?;
-        std::thread::Builder::new().name("signals".to_owned()).spawn(move || forward(signals, pid, &sender))?;
+        std::thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(move || forward(signals, pid, &sender))?;
         Ok(Self { received })
     }
 

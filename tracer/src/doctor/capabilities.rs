@@ -10,7 +10,8 @@ const NEEDED: [(&str, u32); 2] = [("CAP_PERFMON", 38), ("CAP_BPF", 39)];
 
 pub(super) fn check(root: &Path, command: &str) -> Check {
     const NAME: &str = "capabilities";
-    let effective = std::fs::read_to_string(root.join("proc/self/status")).ok().and_then(|status| effective(&status));
+    let effective =
+        std::fs::read_to_string(root.join("proc/self/status")).ok().and_then(|status| effective(&status));
     let has = |bit: u32| effective.is_some_and(|set| set >> bit & 1 == 1);
     let missing: Vec<&str> =
         NEEDED.iter().filter(|(_, bit)| !has(*bit) && !has(SYS_ADMIN)).map(|(name, _)| *name).collect();

@@ -37,7 +37,8 @@ pub(super) fn uprobes(root: &Path) -> Check {
         verdict: Verdict::Fail,
         found: "this kernel has none (no /sys/bus/event_source/devices/uprobe)".to_owned(),
         consequence: "no instruction of a program can be probed",
-        fix: "a kernel built with CONFIG_UPROBE_EVENTS=y and CONFIG_BPF_EVENTS=y, with /sys mounted".to_owned(),
+        fix: "a kernel built with CONFIG_UPROBE_EVENTS=y and CONFIG_BPF_EVENTS=y, with /sys mounted"
+            .to_owned(),
     }
 }
 

@@ -122,7 +122,8 @@ mod tests {
     }
 
     fn failures(root: &Path, has_object: bool) -> String {
-        fit(checks_below(root, has_object, "gotrace run")).map_or_else(|unfit| unfit.to_string(), |()| String::new())
+        fit(checks_below(root, has_object, "gotrace run"))
+            .map_or_else(|unfit| unfit.to_string(), |()| String::new())
     }
 
     const ALL: &str = "000001ffffffffff";

@@ -65,8 +65,7 @@ pub enum DecodeError {
 /// When the bytes are too short, or of a probe that this version does not know.
 pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
     let header: wire::Header = prefix(bytes)?;
-    let probe =
-        Probe::from_number(header.probe).ok_or(DecodeError::UnknownProbe { number: header.probe })?;
+    let probe = Probe::from_number(header.probe).ok_or(DecodeError::UnknownProbe { number: header.probe })?;
     let kind = match probe {
         Probe::Exec => EventKind::Exec { comm: comm(&prefix::<process::Exec>(bytes)?.comm) },
         Probe::Exit => EventKind::Exit,

@@ -102,7 +102,9 @@ impl Inspection {
         writeln!(out, "  built by    {}{from}", printable(&self.go_version))?;
         match self.support {
             Support::Full => {}
-            Support::TooOld => writeln!(out, "              older than Go 1.19: it can be read but not traced")?,
+            Support::TooOld => {
+                writeln!(out, "              older than Go 1.19: it can be read but not traced")?;
+            }
             Support::TooNew => writeln!(
                 out,
                 "              newer than Go 1.27: phases can be traced, inits cannot, because their layout is not known"
@@ -141,10 +143,19 @@ impl Inspection {
         let Some(info) = &self.build_info else {
             return writeln!(out, "  module      unknown: the binary has no list of modules");
         };
-        let module = info.main.as_ref().map(|module| format!("{} {}", printable(&module.path), printable(&module.version)));
-        let module = module.or_else(|| info.path.as_deref().map(printable)).unwrap_or_else(|| "unknown".to_owned());
+        let module = info
+            .main
+            .as_ref()
+            .map(|module| format!("{} {}", printable(&module.path), printable(&module.version)));
+        let module =
+            module.or_else(|| info.path.as_deref().map(printable)).unwrap_or_else(|| "unknown".to_owned());
         let count = info.dependencies.len();
-        writeln!(out, "  module      {}, {count} {}", module.trim_end(), if count == 1 { "dependency" } else { "dependencies" })?;
+        writeln!(
+            out,
+            "  module      {}, {count} {}",
+            module.trim_end(),
+            if count == 1 { "dependency" } else { "dependencies" }
+        )?;
         if lists.dependencies {
             for module in &info.dependencies {
                 writeln!(out, "    {} {}", printable(&module.path), printable(&module.version))?;
@@ -162,7 +173,10 @@ impl Inspection {
         writeln!(out, "  inits       {} packages, in this order", self.inits.len())?;
         let shown = if lists.inits { self.inits.len() } else { FIRST };
         for (seq, init) in self.inits.iter().enumerate().take(shown) {
-            let place = init.file.as_deref().map_or(String::new(), |file| format!("  {}:{}", printable(file), init.line));
+            let place = init
+                .file
+                .as_deref()
+                .map_or(String::new(), |file| format!("  {}:{}", printable(file), init.line));
             writeln!(out, "    #{seq:<4} {}{place}", printable(&init.package))?;
         }
         if self.inits.len() > shown {

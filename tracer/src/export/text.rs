@@ -53,7 +53,8 @@ impl Text {
         let dim = self.style(Style::new().dimmed());
         let subject = &report.subject;
         let name = subject.exe.file_name().unwrap_or(subject.exe.as_os_str()).to_string_lossy();
-        let module = subject.module.as_deref().map_or(String::new(), |module| format!("{}, ", printable(module)));
+        let module =
+            subject.module.as_deref().map_or(String::new(), |module| format!("{}, ", printable(module)));
         writeln!(
             out,
             "{bold}{}{bold:#}  {dim}{module}{}, pid {}, Linux {}{dim:#}",
@@ -69,7 +70,9 @@ impl Text {
             Ending::Killed(signal) => format!("killed by {}", signal_name(*signal)),
             Ending::Replaced(by) => format!("became {}, which is not traced", printable(by)),
         };
-        let after = timeline.ended.map_or(String::new(), |ended| format!(" after {}", time(ended.since(timeline.begin))));
+        let after = timeline
+            .ended
+            .map_or(String::new(), |ended| format!(" after {}", time(ended.since(timeline.begin))));
         match timeline.to_main {
             Some(to_main) => {
                 writeln!(out, "main.main after {bold}{}{bold:#}; {ending}{after}", time(to_main))?;
@@ -131,9 +134,13 @@ impl Text {
             rows.truncate(self.inits);
         }
         let what = match self.order {
-            InitOrder::Slowest if rows.len() < total => format!("the slowest {} of {total} package inits", rows.len()),
+            InitOrder::Slowest if rows.len() < total => {
+                format!("the slowest {} of {total} package inits", rows.len())
+            }
             InitOrder::Slowest => format!("{total} package inits, the slowest first"),
-            InitOrder::Run if rows.len() < total => format!("the first {} of {total} package inits", rows.len()),
+            InitOrder::Run if rows.len() < total => {
+                format!("the first {} of {total} package inits", rows.len())
+            }
             InitOrder::Run => format!("{total} package inits in order"),
         };
         writeln!(out, "{bold}{what}{bold:#}, {} in all", time(Nanos(sum)))?;
@@ -189,7 +196,10 @@ impl Text {
             )?;
         }
         for probe in &report.timeline.unmarked {
-            writeln!(out, "{warn}no mark:{warn:#} {probe} was passed unseen; the phases beside it are left out")?;
+            writeln!(
+                out,
+                "{warn}no mark:{warn:#} {probe} was passed unseen; the phases beside it are left out"
+            )?;
         }
         Ok(())
     }

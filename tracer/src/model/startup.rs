@@ -139,7 +139,15 @@ impl StartupTimeline {
         let marks = Marks::of(&image, catalogue, observation.begin, ended);
         let to_main = marks.main.map(|main| main.since(observation.begin));
         let (phases, unmarked) = marks.phases(horizon);
-        Self { begin: observation.begin, phases, inits, to_main, ended, replaced_by: image.replaced_by(), unmarked }
+        Self {
+            begin: observation.begin,
+            phases,
+            inits,
+            to_main,
+            ended,
+            replaced_by: image.replaced_by(),
+            unmarked,
+        }
     }
 }
 
@@ -211,7 +219,11 @@ impl Marks {
             begin,
             exec: image.exec,
             go_entry: image.first(Probe::GoEntry),
-            schedinit: schedinit.map(|(start, end)| Step { name: "schedinit", start, duration: end.since(start) }),
+            schedinit: schedinit.map(|(start, end)| Step {
+                name: "schedinit",
+                start,
+                duration: end.since(start),
+            }),
             runtime_main: image.first(Probe::RuntimeMain),
             package_init: first_package_init(image, catalogue, main),
             main,

@@ -17,7 +17,8 @@ fn task(address: u64, package: &str, functions: usize) -> InitTask {
 }
 
 fn catalogue() -> InitCatalogue {
-    let tasks = [task(0x10, "runtime", 1), task(0x20, "errors", 1), task(0x30, "empty", 0), task(0x40, "main", 1)];
+    let tasks =
+        [task(0x10, "runtime", 1), task(0x20, "errors", 1), task(0x30, "empty", 0), task(0x40, "main", 1)];
     InitCatalogue::new(tasks, [(Probe::Init, VirtAddr(SITE))])
 }
 
@@ -93,7 +94,8 @@ fn a_whole_start_is_split_without_a_gap() {
 fn an_init_ends_where_the_next_step_begins_and_runs_once() {
     let timeline = timeline(&whole());
     let expected = [("runtime", 155, 5), ("errors", 171, 10), ("main", 182, 18)];
-    let expected: Vec<_> = expected.into_iter().map(|(name, start, wall)| (name.to_owned(), start, wall, true)).collect();
+    let expected: Vec<_> =
+        expected.into_iter().map(|(name, start, wall)| (name.to_owned(), start, wall, true)).collect();
     assert_eq!(inits(&timeline), expected);
 }
 

@@ -39,7 +39,9 @@ pub enum AttachError {
         source: Box<ProgramError>,
     },
     /// The file is not what the sites were chosen in.
-    #[error("{function} is not what it was when its site was chosen: the binary was changed in place; try again")]
+    #[error(
+        "{function} is not what it was when its site was chosen: the binary was changed in place; try again"
+    )]
     Changed {
         /// The function.
         function: String,
@@ -103,12 +105,7 @@ impl Loaded {
     ///
     /// # Errors
     /// When any probe cannot be put in place; then none is.
-    pub fn attach(
-        mut self,
-        binary: &File,
-        sites: &[PlannedSite],
-        pid: u32,
-    ) -> Result<Attached, AttachError> {
+    pub fn attach(mut self, binary: &File, sites: &[PlannedSite], pid: u32) -> Result<Attached, AttachError> {
         sites.iter().try_for_each(|planned| verify(binary, planned))?;
         for (program, tracepoint) in TRACEPOINTS {
             attach_tracepoint(&mut self, program, tracepoint)?;

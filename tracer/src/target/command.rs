@@ -39,20 +39,22 @@ pub fn resolve(name: &OsStr, path_variable: Option<&OsStr>) -> Result<PathBuf, C
     if name.as_bytes().contains(&b'/') {
         let path = PathBuf::from(name);
         return match std::fs::metadata(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(CommandError::NotFound { path }),
-            // Whatever else is wrong with it, opening it will say so.
-            Err(_) => Ok(path),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err(CommandError::NotFound { path })
+            }
             Ok(metadata) if metadata.is_file() && !is_executable(&path) => {
                 Err(CommandError::NotExecutable { path })
             }
-            Ok(_) => Ok(path),
+            // Whatever else is wrong with it, opening it will say so.
+            Ok(_) | Err(_) => Ok(path),
         };
     }
     let directories = path_variable.map(std::env::split_paths).into_iter().flatten();
     let mut refused = None;
     for directory in directories {
         // An empty entry means the current directory (POSIX, "8. Environment Variables").
-        let path = if directory.as_os_str().is_empty() { Path::new(".").join(name) } else { directory.join(name) };
+        let path =
+            if directory.as_os_str().is_empty() { Path::new(".").join(name) } else { directory.join(name) };
         if path.is_file() {
             if is_executable(&path) {
                 return Ok(path);
@@ -107,15 +109,9 @@ mod tests {
     fn a_name_with_a_slash_is_a_path() {
         let directory = tempfile::tempdir().unwrap();
         let tool = directory.path().join("tool");
-        assert_eq!(
-            resolve(tool.as_os_str(), None),
-            Err(CommandError::NotFound { path: tool.clone() })
-        );
+        assert_eq!(resolve(tool.as_os_str(), None), Err(CommandError::NotFound { path: tool.clone() }));
         executable(&tool, 0o600);
-        assert_eq!(
-            resolve(tool.as_os_str(), None),
-            Err(CommandError::NotExecutable { path: tool.clone() })
-        );
+        assert_eq!(resolve(tool.as_os_str(), None), Err(CommandError::NotExecutable { path: tool.clone() }));
         executable(&tool, 0o700);
         assert_eq!(resolve(tool.as_os_str(), None), Ok(tool));
     }

@@ -1,5 +1,7 @@
 //! What the tests that run the real command share: the fixtures, the command, and what it wrote.
 
+#![allow(dead_code, reason = "every test binary uses its own part of this")]
+
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -10,19 +12,20 @@ use serde_json::Value;
 
 /// One program to trace, as `cargo xtask fixtures` describes it.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Fixture {
-    pub name: String,
-    pub path: PathBuf,
-    pub go: Option<String>,
-    pub build: String,
-    pub program: String,
-    pub args: Vec<String>,
-    pub env: BTreeMap<String, String>,
+pub(crate) struct Fixture {
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
+    pub(crate) go: Option<String>,
+    pub(crate) build: String,
+    pub(crate) program: String,
+    pub(crate) args: Vec<String>,
+    pub(crate) env: BTreeMap<String, String>,
 }
 
 /// Every fixture at hand. None at all would make every test pass, so that is a failure.
-pub fn fixtures() -> Vec<Fixture> {
-    let folder = PathBuf::from(std::env::var_os("GOTRACE_FIXTURES").expect("GOTRACE_FIXTURES names the fixtures"));
+pub(crate) fn fixtures() -> Vec<Fixture> {
+    let folder =
+        PathBuf::from(std::env::var_os("GOTRACE_FIXTURES").expect("GOTRACE_FIXTURES names the fixtures"));
     let manifest = std::fs::read_to_string(folder.join("fixtures.json")).expect("the fixtures' manifest");
     let fixtures: Vec<Fixture> = serde_json::from_str(&manifest).expect("a manifest");
     assert!(!fixtures.is_empty(), "the manifest lists no fixture");
@@ -30,19 +33,19 @@ pub fn fixtures() -> Vec<Fixture> {
 }
 
 /// The fixtures of one program.
-pub fn fixtures_of(program: &str) -> Vec<Fixture> {
+pub(crate) fn fixtures_of(program: &str) -> Vec<Fixture> {
     let found: Vec<Fixture> = fixtures().into_iter().filter(|fixture| fixture.program == program).collect();
     assert!(!found.is_empty(), "no fixture of {program}");
     found
 }
 
 /// The one fixture of a program.
-pub fn fixture(program: &str) -> Fixture {
+pub(crate) fn fixture(program: &str) -> Fixture {
     fixtures_of(program).remove(0)
 }
 
 /// A fixture that every place has: a net/http program, of the newest Go version at hand.
-pub fn nethttp() -> Fixture {
+pub(crate) fn nethttp() -> Fixture {
     let mut found = fixtures_of("nethttp");
     found.retain(|fixture| fixture.build == "default");
     found.sort_by_key(|fixture| fixture.name.clone());
@@ -50,7 +53,7 @@ pub fn nethttp() -> Fixture {
 }
 
 /// gotrace, as it was built for release.
-pub fn gotrace() -> Command {
+pub(crate) fn gotrace() -> Command {
     let mut command = Command::new(std::env::var_os("GOTRACE_BIN").expect("GOTRACE_BIN names the command"));
     // The tests themselves may run under sudo; they speak of the user whom they name.
     for variable in ["SUDO_UID", "SUDO_GID", "SUDO_USER"] {
@@ -60,54 +63,58 @@ pub fn gotrace() -> Command {
 }
 
 /// What `gotrace run` gave: the program's own streams and the report.
-pub struct Traced {
-    pub output: Output,
-    pub lines: Vec<Value>,
+pub(crate) struct Traced {
+    pub(crate) output: Output,
+    pub(crate) lines: Vec<Value>,
 }
 
 /// Runs a fixture under gotrace with more options, the report in a file.
-pub fn trace<S: AsRef<OsStr>>(fixture: &Fixture, options: &[&str], args: &[S]) -> Traced {
+pub(crate) fn trace<S: AsRef<OsStr>>(fixture: &Fixture, options: &[&str], args: &[S]) -> Traced {
     let folder = tempfile::tempdir().expect("a folder for the report");
     let report = folder.path().join("report.ndjson");
     let mut command = gotrace();
     command.args(["run", "-q", "-o"]).arg(&report).args(options).arg("--").arg(&fixture.path);
     let output = command.args(args).envs(&fixture.env).output().expect("gotrace runs");
     let text = std::fs::read_to_string(&report).unwrap_or_else(|error| {
-        panic!("no report of {}: {error}; gotrace said: {}", fixture.name, String::from_utf8_lossy(&output.stderr))
+        panic!(
+            "no report of {}: {error}; gotrace said: {}",
+            fixture.name,
+            String::from_utf8_lossy(&output.stderr)
+        )
     });
     Traced { output, lines: parse(&text) }
 }
 
 /// Each line as JSON.
-pub fn parse(text: &str) -> Vec<Value> {
+pub(crate) fn parse(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
 }
 
 impl Traced {
     /// The objects of one type.
-    pub fn all(&self, kind: &str) -> Vec<&Value> {
+    pub(crate) fn all(&self, kind: &str) -> Vec<&Value> {
         self.lines.iter().filter(|line| line["type"] == kind).collect()
     }
 
     /// The last line.
-    pub fn summary(&self) -> &Value {
+    pub(crate) fn summary(&self) -> &Value {
         let last = self.lines.last().expect("a report has lines");
         assert_eq!(last["type"], "summary");
         last
     }
 
     /// The packages whose inits ran, in order.
-    pub fn packages(&self) -> Vec<String> {
+    pub(crate) fn packages(&self) -> Vec<String> {
         self.all("init").iter().map(|init| text(&init["package"])).collect()
     }
 
     /// The phases' names, in order.
-    pub fn phases(&self) -> Vec<String> {
+    pub(crate) fn phases(&self) -> Vec<String> {
         self.all("phase").iter().map(|phase| text(&phase["name"])).collect()
     }
 
     /// Nothing was lost, nothing unknown, nothing left out.
-    pub fn assert_complete(&self, name: &str) {
+    pub(crate) fn assert_complete(&self, name: &str) {
         let summary = self.summary();
         assert_eq!(summary["dropped"], 0, "{name}: {summary}");
         assert_eq!(summary["undecodable"], 0, "{name}: {summary}");
@@ -118,19 +125,19 @@ impl Traced {
 }
 
 /// A JSON string's text.
-pub fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     value.as_str().expect("a string").to_owned()
 }
 
 /// One line of `GODEBUG=inittrace=1`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct InitTrace {
-    pub package: String,
-    pub milliseconds: f64,
+pub(crate) struct InitTrace {
+    pub(crate) package: String,
+    pub(crate) milliseconds: f64,
 }
 
 /// What Go itself says of the inits: `init PACKAGE @1.2 ms, 0.3 ms clock, ...` on standard error.
-pub fn inittrace(stderr: &[u8]) -> Vec<InitTrace> {
+pub(crate) fn inittrace(stderr: &[u8]) -> Vec<InitTrace> {
     let stderr = String::from_utf8_lossy(stderr);
     let line = |line: &str| {
         let (package, rest) = line.strip_prefix("init ")?.split_once(" @")?;

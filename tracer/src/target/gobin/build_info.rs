@@ -94,14 +94,17 @@ impl BuildInfo {
 }
 
 /// Finds the block in the loaded segments: the version, and the modules when they were noted.
-pub(super) fn read(source: &Source, elf: &Elf) -> Result<Option<(GoVersion, Option<BuildInfo>)>, BinaryError> {
+pub(super) fn read(
+    source: &Source,
+    elf: &Elf,
+) -> Result<Option<(GoVersion, Option<BuildInfo>)>, BinaryError> {
     // The linker puts it into a segment of its own kind of data: writable, or read-only after relocation.
     let (data, rest): (Vec<&Segment>, Vec<&Segment>) =
         elf.segments.iter().filter(|segment| !segment.executable).partition(|segment| segment.writable);
     for segment in data.into_iter().chain(rest) {
         let end = segment.offset.saturating_add(segment.file_size);
         let found = source.search(segment.offset, end, MAGIC, |offset| {
-            if offset % 16 != 0 { None } else { block(source, elf, offset).ok().flatten() }
+            if !offset.is_multiple_of(16) { None } else { block(source, elf, offset).ok().flatten() }
         })?;
         if found.is_some() {
             return Ok(found);
@@ -110,7 +113,11 @@ pub(super) fn read(source: &Source, elf: &Elf) -> Result<Option<(GoVersion, Opti
     Ok(None)
 }
 
-fn block(source: &Source, elf: &Elf, offset: u64) -> Result<Option<(GoVersion, Option<BuildInfo>)>, BinaryError> {
+fn block(
+    source: &Source,
+    elf: &Elf,
+    offset: u64,
+) -> Result<Option<(GoVersion, Option<BuildInfo>)>, BinaryError> {
     let header = source.bytes(offset, HEADER)?;
     let (pointer_size, flags) = (header[14], header[15]);
     let (version, modules) = if flags & 2 != 0 {

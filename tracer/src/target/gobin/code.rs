@@ -3,8 +3,8 @@
 use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register};
 
 use super::functions::Function;
-use super::version::{GoVersion, VersionSource};
 use super::source::u64_at;
+use super::version::{GoVersion, VersionSource};
 use super::{BinaryError, GoBinary, Machine, SiteRefusal};
 use crate::units::VirtAddr;
 
@@ -75,7 +75,8 @@ impl GoBinary {
     pub(super) fn init_roots(&self) -> Result<Vec<VirtAddr>, BinaryError> {
         let unknown = |what: &str| self.source.unsupported(format!("its inits cannot be listed: {what}"));
         let main = self.functions().named("runtime.main").ok_or_else(|| unknown("it has no runtime.main"))?;
-        let init = self.functions().named("runtime.doInit").ok_or_else(|| unknown("it has no runtime.doInit"))?;
+        let init =
+            self.functions().named("runtime.doInit").ok_or_else(|| unknown("it has no runtime.doInit"))?;
         let body = Body::decode(self, &main).map_err(|refusal| unknown(&refusal.to_string()))?;
         let mut roots = Vec::new();
         let mut loaded = None;
@@ -87,7 +88,9 @@ impl GoBinary {
                 loaded = Some(VirtAddr(instruction.ip_rel_memory_address()));
             } else if instruction.mnemonic() == Mnemonic::Call {
                 if instruction.near_branch_target() == init.entry.0 {
-                    roots.push(loaded.ok_or_else(|| unknown("runtime.main calls doInit with something unknown"))?);
+                    roots.push(
+                        loaded.ok_or_else(|| unknown("runtime.main calls doInit with something unknown"))?,
+                    );
                 }
                 loaded = None;
             }

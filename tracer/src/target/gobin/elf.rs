@@ -66,15 +66,28 @@ impl Elf {
         let pie = match header.e_type.get(LE) {
             elf::ET_EXEC => false,
             elf::ET_DYN => true,
-            _ => return Err(BinaryError::NotElf { path: source.path.clone(), found: "an ELF file, but not executable" }),
+            _ => {
+                return Err(BinaryError::NotElf {
+                    path: source.path.clone(),
+                    found: "an ELF file, but not executable",
+                });
+            }
         };
         let programs = program_headers(source, &header)?;
-        let segments: Vec<Segment> = programs.iter().filter(|program| program.p_type.get(LE) == elf::PT_LOAD).map(segment).collect();
+        let segments: Vec<Segment> =
+            programs.iter().filter(|program| program.p_type.get(LE) == elf::PT_LOAD).map(segment).collect();
         let mut elf = Self {
             machine,
             entry: VirtAddr(header.e_entry.get(LE)),
             segments,
-            linking: Linking { pie, interpreter: None, libraries: Vec::new(), cgo: false, stripped: true, dwarf: false },
+            linking: Linking {
+                pie,
+                interpreter: None,
+                libraries: Vec::new(),
+                cgo: false,
+                stripped: true,
+                dwarf: false,
+            },
             rela: None,
         };
         for program in &programs {
@@ -100,14 +113,15 @@ impl Elf {
 
     /// The segment whose bytes in the file hold that address.
     pub(super) fn segment_of(&self, address: VirtAddr) -> Option<&Segment> {
-        self.segments
-            .iter()
-            .find(|segment| address.0.checked_sub(segment.address).is_some_and(|into| into < segment.file_size))
+        self.segments.iter().find(|segment| {
+            address.0.checked_sub(segment.address).is_some_and(|into| into < segment.file_size)
+        })
     }
 
     /// Bytes by address. Whoever asks for more than the segment's bytes in the file gets an error.
     pub(super) fn bytes(&self, source: &Source, address: VirtAddr, len: u64) -> Result<Vec<u8>, BinaryError> {
-        let segment = self.segment_of(address).ok_or_else(|| source.malformed("an address outside its segments"))?;
+        let segment =
+            self.segment_of(address).ok_or_else(|| source.malformed("an address outside its segments"))?;
         let into = address.0 - segment.address;
         if len > segment.file_size - into {
             return Err(source.malformed("a table that reaches beyond its segment"));
@@ -152,7 +166,8 @@ impl Elf {
             return;
         }
         let Ok(bytes) = source.bytes(header.e_shoff.get(LE), count * each) else { return };
-        let Ok((sections, _)) = slice_from_bytes::<SectionHeader64<LE>>(&bytes, usize::from(header.e_shnum.get(LE)))
+        let Ok((sections, _)) =
+            slice_from_bytes::<SectionHeader64<LE>>(&bytes, usize::from(header.e_shnum.get(LE)))
         else {
             return;
         };
@@ -185,11 +200,15 @@ fn file_header(source: &Source) -> Result<FileHeader64<LE>, BinaryError> {
         (_, Some(&elf::ELFDATA2MSB)) => return Err(foreign(source, "a big-endian program".to_owned())),
         _ => {}
     }
-    let header = slice_from_bytes::<FileHeader64<LE>>(&bytes, 1).ok().and_then(|(header, _)| header.first().copied());
+    let header =
+        slice_from_bytes::<FileHeader64<LE>>(&bytes, 1).ok().and_then(|(header, _)| header.first().copied());
     header.ok_or_else(|| not_elf("it ends within its header"))
 }
 
-fn program_headers(source: &Source, header: &FileHeader64<LE>) -> Result<Vec<ProgramHeader64<LE>>, BinaryError> {
+fn program_headers(
+    source: &Source,
+    header: &FileHeader64<LE>,
+) -> Result<Vec<ProgramHeader64<LE>>, BinaryError> {
     let count = header.e_phnum.get(LE);
     let each = size_of::<ProgramHeader64<LE>>();
     if count > MOST_SEGMENTS || usize::from(header.e_phentsize.get(LE)) != each {

@@ -96,7 +96,9 @@ impl Functions {
     /// The function of that name and its wrappers.
     pub(super) fn all_named(&self, name: &str) -> impl Iterator<Item = Function> {
         let name = name.as_bytes();
-        (0..self.count).filter(move |index| self.name_of(*index).is_some_and(|found| found == name)).filter_map(|index| self.at(index))
+        (0..self.count)
+            .filter(move |index| self.name_of(*index).is_some_and(|found| found == name))
+            .filter_map(|index| self.at(index))
     }
 
     /// The function that holds that address.

@@ -68,7 +68,8 @@ impl GoBinary {
         let mut package = String::new();
         for (index, entry) in functions.iter().enumerate() {
             let function = self.functions().containing(*entry).filter(|function| function.entry == *entry);
-            let function = function.ok_or_else(|| self.source.malformed("an init task that runs no function"))?;
+            let function =
+                function.ok_or_else(|| self.source.malformed("an init task that runs no function"))?;
             if index == 0 {
                 package = package_of(&function.name).to_owned();
             }

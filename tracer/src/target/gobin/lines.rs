@@ -77,7 +77,8 @@ impl GoBinary {
     }
 
     fn position(&self, function: &Function, at: VirtAddr) -> (Option<String>, u32) {
-        let value = |field| self.value_at(function, self.functions().record_word(function.record, field)?, at);
+        let value =
+            |field| self.value_at(function, self.functions().record_word(function.record, field)?, at);
         let line = value(PC_LINE).and_then(|line| u32::try_from(line).ok()).unwrap_or(0);
         let file = value(PC_FILE).and_then(|file| self.file_name(function, u32::try_from(file).ok()?));
         (file, line)
@@ -87,7 +88,8 @@ impl GoBinary {
         let unit = self.functions().record_word(function.record, UNIT)?;
         let index = usize::try_from(unit.checked_add(file)?).ok()?;
         let tables = self.line_tables();
-        let offset = u32_at(&tables.files_by_unit, index.checked_mul(4)?).filter(|offset| *offset != u32::MAX)?;
+        let offset =
+            u32_at(&tables.files_by_unit, index.checked_mul(4)?).filter(|offset| *offset != u32::MAX)?;
         let rest = tables.files.get(usize::try_from(offset).ok()?..)?;
         let path = rest.get(..memchr::memchr(0, rest)?)?;
         Some(String::from_utf8_lossy(path).into_owned())
@@ -95,10 +97,12 @@ impl GoBinary {
 
     /// The innermost inlined call at that address: its name, and the address of the call in its caller.
     fn inlined_call(&self, function: &Function, at: VirtAddr) -> Option<(String, VirtAddr)> {
-        let index = u64::try_from(self.value_at(function, self.pcdata(function, PCDATA_INLINE_INDEX)?, at)?).ok()?;
+        let index =
+            u64::try_from(self.value_at(function, self.pcdata(function, PCDATA_INLINE_INDEX)?, at)?).ok()?;
         let layout = layout::inline(self.pclntab.magic);
         let tree = self.funcdata(function, FUNCDATA_INLINE_TREE)?;
-        let entry = self.bytes(VirtAddr(tree.0.checked_add(index.checked_mul(layout.size)?)?), layout.size)?;
+        let entry =
+            self.bytes(VirtAddr(tree.0.checked_add(index.checked_mul(layout.size)?)?), layout.size)?;
         let (name, parent) = self.inline_entry(&entry)?;
         let parent = VirtAddr(function.entry.0.checked_add(u64::from(parent))?);
         // A call cannot be its own caller.
@@ -108,7 +112,9 @@ impl GoBinary {
     /// Every call inlined into a function: the name, and the call's offset in its caller.
     fn inline_tree(&self, function: &Function) -> Vec<(&[u8], u32)> {
         let layout = layout::inline(self.pclntab.magic);
-        let highest = self.pcdata(function, PCDATA_INLINE_INDEX).and_then(|table| self.values(function, table).into_iter().map(|(_, value)| value).max());
+        let highest = self
+            .pcdata(function, PCDATA_INLINE_INDEX)
+            .and_then(|table| self.values(function, table).into_iter().map(|(_, value)| value).max());
         let (Some(highest), Some(tree)) = (highest, self.funcdata(function, FUNCDATA_INLINE_TREE)) else {
             return Vec::new();
         };

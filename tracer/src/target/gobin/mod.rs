@@ -128,8 +128,9 @@ impl GoBinary {
             line_tables: LineTables::default(),
         };
         if binary.version.minor() == 0 {
-            binary.version = code::build_version(&binary)
-                .ok_or_else(|| binary.source.unsupported("a Go program that does not tell which Go built it"))?;
+            binary.version = code::build_version(&binary).ok_or_else(|| {
+                binary.source.unsupported("a Go program that does not tell which Go built it")
+            })?;
             binary.functions.set_wrapper(layout::of(binary.version.minor()).map(|layout| layout.wrapper));
         }
         binary.elf.linking.cgo = binary.functions.named("crosscall2").is_some();
@@ -210,8 +211,9 @@ impl GoBinary {
 
     /// The layout of its Go version.
     fn layout(&self) -> Result<Layout, BinaryError> {
-        layout::of(self.version.minor())
-            .ok_or_else(|| self.source.unsupported(format!("the layout of {}'s tables is not known", self.version)))
+        layout::of(self.version.minor()).ok_or_else(|| {
+            self.source.unsupported(format!("the layout of {}'s tables is not known", self.version))
+        })
     }
 
     /// Bytes by address, as they are in the file.

@@ -103,11 +103,13 @@ fn header(source: &Source, segment: &Segment, offset: u64) -> Option<Header> {
         pc_values: word(6)?,
         table: word(7)?,
     };
-    let parts = [HEADER, header.names, header.files_by_unit, header.files, header.pc_values, header.table, room];
+    let parts =
+        [HEADER, header.names, header.files_by_unit, header.files, header.pc_values, header.table, room];
     let ordered = parts.is_sorted();
     // Each function has an entry of eight bytes and a record, and the table ends with one more offset.
-    let fits = u64::from(header.functions) * (8 + layout::func(magic).size as u64) + 4 <= room - header.table.min(room);
-    (ordered && fits && header.functions > 0 && header.address % 8 == 0).then_some(header)
+    let fits = u64::from(header.functions) * (8 + layout::func(magic).size as u64) + 4
+        <= room - header.table.min(room);
+    (ordered && fits && header.functions > 0 && header.address.is_multiple_of(8)).then_some(header)
 }
 
 /// The places that hold the table's address and, behind it, that of its names: `moduledata`'s first words.
@@ -125,7 +127,7 @@ fn module_data(
         let end = segment.offset.saturating_add(segment.file_size);
         source.search(segment.offset, end, &needle, |offset| {
             let address = segment.address.wrapping_add(offset - segment.offset);
-            if address % 8 == 0 {
+            if address.is_multiple_of(8) {
                 found.push(VirtAddr(address));
             }
             None::<()>
@@ -163,11 +165,13 @@ fn prove(
     if !consistent {
         return Ok(None);
     }
-    let room = elf.segment_of(VirtAddr(table)).map_or(0, |segment| segment.file_size - (table - segment.address));
+    let room =
+        elf.segment_of(VirtAddr(table)).map_or(0, |segment| segment.file_size - (table - segment.address));
     if table_len > room {
         return Ok(None);
     }
-    let Header { magic, address: of_table, functions, names, files_by_unit, files, pc_values, table } = *header;
+    let Header { magic, address: of_table, functions, names, files_by_unit, files, pc_values, table } =
+        *header;
     Ok(Some(Pclntab {
         magic,
         address: of_table,
@@ -209,7 +213,8 @@ fn has_old_table(source: &Source, elf: &Elf) -> bool {
         needle.extend_from_slice(&[0, 0, quantum, 8]);
         elf.segments.iter().any(|segment| {
             let end = segment.offset.saturating_add(segment.file_size);
-            let found = source.search(segment.offset, end, &needle, |offset| (offset % 8 == 0).then_some(()));
+            let found = source
+                .search(segment.offset, end, &needle, |offset| (offset.is_multiple_of(8)).then_some(()));
             found.is_ok_and(|found| found.is_some())
         })
     })

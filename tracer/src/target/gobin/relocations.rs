@@ -37,8 +37,7 @@ impl Relocations {
         if elf.linking.pie
             && let Some((address, len)) = elf.rela
         {
-            let kind =
-                if elf.machine == Machine::X86_64 { RELATIVE_X86_64 } else { RELATIVE_AARCH64 };
+            let kind = if elf.machine == Machine::X86_64 { RELATIVE_X86_64 } else { RELATIVE_AARCH64 };
             table = Some(Table { bytes: elf.bytes(source, VirtAddr(address), len - len % ENTRY)?, kind });
         }
         Ok(Self { entries: OnceLock::new(), table })

@@ -100,7 +100,8 @@ impl GoBinary {
         let body = Body::decode(self, caller)?;
         let entries: Vec<u64> = self.functions().all_named(callee).map(|function| function.entry.0).collect();
         let is_call = |instruction: &Instruction| {
-            instruction.flow_control() == FlowControl::Call && entries.contains(&instruction.near_branch_target())
+            instruction.flow_control() == FlowControl::Call
+                && entries.contains(&instruction.near_branch_target())
         };
         let mut calls = body.instructions.iter().enumerate().filter(|(_, instruction)| is_call(instruction));
         let (Some((call, _)), None) = (calls.next(), calls.next()) else {
@@ -152,7 +153,13 @@ impl GoBinary {
 
     /// A probe replaces the instruction's first byte: it must be one that always begins there, that the
     /// kernel can probe, and that no loop comes back to.
-    fn prove(&self, body: &Body, index: usize, kind: SiteKind, register: Option<u8>) -> Result<Site, SiteRefusal> {
+    fn prove(
+        &self,
+        body: &Body,
+        index: usize,
+        kind: SiteKind,
+        register: Option<u8>,
+    ) -> Result<Site, SiteRefusal> {
         let instruction = body.instructions.get(index).ok_or(SiteRefusal::Pattern("instruction to probe"))?;
         let address = VirtAddr(instruction.ip());
         for (from, target) in body.branches() {
@@ -244,12 +251,15 @@ fn functions_of_task(instruction: &Instruction, operand: u32) -> Option<Register
 
 /// What arch/x86/kernel/uprobes.c emulates (`branch_setup_xol_ops`, `push_setup_xol_ops`).
 fn is_emulated(bytes: &[u8]) -> bool {
-    match bytes {
-        // nop; push of a register; short and near jmp; call; short jcc
-        [0x90 | 0x50..=0x57] | [0x41, 0x50..=0x57] | [0xeb | 0x70..=0x7f, _] => true,
-        [0xe8 | 0xe9, _, _, _, _] | [0x0f, 0x80..=0x8f, _, _, _, _] => true,
-        _ => false,
-    }
+    matches!(
+        bytes,
+        // nop; push of a register; short jmp and jcc; call and jmp; near jcc
+        [0x90 | 0x50..=0x57]
+            | [0x41, 0x50..=0x57]
+            | [0xeb | 0x70..=0x7f, _]
+            | [0xe8 | 0xe9, _, _, _, _]
+            | [0x0f, 0x80..=0x8f, _, _, _, _]
+    )
 }
 
 /// What arch/x86/kernel/uprobes.c refuses: bad prefixes (`is_prefix_bad`), and instructions that enter the
@@ -271,7 +281,13 @@ fn is_probeable(instruction: &Instruction, bytes: &[u8]) -> bool {
     );
     let enters_kernel = matches!(
         instruction.mnemonic(),
-        Mnemonic::Syscall | Mnemonic::Sysenter | Mnemonic::Hlt | Mnemonic::Cli | Mnemonic::Sti | Mnemonic::In | Mnemonic::Out
+        Mnemonic::Syscall
+            | Mnemonic::Sysenter
+            | Mnemonic::Hlt
+            | Mnemonic::Cli
+            | Mnemonic::Sti
+            | Mnemonic::In
+            | Mnemonic::Out
     );
     !has_bad_prefix && is_ordinary && !enters_kernel
 }

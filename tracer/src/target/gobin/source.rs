@@ -27,8 +27,7 @@ impl Source {
     }
 
     pub(super) fn from_file(file: File, path: PathBuf) -> Result<Self, BinaryError> {
-        let metadata =
-            file.metadata().map_err(|source| BinaryError::Io { path: path.clone(), source })?;
+        let metadata = file.metadata().map_err(|source| BinaryError::Io { path: path.clone(), source })?;
         if !metadata.is_file() {
             return Err(BinaryError::NotElf { path, found: "not a regular file" });
         }
@@ -103,7 +102,9 @@ pub(super) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
 pub(super) fn reason(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "no such file".to_owned(),
-        io::ErrorKind::PermissionDenied => "permission denied; reading it takes its owner or root (sudo)".to_owned(),
+        io::ErrorKind::PermissionDenied => {
+            "permission denied; reading it takes its owner or root (sudo)".to_owned()
+        }
         _ => error.to_string(),
     }
 }
