@@ -2,7 +2,6 @@
 //!
 //! These need root, BPF and the fixtures: `cargo xtask test` runs them here and in virtual machines.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
 
