@@ -2,7 +2,6 @@
 //!
 //! These need root, BPF and the fixtures: `cargo xtask test` runs them here and in virtual machines.
 
-
 mod support;
 
 use std::io::Write as _;

@@ -55,6 +55,12 @@ impl Probe {
         Self::ALL.get(number as usize).copied()
     }
 
+    /// Whether the kernel itself calls it, and no instruction of the program.
+    #[must_use]
+    pub const fn is_tracepoint(self) -> bool {
+        matches!(self, Self::Exec | Self::Exit)
+    }
+
     /// The name that reports use.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -49,7 +49,7 @@ impl From<Exit> for ExitCode {
 /// Prints the error of a failed verb, with its causes, and finds its exit code.
 pub(super) fn code_of(result: anyhow::Result<Exit>) -> ExitCode {
     let exit = result.unwrap_or_else(|error| {
-        anstream::eprintln!("gotrace: {error:#}");
+        anstream::eprintln!("gotrace: {}", with_causes(&error));
         if error.is::<BinaryError>() || error.is::<CommandError>() || error.is::<TargetRefused>() {
             Exit::Target
         } else if error.is::<Unfit>() || error.is::<LoadError>() || error.is::<AttachError>() {
@@ -59,4 +59,30 @@ pub(super) fn code_of(result: anyhow::Result<Exit>) -> ExitCode {
         }
     });
     exit.into()
+}
+
+/// The error and its causes, each once: some errors quote their cause themselves.
+fn with_causes(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |mut text, cause| {
+        let cause = cause.to_string();
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let inner = std::io::Error::other("no room");
+        let outer = anyhow::Error::new(inner).context("cannot write: no room").context("cannot end");
+        assert_eq!(with_causes(&outer), "cannot end: cannot write: no room");
+    }
 }

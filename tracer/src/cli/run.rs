@@ -1,17 +1,22 @@
 //! `gotrace run -- CMD`: a command's startup, with the probes in place before its first instruction.
 
 use std::ffi::OsString;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
 use anyhow::Context as _;
 
 use super::output::{self, Outputs};
-use super::session::{Session, Until};
+use super::session::{Options, Session, Trace, Until};
 use super::{Common, Exit};
 use crate::doctor;
+use crate::event::{Event, EventKind};
 use crate::export::{InitOrder, Text};
-use crate::model::{Ending, InitCatalogue, MissingProbe, Observation, Report, StartupTimeline, Subject};
+use crate::model::{
+    Ending, InitCatalogue, InitName, MissingProbe, Observation, Report, StartupTimeline, Subject,
+};
+use crate::probe::Probe;
 use crate::probe::plan::{self, StartupPlan};
 use crate::target::command;
 use crate::target::gobin::{GoBinary, Machine, Support};
@@ -97,11 +102,8 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
         stdout_to_stderr: args.json && outputs.use_stdout(),
     };
     let gated = launch.fork().with_context(|| format!("cannot start {}", path.display()))?;
-    let options = super::session::Options {
-        ring_bytes: args.ring_size * 1024,
-        kernel_log: common.kernel_log(),
-        until: args.until,
-    };
+    let options =
+        Options { ring_bytes: args.ring_size * 1024, kernel_log: common.kernel_log(), until: args.until };
     let session = Session::prepare(&binary, &plan.sites, gated, &options)?;
     common.note(&format!("{}: {}, {} sites probed", path.display(), binary.version(), plan.sites.len()));
     let trace = session.run(&path)?;
@@ -151,7 +153,7 @@ fn traceable(binary: &GoBinary) -> anyhow::Result<StartupPlan> {
     Ok(plan)
 }
 
-fn report(binary: &GoBinary, plan: &StartupPlan, exe: &Path, trace: &super::session::Trace) -> Report {
+fn report(binary: &GoBinary, plan: &StartupPlan, exe: &Path, trace: &Trace) -> Report {
     let sites = plan.sites.iter().map(|planned| (planned.hook, planned.site.address));
     let tasks = binary.init_tasks().unwrap_or_else(|error| {
         tracing::warn!("the list of inits is not to be had: {error}");
@@ -191,11 +193,7 @@ fn missing_probe(missing: &plan::MissingHook) -> MissingProbe {
 }
 
 /// The runtime's own tasks need not be in the binary's list; each is read at the address that was hit.
-fn add_unlisted_tasks(catalogue: &mut InitCatalogue, binary: &GoBinary, events: &[crate::event::Event]) {
-    use crate::event::EventKind;
-    use crate::model::InitName;
-    use crate::probe::Probe;
-
+fn add_unlisted_tasks(catalogue: &mut InitCatalogue, binary: &GoBinary, events: &[Event]) {
     for event in events {
         let EventKind::Hit(hit) = &event.kind else { continue };
         if hit.probe != Probe::Init {
@@ -212,7 +210,6 @@ fn add_unlisted_tasks(catalogue: &mut InitCatalogue, binary: &GoBinary, events: 
 }
 
 fn ending(status: ExitStatus) -> Ending {
-    use std::os::unix::process::ExitStatusExt as _;
     match (status.code(), status.signal()) {
         (Some(code), _) => Ending::Exited(code),
         (None, Some(signal)) => Ending::Killed(signal),
@@ -222,7 +219,6 @@ fn ending(status: ExitStatus) -> Ending {
 
 /// As a shell would: the program's own code, or 128 and the signal's number.
 fn exit_code(status: ExitStatus) -> u8 {
-    use std::os::unix::process::ExitStatusExt as _;
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)
 }

@@ -79,3 +79,7 @@ mod tests {
         assert_eq!(printable("a\u{202e}b"), "a\\u{202e}b");
     }
 }
+
+#[cfg(test)]
+#[path = "golden_tests.rs"]
+mod golden_tests;

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 
 use super::{Export, printable};
-use crate::model::{Ending, Init, Phase, PhaseName, Report};
+use crate::model::{Ending, Init, MainReached, Phase, PhaseName, Report};
 use crate::units::Nanos;
 
 /// How wide a phase's bar is when the phase is all there is, in characters.
@@ -73,12 +73,18 @@ impl Text {
         let after = timeline
             .ended
             .map_or(String::new(), |ended| format!(" after {}", time(ended.since(timeline.begin))));
-        match timeline.to_main {
-            Some(to_main) => {
-                writeln!(out, "main.main after {bold}{}{bold:#}; {ending}{after}", time(to_main))?;
+        let main = match report.main_reached() {
+            MainReached::After(to_main) => format!("main.main after {bold}{}{bold:#}", time(to_main)),
+            MainReached::No => format!("{bold}main.main was not reached{bold:#}"),
+            MainReached::RecordLost => "main.main was reached, but when was lost".to_owned(),
+            MainReached::NotProbed => "whether main.main was reached is unknown".to_owned(),
+            MainReached::NothingSeen => {
+                format!(
+                    "{bold}no Go code was seen to run{bold:#}: it ended before, or its memory could not be probed"
+                )
             }
-            None => writeln!(out, "{bold}main.main was not reached{bold:#}; {ending}{after}")?,
-        }
+        };
+        writeln!(out, "{main}; {ending}{after}")?;
         writeln!(out)
     }
 
@@ -107,7 +113,8 @@ impl Text {
             });
             let share = share(phase.duration.0, whole);
             let bar = bar(phase.duration.0, whole, PHASE_BAR);
-            writeln!(out, "  {share:>6}  {style}{bar}{style:#}")?;
+            let gap = if bar.is_empty() { "" } else { "  " };
+            writeln!(out, "  {share:>6}{gap}{style}{bar}{style:#}")?;
             for step in &phase.steps {
                 let at = time(step.start.since(timeline.begin));
                 let duration = time(step.duration);

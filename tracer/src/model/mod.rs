@@ -5,5 +5,5 @@ mod report;
 mod startup;
 
 pub use catalogue::{InitCatalogue, InitName};
-pub use report::{Ending, MissingProbe, Report, Subject, Totals};
+pub use report::{Ending, MainReached, MissingProbe, Report, Subject, Totals};
 pub use startup::{Init, Observation, Phase, PhaseName, StartupTimeline, Step};

@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 
+use tracer_ebpf::wire::Probe;
+
 use super::startup::StartupTimeline;
 use crate::stream::ProbeLoss;
+use crate::units::Nanos;
 
 /// Everything that one run tells.
 #[derive(Clone, Debug)]
@@ -78,7 +81,44 @@ pub struct Totals {
     pub undecodable: u64,
 }
 
+/// What is known of `main.main`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MainReached {
+    /// It began that long after execve.
+    After(Nanos),
+    /// It was not reached.
+    No,
+    /// It was reached, and the record of when was lost.
+    RecordLost,
+    /// It could not be probed.
+    NotProbed,
+    /// Not even the first Go instruction was seen: the program ended before it, or the kernel did not arm the
+    /// probes in its memory.
+    NothingSeen,
+}
+
 impl Report {
+    /// What is known of `main.main`.
+    #[must_use]
+    pub fn main_reached(&self) -> MainReached {
+        if let Some(to_main) = self.timeline.to_main {
+            return MainReached::After(to_main);
+        }
+        let hits =
+            |probe| self.losses.iter().filter(|loss| loss.probe == probe).map(|loss| loss.hits).sum::<u64>();
+        let is_missing = |probe: Probe| self.missing.iter().any(|missing| missing.probe == probe.name());
+        if hits(Probe::MainMain) > 0 {
+            MainReached::RecordLost
+        } else if Probe::ALL.into_iter().filter(|probe| !probe.is_tracepoint()).all(|probe| hits(probe) == 0)
+        {
+            MainReached::NothingSeen
+        } else if is_missing(Probe::MainMain) {
+            MainReached::NotProbed
+        } else {
+            MainReached::No
+        }
+    }
+
     /// Sums up every probe's account.
     #[must_use]
     pub fn totals(&self) -> Totals {
@@ -96,6 +136,9 @@ impl Report {
     pub fn is_complete(&self) -> bool {
         let totals = self.totals();
         let lost = totals.dropped + totals.unresolved + totals.undecodable;
-        lost == 0 && self.missing.is_empty() && self.timeline.unmarked.is_empty()
+        lost == 0
+            && self.missing.is_empty()
+            && self.timeline.unmarked.is_empty()
+            && self.main_reached() != MainReached::NothingSeen
     }
 }
