@@ -341,3 +341,88 @@ fn another_process_of_the_same_program_is_not_mixed_in() {
     let mains = traced.all("loss").into_iter().find(|loss| text(&loss["probe"]) == "main_main").unwrap();
     assert_eq!(mains["hits"], 1);
 }
+
+#[test]
+#[ignore = "needs root, BPF and fixtures: cargo xtask test"]
+fn a_second_interrupt_ends_gotrace_at_once_and_spares_the_program() {
+    let fixture = nethttp();
+    let folder = tempfile::tempdir().unwrap();
+    let report = folder.path().join("report.ndjson");
+    // A program that is started with SIGINT ignored goes on ignoring it.
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' INT; exec \"$@\"", "sh"]).arg(gotrace().get_program());
+    command.args(["run", "-q", "-o"]).arg(&report).arg("--").arg(&fixture.path).args(["-sleep", "60s"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut first = [0; 1];
+    std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut first).unwrap();
+    let interrupt = || Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    interrupt();
+    let patience = Instant::now() + Duration::from_secs(30);
+    while !report.exists() && Instant::now() < patience {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let lines = parse(&std::fs::read_to_string(&report).unwrap());
+    assert_eq!(lines.last().unwrap()["ended"], "running");
+    interrupt();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let program = number(&lines[0]["pid"]).to_string();
+    assert!(Command::new("kill").args(["-KILL", &program]).status().unwrap().success(), "the program lives");
+}
+
+#[test]
+#[ignore = "needs root, BPF and fixtures: cargo xtask test"]
+fn without_privileges_it_says_what_is_missing_and_what_to_do() {
+    use std::os::unix::process::CommandExt as _;
+    let fixture = nethttp();
+    let folder = tempfile::tempdir().unwrap();
+    // Where anybody may read them, wherever they are kept.
+    let (program, tool) = (folder.path().join("program"), folder.path().join("gotrace"));
+    std::fs::copy(&fixture.path, &program).unwrap();
+    std::fs::copy(gotrace().get_program(), &tool).unwrap();
+    Command::new("chmod").args(["-R", "a+rx"]).arg(folder.path()).status().unwrap();
+    let output =
+        Command::new(&tool).args(["run", "--"]).arg(&program).uid(65534).gid(65534).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    for part in ["CAP_BPF", "CAP_PERFMON", "sudo gotrace run"] {
+        assert!(stderr.contains(part), "{part} is not in {stderr}");
+    }
+    let inspected = Command::new(&tool).arg("inspect").arg(&program).uid(65534).gid(65534).output().unwrap();
+    assert!(inspected.status.success(), "inspect needs no privileges");
+}
+
+#[test]
+#[ignore = "needs root, BPF and fixtures: cargo xtask test"]
+fn the_kernel_side_speaks_only_when_asked() {
+    let fixture = nethttp();
+    let stderr = |verbosity: &[&str]| {
+        let mut command = gotrace();
+        let output = command.args(verbosity).args(["run", "--"]).arg(&fixture.path).output().unwrap();
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert!(stderr(&["-vvv"]).contains("tracer_ebpf::probes::startup"));
+    let quieter = stderr(&["-vv"]);
+    assert!(!quieter.contains("tracer_ebpf::probes"), "{quieter}");
+    assert!(quieter.contains("detached in"), "{quieter}");
+}
+
+/// The verifier drops what the log level rules out, so the programs in the kernel are shorter.
+#[test]
+#[ignore = "needs root, BPF and fixtures: cargo xtask test"]
+fn the_kernel_sides_log_is_not_there_unless_asked_for() {
+    let fixture = nethttp();
+    let jited_size = |verbosity: &str| {
+        let mut command = gotrace();
+        command.args([verbosity, "run", "--"]).arg(&fixture.path).args(["-sleep", "2s"]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut first = [0; 1];
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut first).unwrap();
+        let programs = aya::programs::loaded_programs().flatten();
+        let exec = programs.filter(|program| program.name_as_str() == Some("process_exec")).last();
+        let size = exec.expect("the program is loaded").size_jitted();
+        assert!(child.wait().unwrap().success());
+        size
+    };
+    let (silent, speaking) = (jited_size("-v"), jited_size("-vvv"));
+    assert!(silent < speaking / 2, "{silent} bytes of machine code silent, {speaking} speaking");
+}

@@ -1,12 +1,13 @@
 //! `gotrace inspect BINARY`: what gotrace knows of a binary without running it.
 
+use std::collections::HashMap;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 
 use super::Exit;
-use crate::export::inspect::{FunctionRow, HookRow, InitRow, Inspection, Lists};
+use crate::export::inspect::{FunctionRow, FunctionRows, HookRow, InitRow, Inspection, Lists};
 use crate::probe::plan;
 use crate::target::gobin::{Frame, GoBinary, InitTask};
 use crate::units::VirtAddr;
@@ -47,7 +48,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     }
 }
 
-fn inspect(binary: &GoBinary, functions: bool) -> Inspection {
+fn inspect(binary: &GoBinary, functions: bool) -> Inspection<'_> {
     let plan = plan::startup(binary);
     let sites = plan.sites.into_iter().map(|planned| HookRow {
         hook: planned.hook.name(),
@@ -62,7 +63,10 @@ fn inspect(binary: &GoBinary, functions: bool) -> Inspection {
         reason: Some(missing.reason),
     });
     let (inits, inits_unknown) = match binary.init_tasks() {
-        Ok(tasks) => (tasks.iter().map(|task| init_row(binary, task)).collect(), None),
+        Ok(tasks) => {
+            let mut places = Places::new();
+            (tasks.iter().map(|task| init_row(binary, task, &mut places)).collect(), None)
+        }
         Err(error) => (Vec::new(), Some(error.to_string())),
     };
     Inspection {
@@ -74,8 +78,9 @@ fn inspect(binary: &GoBinary, functions: bool) -> Inspection {
         build_info: binary.build_info().cloned(),
         linking: binary.linking().clone(),
         function_count: binary.functions().len(),
-        functions: functions
-            .then(|| binary.functions().iter().map(|function| function_row(binary, function)).collect()),
+        functions: functions.then(|| {
+            FunctionRows::new(|| binary.functions().iter().map(|function| function_row(binary, function)))
+        }),
         inits,
         inits_unknown,
         hooks: sites.chain(missing).collect(),
@@ -89,16 +94,20 @@ fn function_row(binary: &GoBinary, function: crate::target::gobin::Function) -> 
 }
 
 /// The authors' own `init` functions are numbered; `pkg.init` is what the compiler makes for variables.
-fn init_row(binary: &GoBinary, task: &InitTask) -> InitRow {
+fn init_row(binary: &GoBinary, task: &InitTask, places: &mut Places) -> InitRow {
     let written = task.functions.iter().find(|entry| {
         let function = binary.functions().containing(**entry);
         function.is_some_and(|function| {
             function.name.rsplit('.').next().is_some_and(|last| last.parse::<u32>().is_ok())
         })
     });
-    let (file, line) = written.map_or((None, 0), |entry| place(binary, *entry));
+    let (file, line) = written
+        .map_or((None, 0), |entry| places.entry(*entry).or_insert_with(|| place(binary, *entry)).clone());
     InitRow { package: task.package.clone(), functions: task.functions.len(), file, line }
 }
+
+/// Where functions begin. In a file made to waste time very many tasks may name the same function.
+type Places = HashMap<VirtAddr, (Option<String>, u32)>;
 
 fn place(binary: &GoBinary, address: VirtAddr) -> (Option<String>, u32) {
     // The outermost frame is the function itself, whatever was inlined into its first instruction.

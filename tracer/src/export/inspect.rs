@@ -1,8 +1,9 @@
 //! What `gotrace inspect` found, for people and for programs.
 
+use std::fmt;
 use std::io::{self, Write};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::printable;
 use crate::target::gobin::{BuildInfo, Linking, Machine, Site, Support, VersionSource};
@@ -10,7 +11,7 @@ use crate::units::VirtAddr;
 
 /// What gotrace knows of a binary without running it.
 #[derive(Debug, Serialize)]
-pub struct Inspection {
+pub struct Inspection<'a> {
     /// The file.
     pub path: String,
     /// The Go version, as the linker wrote it.
@@ -29,13 +30,40 @@ pub struct Inspection {
     pub function_count: usize,
     /// The functions, when they were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub functions: Option<Vec<FunctionRow>>,
+    pub functions: Option<FunctionRows<'a>>,
     /// Every init in the order in which the linker lined them up.
     pub inits: Vec<InitRow>,
     /// Why there is no list of inits.
     pub inits_unknown: Option<String>,
     /// Every hook of the startup timeline: its site, or why it has none.
     pub hooks: Vec<HookRow>,
+}
+
+/// The functions, each made when it is written: there may be very many.
+pub struct FunctionRows<'a>(Box<dyn Fn() -> Rows<'a> + 'a>);
+
+type Rows<'a> = Box<dyn Iterator<Item = FunctionRow> + 'a>;
+
+impl<'a> FunctionRows<'a> {
+    /// Rows that `rows` makes anew whenever they are written.
+    pub fn new<I>(rows: impl Fn() -> I + 'a) -> Self
+    where
+        I: Iterator<Item = FunctionRow> + 'a,
+    {
+        Self(Box::new(move || Box::new(rows())))
+    }
+}
+
+impl fmt::Debug for FunctionRows<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries((self.0)()).finish()
+    }
+}
+
+impl Serialize for FunctionRows<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq((self.0)())
+    }
 }
 
 /// One function.
@@ -79,7 +107,7 @@ pub struct HookRow {
     pub reason: Option<String>,
 }
 
-impl Inspection {
+impl Inspection<'_> {
     /// Writes one JSON object.
     ///
     /// # Errors
@@ -132,7 +160,7 @@ impl Inspection {
                 }
             }
         }
-        for row in self.functions.iter().flatten() {
+        for row in self.functions.iter().flat_map(|rows| (rows.0)()) {
             let file = printable(row.file.as_deref().unwrap_or("?"));
             writeln!(out, "{:#x} {:>7} {} {file}:{}", row.entry, row.size, printable(&row.name), row.line)?;
         }

@@ -174,3 +174,20 @@ fn descriptor(map: &Map) -> Option<RawFd> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verifiers_log_is_kept_whole_and_private() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let error =
+            LoadError::refused("a_test", io::Error::from_raw_os_error(libc::EACCES), "0: (b7) r0 = 0\n");
+        let LoadError::Refused { log, .. } = &error else { panic!("{error}") };
+        assert!(error.to_string().contains(log.to_str().unwrap()), "{error}");
+        assert_eq!(std::fs::read_to_string(log).unwrap(), "0: (b7) r0 = 0\n");
+        assert_eq!(std::fs::metadata(log).unwrap().permissions().mode() & 0o777, 0o600);
+        std::fs::remove_file(log).unwrap();
+    }
+}

@@ -17,6 +17,10 @@ const HEADER: u64 = 32;
 /// More than any module list that was ever seen: kubernetes has 60 KB.
 const LONGEST: u64 = 16 << 20;
 
+/// More places that look like the block than any program has: those that read such blocks hold its first bytes
+/// once or twice.
+const MOST_CANDIDATES: u32 = 64;
+
 /// What `go build` noted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct BuildInfo {
@@ -101,10 +105,15 @@ pub(super) fn read(
     // The linker puts it into a segment of its own kind of data: writable, or read-only after relocation.
     let (data, rest): (Vec<&Segment>, Vec<&Segment>) =
         elf.segments.iter().filter(|segment| !segment.executable).partition(|segment| segment.writable);
+    let mut candidates = 0;
     for segment in data.into_iter().chain(rest) {
         let end = segment.offset.saturating_add(segment.file_size);
         let found = source.search(segment.offset, end, MAGIC, |offset| {
-            if !offset.is_multiple_of(16) { None } else { block(source, elf, offset).ok().flatten() }
+            if !offset.is_multiple_of(16) || candidates == MOST_CANDIDATES {
+                return None;
+            }
+            candidates += 1;
+            block(source, elf, offset).ok().flatten()
         })?;
         if found.is_some() {
             return Ok(found);

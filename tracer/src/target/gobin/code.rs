@@ -70,6 +70,19 @@ impl Body {
     }
 }
 
+/// The addresses that a function's code refers to as memory, in the order of its instructions; none when it
+/// cannot be decoded.
+pub(super) fn references(binary: &GoBinary, function: &str) -> Vec<VirtAddr> {
+    let function = binary.functions().named(function);
+    let Some(Ok(body)) = function.map(|function| Body::decode(binary, &function)) else { return Vec::new() };
+    let refers = |instruction: &&Instruction| instruction.is_ip_rel_memory_operand();
+    body.instructions
+        .iter()
+        .filter(refers)
+        .map(|instruction| VirtAddr(instruction.ip_rel_memory_address()))
+        .collect()
+}
+
 /// The addresses that the roots of the walk before Go 1.21 have: what `runtime.main` hands to `doInit`.
 impl GoBinary {
     pub(super) fn init_roots(&self) -> Result<Vec<VirtAddr>, BinaryError> {

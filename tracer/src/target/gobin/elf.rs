@@ -74,8 +74,7 @@ impl Elf {
             }
         };
         let programs = program_headers(source, &header)?;
-        let segments: Vec<Segment> =
-            programs.iter().filter(|program| program.p_type.get(LE) == elf::PT_LOAD).map(segment).collect();
+        let segments = loaded_segments(source, &programs)?;
         let mut elf = Self {
             machine,
             entry: VirtAddr(header.e_entry.get(LE)),
@@ -219,6 +218,29 @@ fn program_headers(
         Ok((headers, _)) => Ok(headers.to_vec()),
         Err(()) => Err(source.malformed("program headers of no known form")),
     }
+}
+
+/// The loaded segments, each proven to lie within the file and the address space, and together hardly larger
+/// than the file: whatever searches them all takes no longer than reading the file twice.
+fn loaded_segments(source: &Source, programs: &[ProgramHeader64<LE>]) -> Result<Vec<Segment>, BinaryError> {
+    let loaded = programs.iter().filter(|program| program.p_type.get(LE) == elf::PT_LOAD);
+    let segments: Vec<Segment> = loaded.map(segment).collect();
+    let mut total = 0_u64;
+    for Segment { address, offset, file_size, .. } in &segments {
+        if offset.checked_add(*file_size).is_none_or(|end| end > source.len) {
+            return Err(
+                source.malformed("a segment that reaches beyond the end of the file: it was cut short")
+            );
+        }
+        if address.checked_add(*file_size).is_none() {
+            return Err(source.malformed("a segment that reaches beyond the end of memory"));
+        }
+        total = total.saturating_add(*file_size);
+    }
+    if total > source.len.saturating_mul(2) {
+        return Err(source.malformed("segments that overlap"));
+    }
+    Ok(segments)
 }
 
 fn segment(program: &ProgramHeader64<LE>) -> Segment {

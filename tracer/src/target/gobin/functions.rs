@@ -7,6 +7,12 @@ use super::pclntab::Pclntab;
 use super::source::{Source, u32_at};
 use crate::units::VirtAddr;
 
+/// Where a function's record keeps its name's place (runtime/runtime2.go, `_func.nameOff`).
+const NAME: usize = 4;
+
+/// Longer than the longest name: the linker leaves type arguments out.
+const LONGEST_NAME: usize = 1 << 13;
+
 /// A function of the program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Function {
@@ -30,8 +36,8 @@ pub struct Functions {
     count: usize,
     text: u64,
     layout: FuncLayout,
-    /// The function ID of ABI wrappers, where the version is known.
-    wrapper: Option<u8>,
+    /// The function ID of ABI wrappers.
+    wrapper: u8,
 }
 
 impl Functions {
@@ -39,7 +45,7 @@ impl Functions {
         source: &Source,
         elf: &Elf,
         pclntab: &Pclntab,
-        wrapper: Option<u8>,
+        wrapper: u8,
     ) -> Result<Self, BinaryError> {
         let part = |from: u64, len: u64| elf.bytes(source, VirtAddr(pclntab.address + from), len);
         let functions = Self {
@@ -50,6 +56,13 @@ impl Functions {
             layout: layout::func(pclntab.magic),
             wrapper,
         };
+        // So the code of all functions together is no longer than the file.
+        let code = elf.segment_of(VirtAddr(pclntab.text)).filter(|segment| segment.executable);
+        let room = code.map_or(0, |segment| segment.file_size - (pclntab.text - segment.address));
+        let last = functions.code_offset(functions.count);
+        if last.is_none_or(|last| u64::from(last) > room) {
+            return Err(source.malformed("functions outside its code"));
+        }
         let mut previous = 0;
         for index in 0..=functions.count {
             // The order makes every later search right, and every length positive.
@@ -62,7 +75,7 @@ impl Functions {
     }
 
     /// Once the version is known.
-    pub(super) fn set_wrapper(&mut self, wrapper: Option<u8>) {
+    pub(super) fn set_wrapper(&mut self, wrapper: u8) {
         self.wrapper = wrapper;
     }
 
@@ -87,7 +100,7 @@ impl Functions {
     /// conventions enter it by the same name; this is never the wrapper.
     #[must_use]
     pub fn named(&self, name: &str) -> Option<Function> {
-        let mut found = self.all_named(name).filter(|function| Some(function.func_id) != self.wrapper);
+        let mut found = self.all_named(name).filter(|function| function.func_id != self.wrapper);
         let function = found.next()?;
         // Two that remain cannot be told apart.
         found.next().is_none().then_some(function)
@@ -96,27 +109,57 @@ impl Functions {
     /// The function of that name and its wrappers.
     pub(super) fn all_named(&self, name: &str) -> impl Iterator<Item = Function> {
         let name = name.as_bytes();
-        (0..self.count)
-            .filter(move |index| self.name_of(*index).is_some_and(|found| found == name))
-            .filter_map(|index| self.at(index))
+        (0..self.count).filter(move |index| self.is_named(*index, name)).filter_map(|index| self.at(index))
     }
 
     /// The function that holds that address.
     #[must_use]
     pub fn containing(&self, address: VirtAddr) -> Option<Function> {
+        let function = self.at(self.index_of(address)?)?;
+        (address < function.end).then_some(function)
+    }
+
+    /// The function that begins at that address.
+    pub(super) fn entered_at(&self, address: VirtAddr) -> Option<Function> {
+        self.at(self.index_of(address)?).filter(|function| function.entry == address)
+    }
+
+    /// Whether a function begins at that address.
+    pub(super) fn is_entry(&self, address: VirtAddr) -> bool {
+        let begin = self.index_of(address).and_then(|index| self.code_offset(index));
+        begin.is_some_and(|offset| self.text.checked_add(u64::from(offset)) == Some(address.0))
+    }
+
+    /// The last function that begins at or before that address.
+    fn index_of(&self, address: VirtAddr) -> Option<usize> {
         let offset = u32::try_from(address.0.checked_sub(self.text)?).ok()?;
         let (mut low, mut high) = (0, self.count);
         while low < high {
             let middle = usize::midpoint(low, high);
             if self.code_offset(middle)? <= offset { low = middle + 1 } else { high = middle }
         }
-        let function = self.at(low.checked_sub(1)?)?;
-        (address < function.end).then_some(function)
+        low.checked_sub(1)
+    }
+
+    /// Compares in place: most names differ within a few bytes.
+    fn is_named(&self, index: usize, name: &[u8]) -> bool {
+        let offset = self.record(index).and_then(|record| self.record_word(record, NAME));
+        let found = offset.and_then(|offset| self.names.get(usize::try_from(offset).ok()?..));
+        found.is_some_and(|found| found.starts_with(name) && found.get(name.len()) == Some(&0))
+    }
+
+    /// Whether the table of names has that name; of a function, or of one that was inlined wherever it was called.
+    pub(super) fn has_name(&self, name: &str) -> bool {
+        let name = name.as_bytes();
+        memchr::memmem::find_iter(&self.names, name).any(|at| {
+            self.names.get(at + name.len()) == Some(&0) && (at == 0 || self.names.get(at - 1) == Some(&0))
+        })
     }
 
     /// The name at that place in the table of names.
     pub(super) fn name_at(&self, offset: usize) -> Option<&[u8]> {
         let rest = self.names.get(offset..)?;
+        let rest = &rest[..rest.len().min(LONGEST_NAME)];
         rest.get(..memchr::memchr(0, rest)?)
     }
 
@@ -146,7 +189,7 @@ impl Functions {
     }
 
     fn name_of(&self, index: usize) -> Option<&[u8]> {
-        let offset = self.record_word(self.record(index)?, 4)?;
+        let offset = self.record_word(self.record(index)?, NAME)?;
         self.name_at(usize::try_from(offset).ok()?)
     }
 

@@ -5,9 +5,9 @@
 
 use std::collections::HashSet;
 
-use super::GoBinary;
 use super::error::BinaryError;
 use super::source::{u32_at, u64_at};
+use super::{GoBinary, code};
 use crate::units::VirtAddr;
 
 /// More tasks, or functions in one, than any program has.
@@ -26,9 +26,22 @@ pub struct InitTask {
     pub dependencies: Vec<VirtAddr>,
 }
 
+/// How much of the file tasks may still be read from. In a program they lie side by side, so all of them together
+/// are smaller than the file; those of a file made to waste time and memory overlap.
+struct Budget(u64);
+
+impl Budget {
+    fn take(&mut self, binary: &GoBinary, bytes: u64) -> Result<(), BinaryError> {
+        let rest = self.0.checked_sub(bytes);
+        self.0 = rest.ok_or_else(|| binary.source.malformed("init tasks of impossible size"))?;
+        Ok(())
+    }
+}
+
 impl GoBinary {
-    /// Every init that has functions to run, in the order in which they run. From Go 1.21 on the runtime's own
-    /// are among them, at the places that the linker gave them; they run first.
+    /// Every init that has functions to run, in the order in which they run: the runtime's own first, then all
+    /// others as the linker lined them up. (In arm64 programs the runtime's own stand where the linker put them
+    /// among the others.)
     ///
     /// # Errors
     /// When the version is not known, or the tasks contradict themselves.
@@ -44,69 +57,95 @@ impl GoBinary {
     /// # Errors
     /// When the version is not known, or there is no task.
     pub fn init_task(&self, address: VirtAddr) -> Result<InitTask, BinaryError> {
+        self.read_task(address, &mut Budget(self.source.len))
+    }
+
+    fn read_task(&self, address: VirtAddr, budget: &mut Budget) -> Result<InitTask, BinaryError> {
         let recursive = self.layout()?.init_tasks.is_none();
-        let (count_dependencies, count_functions, header) = if recursive {
-            let header = self.relocated(address, 24)?;
-            (u64_at(&header, 8).unwrap_or(0), u64_at(&header, 16).unwrap_or(0), 24)
+        // Up to Go 1.20: state, dependencies, functions, a word each. Then: state and functions in one word.
+        let size = if recursive { 24 } else { 8 };
+        let header = self.relocated(address, size)?;
+        let (state, dependencies, functions) = if recursive {
+            (u64_at(&header, 0), u64_at(&header, 8), u64_at(&header, 16))
         } else {
-            let header = self.relocated(address, 8)?;
-            (0, u64::from(u32_at(&header, 4).unwrap_or(0)), 8)
+            (u32_at(&header, 0).map(u64::from), Some(0), u32_at(&header, 4).map(u64::from))
         };
-        if count_dependencies + count_functions == 0 && !recursive {
+        let (Some(0), Some(dependencies @ 0..=MOST), Some(functions @ 0..=MOST)) =
+            (state, dependencies, functions)
+        else {
+            return Err(self.source.malformed("an init task of impossible size"));
+        };
+        // From Go 1.21 on the linker leaves out the tasks of packages that have nothing to run.
+        if functions == 0 && !recursive {
             return Err(self.source.malformed("an init task that runs nothing"));
         }
-        if count_dependencies > MOST || count_functions > MOST {
-            return Err(self.source.malformed("an init task of impossible size"));
-        }
-        let words = self.relocated(
-            VirtAddr(address.0.wrapping_add(header)),
-            (count_dependencies + count_functions) * 8,
-        )?;
+        let len = (dependencies + functions) * 8;
+        budget.take(self, size + len)?;
+        let words = self.relocated(VirtAddr(address.0.saturating_add(size)), len)?;
         let mut words = words.chunks_exact(8).map(|word| VirtAddr(u64_at(word, 0).unwrap_or(0)));
-        let dependencies = words.by_ref().take(usize::try_from(count_dependencies).unwrap_or(0)).collect();
+        let dependencies = words.by_ref().take(usize::try_from(dependencies).unwrap_or(0)).collect();
         let functions: Vec<VirtAddr> = words.collect();
-        let mut package = String::new();
-        for (index, entry) in functions.iter().enumerate() {
-            let function = self.functions().containing(*entry).filter(|function| function.entry == *entry);
-            let function =
-                function.ok_or_else(|| self.source.malformed("an init task that runs no function"))?;
-            if index == 0 {
-                package = package_of(&function.name).to_owned();
-            }
+        if !functions.iter().all(|entry| self.functions().is_entry(*entry)) {
+            return Err(self.source.malformed("an init task that runs no function"));
         }
+        let first = functions.first().and_then(|entry| self.functions().entered_at(*entry));
+        let package = first.map_or(String::new(), |function| package_of(&function.name).to_owned());
+        budget.take(self, package.len() as u64)?;
         Ok(InitTask { address, package, functions, dependencies })
     }
 
     fn listed_tasks(&self, field: u64) -> Result<Vec<InitTask>, BinaryError> {
-        let slice = self.relocated(VirtAddr(self.pclntab.moduledata.0.wrapping_add(field)), 24)?;
-        let word = |at| u64_at(&slice, at).unwrap_or(0);
-        let (first, len, capacity) = (word(0), word(8), word(16));
-        if len == 0 || len > MOST || len != capacity {
+        let field = VirtAddr(self.pclntab.moduledata.0.wrapping_add(field));
+        let Some(listed) = self.task_list(field, MOST) else {
             return Err(self.source.malformed("a list of init tasks of impossible length"));
+        };
+        let known: HashSet<VirtAddr> = listed.iter().copied().collect();
+        if known.len() != listed.len() {
+            return Err(self.source.malformed("a list that names an init task twice"));
         }
-        let list = self.relocated(VirtAddr(first), len * 8)?;
-        let tasks = list.chunks_exact(8).map(|word| self.init_task(VirtAddr(u64_at(word, 0).unwrap_or(0))));
-        tasks.filter(|task| task.as_ref().map_or(true, |task| !task.functions.is_empty())).collect()
+        let mut ordered = self.runtime_tasks(&known);
+        let first: HashSet<VirtAddr> = ordered.iter().copied().collect();
+        ordered.extend(listed.into_iter().filter(|task| !first.contains(task)));
+        let mut budget = Budget(self.source.len);
+        ordered.into_iter().map(|task| self.read_task(task, &mut budget)).collect()
+    }
+
+    /// The runtime's own tasks, which `runtime.main` runs before all others: its code refers to their list,
+    /// `runtime.runtime_inittasks`, and to no other list of tasks by its address.
+    fn runtime_tasks(&self, listed: &HashSet<VirtAddr>) -> Vec<VirtAddr> {
+        /// Two in Go 1.21, three in 1.27.
+        const MOST_OF_RUNTIME: u64 = 64;
+        let references = code::references(self, "runtime.main");
+        let mut lists = references.into_iter().filter_map(|at| self.task_list(at, MOST_OF_RUNTIME));
+        lists.find(|tasks| tasks.iter().all(|task| listed.contains(task))).unwrap_or_default()
+    }
+
+    /// The elements of a slice of tasks whose header is at that address.
+    fn task_list(&self, at: VirtAddr, most: u64) -> Option<Vec<VirtAddr>> {
+        let slice = self.relocated(at, 24).ok()?;
+        let (first, len, capacity) = (u64_at(&slice, 0)?, u64_at(&slice, 8)?, u64_at(&slice, 16)?);
+        if len == 0 || len > most || len != capacity {
+            return None;
+        }
+        let words = self.relocated(VirtAddr(first), len * 8).ok()?;
+        words.chunks_exact(8).map(|word| u64_at(word, 0).map(VirtAddr)).collect()
     }
 
     /// As `runtime.doInit` walks: dependencies first, each task once.
     fn walked_tasks(&self) -> Result<Vec<InitTask>, BinaryError> {
+        let mut budget = Budget(self.source.len);
         let mut seen = HashSet::new();
         let mut tasks = Vec::new();
         for root in self.init_roots()? {
             if !seen.insert(root) {
                 continue;
             }
-            let mut path = vec![(self.init_task(root)?, 0)];
+            let mut path = vec![(self.read_task(root, &mut budget)?, 0)];
             while let Some((task, next)) = path.last_mut() {
-                if let Some(dependency) = task.dependencies.get(*next) {
+                if let Some(dependency) = task.dependencies.get(*next).copied() {
                     *next += 1;
-                    let dependency = *dependency;
-                    if seen.len() as u64 > MOST {
-                        return Err(self.source.malformed("more init tasks than a program can have"));
-                    }
                     if seen.insert(dependency) {
-                        path.push((self.init_task(dependency)?, 0));
+                        path.push((self.read_task(dependency, &mut budget)?, 0));
                     }
                 } else if let Some((task, _)) = path.pop()
                     && !task.functions.is_empty()

@@ -23,10 +23,18 @@ pub(super) struct Layout {
     pub(super) wrapper: u8,
 }
 
+/// `funcID_wrapper` of a Go minor version: of one that is not known, the nearest that is.
+pub(super) fn wrapper(minor: u32) -> u8 {
+    let nearest = minor.clamp(*KNOWN.start(), *KNOWN.end());
+    of(nearest).map_or(0, |layout| layout.wrapper)
+}
+
 /// The layout of a Go minor version; none when it is not known.
 pub(super) fn of(minor: u32) -> Option<Layout> {
     let (gofunc, init_tasks, wrapper) = match minor {
-        19 | 20 => (304, None, 21),
+        19 => (304, None, 21),
+        // Go 1.20 put `covctrs` and `ecovctrs` before it.
+        20 => (320, None, 21),
         21 => (320, Some(464), 21),
         22..=24 => (320, Some(464), 22),
         25 => (320, Some(464), 23),
@@ -84,5 +92,24 @@ pub(super) fn inline(magic: u32) -> InlineLayout {
         InlineLayout { name: 12, parent_pc: 16, size: 20 }
     } else {
         InlineLayout { name: 4, parent_pc: 8, size: 16 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_known_version_has_a_layout_and_no_other() {
+        for minor in 0..64 {
+            assert_eq!(of(minor).is_some(), KNOWN.contains(&minor), "1.{minor}");
+        }
+    }
+
+    #[test]
+    fn a_version_of_tomorrow_marks_wrappers_as_the_newest_known_does() {
+        assert_eq!(wrapper(28), 23);
+        assert_eq!(wrapper(18), 21);
+        assert_eq!(wrapper(22), 22);
     }
 }

@@ -13,6 +13,9 @@ use crate::units::VirtAddr;
 /// More inlined calls inside each other than the compiler makes.
 const DEEPEST: usize = 128;
 
+/// `PATH_MAX` of every system that Go programs are built on.
+const LONGEST_PATH: usize = 4096;
+
 /// Where a function's tables of values by address are in its record: pcfile and pcln, then pcdata by index.
 const PC_FILE: usize = 20;
 const PC_LINE: usize = 24;
@@ -69,9 +72,16 @@ impl GoBinary {
     /// The functions that hold an inlined copy of `name`, by name.
     #[must_use]
     pub fn inlined_into(&self, name: &str) -> Vec<String> {
+        if !self.functions().has_name(name) {
+            return Vec::new();
+        }
+        // In a program all inline trees together are smaller than the file; elsewhere they may overlap.
+        let mut budget = self.source.len;
         let holds = |function: &Function| {
-            let calls = self.inline_tree(function);
-            calls.into_iter().any(|(called, _)| called == name.as_bytes())
+            let tree = self.inline_tree(function, budget);
+            budget -= (tree.len() as u64).min(budget);
+            tree.chunks_exact(self.inline_entry_size())
+                .any(|entry| self.inline_entry(entry).is_some_and(|(called, _)| called == name.as_bytes()))
         };
         self.functions().iter().filter(holds).map(|function| function.name).collect()
     }
@@ -91,6 +101,7 @@ impl GoBinary {
         let offset =
             u32_at(&tables.files_by_unit, index.checked_mul(4)?).filter(|offset| *offset != u32::MAX)?;
         let rest = tables.files.get(usize::try_from(offset).ok()?..)?;
+        let rest = &rest[..rest.len().min(LONGEST_PATH)];
         let path = rest.get(..memchr::memchr(0, rest)?)?;
         Some(String::from_utf8_lossy(path).into_owned())
     }
@@ -109,19 +120,22 @@ impl GoBinary {
         (parent != at && parent < function.end).then(|| (String::from_utf8_lossy(name).into_owned(), parent))
     }
 
-    /// Every call inlined into a function: the name, and the call's offset in its caller.
-    fn inline_tree(&self, function: &Function) -> Vec<(&[u8], u32)> {
-        let layout = layout::inline(self.pclntab.magic);
-        let highest = self
-            .pcdata(function, PCDATA_INLINE_INDEX)
-            .and_then(|table| self.values(function, table).into_iter().map(|(_, value)| value).max());
-        let (Some(highest), Some(tree)) = (highest, self.funcdata(function, FUNCDATA_INLINE_TREE)) else {
+    /// The records of every call inlined into a function; nothing when there are more than `most` bytes.
+    fn inline_tree(&self, function: &Function, most: u64) -> Vec<u8> {
+        let table = self.pcdata(function, PCDATA_INLINE_INDEX);
+        let highest = table.and_then(|table| self.values(function, table).map(|(_, value)| value).max());
+        let count = highest.and_then(|highest| u64::try_from(highest).ok()).map_or(0, |highest| highest + 1);
+        let len = count * self.inline_entry_size() as u64;
+        if len == 0 || len > most {
             return Vec::new();
-        };
-        let Ok(count) = u64::try_from(highest.saturating_add(1)) else { return Vec::new() };
-        // The compiler's limit on a function's size bounds its calls.
-        let Some(bytes) = self.bytes(tree, count.min(1 << 16) * layout.size) else { return Vec::new() };
-        bytes.chunks_exact(layout.size as usize).filter_map(|entry| self.inline_entry(entry)).collect()
+        }
+        self.funcdata(function, FUNCDATA_INLINE_TREE)
+            .and_then(|tree| self.bytes(tree, len))
+            .unwrap_or_default()
+    }
+
+    fn inline_entry_size(&self) -> usize {
+        layout::inline(self.pclntab.magic).size as usize
     }
 
     fn inline_entry(&self, entry: &[u8]) -> Option<(&[u8], u32)> {
@@ -152,34 +166,20 @@ impl GoBinary {
     }
 
     fn value_at(&self, function: &Function, table: u32, at: VirtAddr) -> Option<i32> {
-        self.values(function, table).into_iter().find(|(end, _)| at.0 < *end).map(|(_, value)| value)
+        self.values(function, table).find(|(end, _)| at.0 < *end).map(|(_, value)| value)
     }
 
-    /// A table of values by address: pairs of varints, how far the value moves and for how many bytes of
-    /// code it then holds. Each pair here says up to which address.
-    fn values(&self, function: &Function, table: u32) -> Vec<(u64, i32)> {
-        let mut values = Vec::new();
-        let bytes = self.line_tables().pc_values.get(table as usize..).unwrap_or_default();
-        if table == 0 {
-            return values;
+    fn values(&self, function: &Function, table: u32) -> Values<'_> {
+        // Place zero stands for no table.
+        let bytes = self.line_tables().pc_values.get(table as usize..).filter(|_| table != 0);
+        Values {
+            bytes: bytes.unwrap_or_default(),
+            at: 0,
+            value: -1,
+            address: function.entry.0,
+            end: function.end.0,
+            quantum: if self.machine() == super::Machine::X86_64 { 1 } else { 4 },
         }
-        let quantum = if self.machine() == super::Machine::X86_64 { 1 } else { 4 };
-        let (mut at, mut value, mut address) = (0, -1_i32, function.entry.0);
-        while let Some(step) = varint(bytes, &mut at) {
-            if step == 0 && !values.is_empty() {
-                break;
-            }
-            // Zigzag: the lowest bit is the sign.
-            let step = (step >> 1).cast_signed() ^ -((step & 1).cast_signed());
-            value = value.wrapping_add(step);
-            let Some(length) = varint(bytes, &mut at).filter(|length| *length > 0) else { break };
-            address = address.saturating_add(u64::from(length) * quantum);
-            values.push((address, value));
-            if address >= function.end.0 {
-                break;
-            }
-        }
-        values
     }
 
     fn line_tables(&self) -> &Tables {
@@ -195,6 +195,34 @@ impl GoBinary {
                 pc_values: part(table.pc_values, table.table).unwrap_or_default(),
             }
         })
+    }
+}
+
+/// A table of values by address: pairs of varints, how far the value moves and for how many bytes of code it then
+/// holds. Each item says up to which address. It ends with the function, so it is no longer than its code.
+struct Values<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    value: i32,
+    address: u64,
+    end: u64,
+    quantum: u64,
+}
+
+impl Iterator for Values<'_> {
+    type Item = (u64, i32);
+
+    fn next(&mut self) -> Option<(u64, i32)> {
+        if self.address >= self.end {
+            return None;
+        }
+        let is_first = self.at == 0;
+        let step = varint(self.bytes, &mut self.at).filter(|step| *step != 0 || is_first)?;
+        // Zigzag: the lowest bit is the sign.
+        self.value = self.value.wrapping_add((step >> 1).cast_signed() ^ -((step & 1).cast_signed()));
+        let length = varint(self.bytes, &mut self.at).filter(|length| *length > 0)?;
+        self.address = self.address.saturating_add(u64::from(length) * self.quantum);
+        Some((self.address, self.value))
     }
 }
 

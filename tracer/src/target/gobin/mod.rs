@@ -113,7 +113,7 @@ impl GoBinary {
             None => (None, None),
         };
         let minor = version.as_ref().map(GoVersion::minor);
-        let wrapper = minor.and_then(layout::of).map(|layout| layout.wrapper);
+        let wrapper = layout::wrapper(minor.unwrap_or(0));
         let functions = Functions::read(&source, &elf, &pclntab, wrapper)?;
         let unknown = GoVersion::unknown();
         let mut binary = Self {
@@ -131,7 +131,7 @@ impl GoBinary {
             binary.version = code::build_version(&binary).ok_or_else(|| {
                 binary.source.unsupported("a Go program that does not tell which Go built it")
             })?;
-            binary.functions.set_wrapper(layout::of(binary.version.minor()).map(|layout| layout.wrapper));
+            binary.functions.set_wrapper(layout::wrapper(binary.version.minor()));
         }
         binary.elf.linking.cgo = binary.functions.named("crosscall2").is_some();
         if let Some(layout) = layout::of(binary.version.minor()) {

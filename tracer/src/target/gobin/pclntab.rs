@@ -64,10 +64,11 @@ impl Pclntab {
     }
 }
 
+/// More places that look like a header, or like the module data of one, than any program has by chance.
+const MOST: usize = 64;
+
 /// Every place that looks like a table's header.
 fn headers(source: &Source, elf: &Elf) -> Result<Vec<Header>, BinaryError> {
-    /// More places that look like a header than any program has by chance.
-    const MOST: usize = 64;
     // Behind the first byte of the magic: three bytes ff, two zeros, the instruction size, the pointer size.
     let quantum = if elf.machine == Machine::X86_64 { 1 } else { 4 };
     let needle = [0xff, 0xff, 0xff, 0, 0, quantum, 8];
@@ -130,12 +131,12 @@ fn module_data(
             if address.is_multiple_of(8) {
                 found.push(VirtAddr(address));
             }
-            None::<()>
+            (found.len() >= MOST).then_some(())
         })?;
     }
     if found.is_empty() {
         // Position independent code may keep the addresses in its relocations only.
-        found.extend(relocations.pairs(header.address, names));
+        found.extend(relocations.pairs(header.address, names).take(MOST));
     }
     Ok(found)
 }

@@ -57,13 +57,13 @@ impl Relocations {
     }
 
     /// The places that get `first`, with `second` in the word behind.
-    pub(super) fn pairs(&self, first: u64, second: u64) -> Vec<VirtAddr> {
-        let entries = self.entries();
-        let is_pair = |window: &&[(u64, u64)]| {
-            let [(place, value), (next, next_value)] = window else { return false };
-            *value == first && *next_value == second && place.checked_add(8) == Some(*next)
+    pub(super) fn pairs(&self, first: u64, second: u64) -> impl Iterator<Item = VirtAddr> {
+        let pair = move |window: &[(u64, u64)]| {
+            let [(place, value), (next, next_value)] = window else { return None };
+            let is_pair = *value == first && *next_value == second && place.checked_add(8) == Some(*next);
+            is_pair.then_some(VirtAddr(*place))
         };
-        entries.windows(2).filter(is_pair).map(|window| VirtAddr(window[0].0)).collect()
+        self.entries().windows(2).filter_map(pair)
     }
 
     /// Bytes by address, with relocated words where the file has zeros.

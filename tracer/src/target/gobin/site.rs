@@ -199,9 +199,10 @@ fn entered(body: &Body) -> (usize, SiteKind) {
             return (index, SiteKind::FramePush);
         }
         match instruction.flow_control() {
-            // The stack check leaves for the code at the function's end that grows the stack.
-            FlowControl::ConditionalBranch if instruction.near_branch_target() > instruction.ip() => {
-                after_check = Some(index + 1);
+            // The stack check leaves for the code at the function's end that grows the stack. Any other branch
+            // belongs to the function itself, and what follows is not always reached.
+            FlowControl::ConditionalBranch if leaves_for_more_stack(instruction) => {
+                after_check = Some(index + 1)
             }
             FlowControl::Next if is_stack_check(instruction) => {}
             _ => break,
@@ -210,14 +211,22 @@ fn entered(body: &Body) -> (usize, SiteKind) {
     after_check.map_or((0, SiteKind::Entry), |index| (index, SiteKind::AfterStackCheck))
 }
 
-/// What the compiler puts before the frame is made: it may compare, and change R12, which holds nothing there
-/// (cmd/internal/obj/x86/obj6.go, `stacksplit`).
+/// What the compiler puts before the frame is made: it compares RSP, or what it has reckoned from it in a register
+/// that holds nothing there (cmd/internal/obj/x86/a.out.go, `REGENTRYTMP0` and `1`). All arguments stay where they are.
 fn is_stack_check(instruction: &Instruction) -> bool {
+    let changed = instruction.op0_register();
     match instruction.mnemonic() {
-        Mnemonic::Cmp | Mnemonic::Test | Mnemonic::Nop => true,
-        Mnemonic::Lea | Mnemonic::Mov | Mnemonic::Sub => instruction.op0_register() == Register::R12,
+        Mnemonic::Nop => true,
+        Mnemonic::Cmp => matches!(changed, Register::RSP | Register::R12 | Register::R13),
+        Mnemonic::Lea | Mnemonic::Mov | Mnemonic::Sub => matches!(changed, Register::R12 | Register::R13),
         _ => false,
     }
+}
+
+/// `jbe` behind the comparison, and `jb` where subtracting a huge frame went below zero.
+fn leaves_for_more_stack(instruction: &Instruction) -> bool {
+    matches!(instruction.mnemonic(), Mnemonic::Jbe | Mnemonic::Jb)
+        && instruction.near_branch_target() > instruction.ip()
 }
 
 /// `cmp qword ptr [task + 16], 0`: 16 is where `initTask.nfns` is (runtime/proc.go, Go 1.19).
