@@ -1,0 +1,20 @@
+//! gotrace against the running kernel and real Go programs.
+//!
+//! These need root, BPF and the fixtures: `cargo xtask test` runs them here and in virtual machines.
+
+mod endings;
+mod oracle;
+mod output;
+#[path = "../support/mod.rs"]
+mod support;
+mod transparency;
+
+use serde_json::Value;
+
+/// The phases of a start that reaches `main.main`.
+const WHOLE: [&str; 6] =
+    ["exec", "dynamic_link", "runtime_bootstrap", "runtime_init", "package_init", "main"];
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_else(|| panic!("{value} is no number"))
+}

@@ -1,0 +1,94 @@
+//! What gotrace says, beside what Go itself says of the same run.
+
+use serde_json::Value;
+
+use crate::support::{Fixture, Traced, fixture, fixtures, inittrace, nethttp, trace};
+use crate::{WHOLE, number};
+
+/// Runs a fixture with its own arguments and with Go's own account of its inits.
+fn trace_beside_inittrace(fixture: &Fixture) -> Traced {
+    let mut with_oracle = fixture.clone();
+    with_oracle.env.insert("GODEBUG".to_owned(), "inittrace=1".to_owned());
+    trace(&with_oracle, &[], &fixture.args)
+}
+
+#[test]
+#[ignore = "needs root, BPF and fixtures: cargo xtask test"]
+fn every_programs_inits_are_the_ones_that_go_itself_names_in_order() {
+    let odd = ["exitininit", "killininit", "execininit"];
+    for fixture in fixtures().iter().filter(|fixture| !odd.contains(&fixture.program.as_str())) {
+        let traced = trace_beside_inittrace(fixture);
+        let oracle: Vec<String> =
+            inittrace(&traced.output.stderr).into_iter().map(|init| init.package).collect();
+        assert!(!oracle.is_empty(), "{}: Go names no init", fixture.name);
+        assert_eq!(traced.packages(), oracle, "{}", fixture.name);
+        traced.assert_complete(&fixture.name);
+        assert_eq!(traced.phases(), WHOLE, "{}", fixture.name);
+        assert_eq!(traced.output.status.code(), Some(0), "{}", fixture.name);
+        println!("{}: {} inits, as Go names them", fixture.name, oracle.len());
+    }
+}
+
+/// Runs without the oracle agree with runs that have it: the packages do not depend on GODEBUG.
+#[test]
+#[ignore = "needs root, BPF and fixtures: cargo xtask test"]
+fn the_same_inits_are_seen_without_the_oracle() {
+    let fixture = nethttp();
+    assert_eq!(trace(&fixture, &[], &fixture.args).packages(), trace_beside_inittrace(&fixture).packages());
+}
+
+#[test]
+#[ignore = "needs root, BPF and fixtures: cargo xtask test"]
+fn the_time_of_slow_inits_is_what_go_itself_measures() {
+    const RUNS: usize = 5;
+    let fixture = fixture("initsleep");
+    let mut ratios: std::collections::BTreeMap<String, Vec<f64>> = std::collections::BTreeMap::new();
+    for _ in 0..RUNS {
+        let traced = trace_beside_inittrace(&fixture);
+        let ours = traced.all("init");
+        for (ours, oracle) in ours.iter().zip(inittrace(&traced.output.stderr)) {
+            assert_eq!(ours["package"], oracle.package);
+            if oracle.milliseconds >= 1.0 {
+                #[expect(clippy::cast_precision_loss, reason = "milliseconds")]
+                let milliseconds = number(&ours["wall_ns"]) as f64 / 1e6;
+                ratios.entry(oracle.package).or_default().push(milliseconds / oracle.milliseconds);
+            }
+        }
+    }
+    assert!(ratios.len() >= 3, "initsleep has three slow packages: {ratios:?}");
+    for (package, mut ratios) in ratios {
+        ratios.sort_by(f64::total_cmp);
+        let median = ratios[ratios.len() / 2];
+        assert!((0.9..=1.1).contains(&median), "{package}: {median} of inittrace's time, {ratios:?}");
+        println!("{package}: {median:.4} of inittrace's time");
+    }
+}
+
+#[test]
+#[ignore = "needs root, BPF and fixtures: cargo xtask test"]
+fn the_phases_follow_each_other_without_a_gap() {
+    let fixture = nethttp();
+    let traced = trace(&fixture, &[], &fixture.args);
+    let header = &traced.lines[0];
+    assert_eq!((&header["type"], &header["schema"]), (&Value::from("header"), &Value::from(1)));
+    let phases = traced.all("phase");
+    let mut at = number(&header["start_ns"]);
+    for phase in &phases {
+        assert_eq!(number(&phase["start_ns"]), at, "{phase}");
+        at += number(&phase["duration_ns"]);
+        assert_eq!(phase["done"], true, "{phase}");
+    }
+    let to_main = number(&traced.summary()["to_main_ns"]);
+    let before_main: u64 = phases[..5].iter().map(|phase| number(&phase["duration_ns"])).sum();
+    assert_eq!(to_main, before_main);
+    let schedinit = &phases[2]["steps"][0];
+    assert_eq!(schedinit["name"], "schedinit");
+    assert!(number(&schedinit["duration_ns"]) < number(&phases[2]["duration_ns"]));
+
+    // main.main is where the program itself says it is: it prints its wall clock there.
+    let stdout = String::from_utf8(traced.output.stdout.clone()).unwrap();
+    let said: u64 = stdout.trim().strip_prefix("main.main unix_ns=").expect("its own word").parse().unwrap();
+    let ours = number(&header["wall_clock_unix_ns"]) + to_main;
+    let apart = said.abs_diff(ours);
+    assert!(apart < 50_000_000, "the program says {apart} ns apart from us");
+}
