@@ -1,0 +1,15 @@
+//! The reader of Go binaries: what it says of real ones, and that nothing made by hand or by chance can break it.
+
+#[path = "gobin/fixtures.rs"]
+mod fixtures;
+#[path = "gobin/hostile.rs"]
+mod hostile;
+#[path = "support/image.rs"]
+mod image;
+#[path = "support/memory.rs"]
+mod memory;
+mod support;
+#[path = "gobin/tiny.rs"]
+mod tiny;
+#[path = "support/walk.rs"]
+mod walk;
