@@ -6,13 +6,10 @@
 #[path = "build/toolchain.rs"]
 mod toolchain;
 
-use std::{
-    env,
-    ffi::OsString,
-    fs, io,
-    os::unix::fs::symlink,
-    path::{Path, PathBuf},
-};
+use std::ffi::OsString;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::{env, fs, io};
 
 use anyhow::{Context as _, Result};
 use aya_build::{Package, Toolchain, build_ebpf};

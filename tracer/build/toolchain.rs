@@ -3,13 +3,10 @@
 //! Shared, by `#[path]`, between `tracer/build.rs` (which uses what is there) and `cargo xtask setup` (which
 //! installs what is not), so the two cannot disagree.
 
-use std::{
-    env,
-    ffi::OsString,
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
 
 /// Names the toolchain to use in place of the search: a rustup toolchain, or `system` for the distribution's.
 pub(crate) const OVERRIDE: &str = "GOTRACE_BPF_TOOLCHAIN";

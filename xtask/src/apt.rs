@@ -1,13 +1,14 @@
 //! Debian's packages: installed when they bring a command, only unpacked when their files are enough.
 
-use std::{fs, path::Path, process::Command, sync::OnceLock};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{
-    cache,
-    exec::{self, Voice},
-};
+use crate::cache;
+use crate::exec::{self, Voice};
 
 /// Those of `packages` that are not installed.
 pub(crate) fn missing<'a>(packages: &[&'a str]) -> Vec<&'a str> {

@@ -1,14 +1,13 @@
 //! `cargo xtask build`: the release build, with the set-up that it needs.
 
-use std::{env, path::PathBuf};
+use std::env;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{
-    bpf_toolchain::survey,
-    exec::{self, Voice},
-    setup,
-};
+use crate::bpf_toolchain::survey;
+use crate::exec::{self, Voice};
+use crate::setup;
 
 const VOICE: Voice = Voice("build");
 

@@ -4,12 +4,9 @@ use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 
-use crate::{
-    exec::{self, Voice},
-    setup,
-    test::{self, Suite},
-    tools,
-};
+use crate::exec::{self, Voice};
+use crate::test::{self, Suite};
+use crate::{setup, tools};
 
 const VOICE: Voice = Voice("ci");
 

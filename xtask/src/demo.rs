@@ -1,16 +1,17 @@
 //! `cargo xtask demo`: from a bare clone to two startup timelines.
 
-use std::{env, path::Path, process::Command, time::Duration};
+use std::env;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{
-    build,
-    exec::{Voice, line},
-    fixtures::{self, Fixture, Selection},
-    privilege::{self, Road},
-    vm::{Guest, Kernel},
-};
+use crate::build;
+use crate::exec::{Voice, line};
+use crate::fixtures::{self, Fixture, Selection};
+use crate::privilege::{self, Road};
+use crate::vm::{Guest, Kernel};
 
 const VOICE: Voice = Voice("demo");
 

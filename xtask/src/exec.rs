@@ -1,13 +1,11 @@
 //! Running other programs: every step is said before it is taken, and a failure names the command.
 
-use std::{
-    ffi::OsStr,
-    fmt::Display,
-    io::Write as _,
-    os::unix::fs::MetadataExt as _,
-    process::{Command, Stdio},
-    time::Instant,
-};
+use std::ffi::OsStr;
+use std::fmt::Display;
+use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 

@@ -4,10 +4,8 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{
-    exec::{self, Voice},
-    tools,
-};
+use crate::exec::{self, Voice};
+use crate::tools;
 
 const VOICE: Voice = Voice("fuzz");
 

@@ -1,10 +1,8 @@
 //! Loading probes takes privileges: this process's own, or sudo's when it asks for no password.
 
-use std::{
-    ffi::OsStr,
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
 

@@ -4,11 +4,9 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{
-    apt,
-    bpf_toolchain::{Compiler, LINKER_VERSION, OVERRIDE, Survey, rustup_sysroot, survey},
-    exec::{self, Voice, is_root},
-};
+use crate::apt;
+use crate::bpf_toolchain::{Compiler, LINKER_VERSION, OVERRIDE, Survey, rustup_sysroot, survey};
+use crate::exec::{self, Voice, is_root};
 
 const VOICE: Voice = Voice("setup");
 

@@ -4,10 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
-use crate::{
-    cache,
-    exec::{self, Voice},
-};
+use crate::cache;
+use crate::exec::{self, Voice};
 
 /// `cargo deny`: licences, duplicate crates, where crates come from, known advisories.
 pub(crate) const DENY: Tool =

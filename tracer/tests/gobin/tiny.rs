@@ -135,3 +135,23 @@ fn a_table_of_another_go_is_refused_by_the_version_that_built_it() {
         assert!(error.to_string().contains(expected), "{error}");
     }
 }
+
+/// What the fuzz target starts from. `GOTRACE_BLESS=1` writes them anew.
+#[test]
+fn seeds_are_the_images() {
+    let seeds = [
+        ("recursive", of_layout(19, "go1.19.8")),
+        ("listed", of_layout(27, "go1.27.3")),
+        ("relocated", Image { relocated: true, ..of_layout(26, "go1.26.6") }),
+        ("without_build_info", Image { build_info: None, ..of_layout(24, "go1.24.11") }),
+    ];
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/gobin");
+    for (name, image) in seeds {
+        let (path, bytes) = (folder.join(name), image.bytes());
+        if std::env::var_os("GOTRACE_BLESS").is_some() {
+            std::fs::write(&path, &bytes).expect("the seed can be written");
+        }
+        let kept = std::fs::read(&path).unwrap_or_default();
+        assert!(kept == bytes, "{name} is out of date: run with GOTRACE_BLESS=1");
+    }
+}

@@ -1,11 +1,9 @@
 //! Starts a program and notes the moment just before its execve, the zero of a startup.
 
-use std::{
-    io::{self, Read as _, Write as _},
-    os::unix::process::CommandExt as _,
-    process::{Command, Output, Stdio},
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Output, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
 

@@ -1,23 +1,19 @@
 //! `cargo xtask bench startup`: how much later main begins under a tracer, and what else the user waits for.
 
-use std::{
-    fs,
-    io::{BufRead as _, BufReader},
-    path::{Path, PathBuf},
-    process::{Child, Command, ExitCode, Stdio},
-    thread,
-    time::Duration,
-};
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::Duration;
+use std::{fs, thread};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-use super::{figures::Figures, stamp};
-use crate::{
-    apt, build, cache,
-    exec::{Voice, is_root, line},
-    fixtures::{self, Fixture, Selection},
-};
+use super::figures::Figures;
+use super::stamp;
+use crate::exec::{Voice, is_root, line};
+use crate::fixtures::{self, Fixture, Selection};
+use crate::{apt, build, cache};
 
 const VOICE: Voice = Voice("bench");
 

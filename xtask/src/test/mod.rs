@@ -3,25 +3,20 @@
 mod kernel_log;
 mod suite;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::{Command, ExitCode},
-    time::Duration,
-};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
 use self::kernel_log::KernelLog;
 pub(crate) use self::suite::Suite;
-use crate::{
-    build, cache,
-    exec::{self, Voice},
-    fixtures::{self, Selection},
-    privilege::{self, Road},
-    setup,
-    vm::{Guest, Kernel},
-};
+use crate::exec::{self, Voice};
+use crate::fixtures::{self, Selection};
+use crate::privilege::{self, Road};
+use crate::vm::{Guest, Kernel};
+use crate::{build, cache, setup};
 
 const VOICE: Voice = Voice("test");
 
@@ -29,7 +24,7 @@ const VOICE: Voice = Voice("test");
 const PRIVILEGED: &str = "kernel";
 
 /// The programs that are tried on the other kernels, where everything takes many times as long.
-const IN_VM: [&str; 11] = [
+const IN_VM: [&str; 12] = [
     "nethttp-go1.21.13",
     "nethttp-go1.26.6",
     "nethttp-go1.26.6-stripped",
@@ -40,11 +35,13 @@ const IN_VM: [&str; 11] = [
     "slowstart",
     "echo",
     "exitininit",
+    "killininit",
     "execininit",
 ];
 
 /// Runs every test, from nothing: privileged ones natively when possible, and in virtual machines.
 #[derive(clap::Args)]
+#[group(id = "tests")]
 pub(crate) struct Args {
     /// Only the fixtures of one Go toolchain
     #[arg(long)]

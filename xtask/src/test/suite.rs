@@ -1,10 +1,8 @@
 //! Counts: what each part of the tests said, and the closing table.
 
-use std::{
-    io::{BufRead as _, BufReader},
-    process::{Command, ExitCode, Stdio},
-    time::Instant,
-};
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 

@@ -1,13 +1,11 @@
 //! The guest's files, as the archive that a kernel unpacks at boot (cpio's `newc` format, see the kernel's
 //! Documentation/driver-api/early-userspace/buffer-format.rst).
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    io::{self, BufWriter, Write},
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, Result};
 

@@ -1,10 +1,8 @@
 //! Debian's kernels, unpacked and not installed: installing one writes to /boot.
 
-use std::{
-    fmt, fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{fmt, fs};
 
 use anyhow::{Context as _, Result};
 

@@ -4,21 +4,18 @@ mod boot;
 mod image;
 mod kernel;
 
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
-    time::Duration,
-};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+pub(crate) use self::boot::Outcome;
 use self::image::Image;
-pub(crate) use self::{boot::Outcome, kernel::Kernel};
-use crate::{
-    apt, build, cache,
-    exec::Voice,
-    fixtures::{self, Selection},
-};
+pub(crate) use self::kernel::Kernel;
+use crate::exec::Voice;
+use crate::fixtures::{self, Selection};
+use crate::{apt, build, cache};
 
 const VOICE: Voice = Voice("vm");
 

@@ -202,7 +202,7 @@ fn entered(body: &Body) -> (usize, SiteKind) {
             // The stack check leaves for the code at the function's end that grows the stack. Any other branch
             // belongs to the function itself, and what follows is not always reached.
             FlowControl::ConditionalBranch if leaves_for_more_stack(instruction) => {
-                after_check = Some(index + 1)
+                after_check = Some(index + 1);
             }
             FlowControl::Next if is_stack_check(instruction) => {}
             _ => break,
