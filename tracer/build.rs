@@ -9,6 +9,7 @@ mod toolchain;
 use std::ffi::OsString;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::{env, fs, io};
 
 use anyhow::{Context as _, Result};
@@ -16,7 +17,18 @@ use aya_build::{Package, Toolchain, build_ebpf};
 
 use crate::toolchain::{Compiler, OVERRIDE, survey};
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        // The compiler's own words are above; a stack trace of this script would bury them.
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
     println!("cargo::rustc-check-cfg=cfg(bpf_object)");
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=build");

@@ -1,5 +1,7 @@
 //! The reader of Go binaries: what it says of real ones, and that nothing made by hand or by chance can break it.
 
+#[path = "gobin/crafted.rs"]
+mod crafted;
 #[path = "gobin/fixtures.rs"]
 mod fixtures;
 #[path = "gobin/hostile.rs"]

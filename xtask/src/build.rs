@@ -4,6 +4,7 @@ use std::env;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
 
 use crate::bpf_toolchain::survey;
 use crate::exec::{self, Voice};
@@ -36,8 +37,15 @@ pub(crate) fn gotrace() -> Result<PathBuf> {
 }
 
 /// Where cargo puts what it builds.
-pub(crate) fn target_folder() -> Result<PathBuf> {
+fn target_folder() -> Result<PathBuf> {
+    metadata()?["target_directory"]
+        .as_str()
+        .map(PathBuf::from)
+        .context("cargo's metadata has no target folder")
+}
+
+/// What cargo knows of the workspace.
+pub(crate) fn metadata() -> Result<Value> {
     let text = exec::text(exec::cargo().args(["metadata", "--format-version=1", "--no-deps", "--offline"]))?;
-    let metadata: serde_json::Value = serde_json::from_str(&text).context("reading cargo's metadata")?;
-    metadata["target_directory"].as_str().map(PathBuf::from).context("cargo's metadata has no target folder")
+    serde_json::from_str(&text).context("reading cargo's metadata")
 }

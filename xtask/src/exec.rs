@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fmt::Display;
 use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -60,9 +61,11 @@ pub(crate) fn text(command: &mut Command) -> Result<String> {
     String::from_utf8(output.stdout).with_context(|| format!("reading the output of {}", line(command)))
 }
 
-/// A command as one would type it.
+/// A command as one would type it: the toolchain's cargo without the folder that it lies in.
 pub(crate) fn line(command: &Command) -> String {
-    let words = [command.get_program()].into_iter().chain(command.get_args());
+    let program = command.get_program();
+    let program = if Path::new(program).ends_with("cargo") { OsStr::new("cargo") } else { program };
+    let words = [program].into_iter().chain(command.get_args());
     words.map(quoted).collect::<Vec<_>>().join(" ")
 }
 
@@ -89,6 +92,6 @@ pub(crate) fn cargo() -> Command {
 }
 
 /// The workspace's folder.
-pub(crate) fn workspace() -> &'static std::path::Path {
-    std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+pub(crate) fn workspace() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }

@@ -1,5 +1,6 @@
 //! `cargo xtask fuzz`: hostile bytes for the readers of hostile input.
 
+use std::fs;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result, bail};
@@ -13,7 +14,7 @@ const VOICE: Voice = Voice("fuzz");
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// How long for each target
-    #[arg(long, value_name = "N", default_value_t = 5)]
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
     minutes: u64,
     /// Only build the targets
     #[arg(long)]
@@ -34,6 +35,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         command.arg("fuzz").args(arguments).current_dir(&folder).env("RUSTC_BOOTSTRAP", "1");
         // Inside the fuzz folder, so that the workspace's own build is left alone.
         command.env_remove("CARGO_TARGET_DIR");
+        // What is fuzzed does not need the kernel side.
+        command.env("AYA_BUILD_SKIP", "1");
         command
     };
     let listed = exec::text(&mut cargo_fuzz(&["list"])).context("listing the fuzz targets")?;
@@ -48,13 +51,22 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     for target in targets {
         VOICE.run(format_args!("building {target}"), &mut cargo_fuzz(&["build", target]))?;
         if !args.build {
-            let limit = format!("-max_total_time={}", args.minutes.saturating_mul(60));
-            let limits =
-                ["run", target, "--", &limit, "-timeout=10", "-rss_limit_mb=512", "-print_final_stats=1"];
-            VOICE.run(
-                format_args!("running {target} for {} minutes", args.minutes),
-                &mut cargo_fuzz(&limits),
-            )?;
+            // Findings go to the first folder; the second, when there is one, is only read.
+            let [corpus, seeds] = ["corpus", "seeds"].map(|kind| format!("fuzz/{kind}/{target}"));
+            fs::create_dir_all(folder.join(&corpus)).with_context(|| format!("creating {corpus}"))?;
+            let mut command = cargo_fuzz(&["run", target, &corpus]);
+            if folder.join(&seeds).is_dir() {
+                command.arg(&seeds);
+            }
+            command.args([
+                "--",
+                "-max_len=16384",
+                "-malloc_limit_mb=64",
+                "-timeout=10",
+                "-print_final_stats=1",
+            ]);
+            command.arg(format!("-max_total_time={}", args.minutes.saturating_mul(60)));
+            VOICE.run(format_args!("running {target} for {} minutes", args.minutes), &mut command)?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -60,7 +60,7 @@ impl Road {
 /// Why `gotrace` cannot trace natively, by trying it on a program that ends at once; nothing when it can.
 pub(crate) fn obstacle(road: Road, gotrace: &Path, program: &Path) -> Result<Option<String>> {
     if road == Road::None {
-        return Ok(Some("not root, and sudo wants a password".into()));
+        return Ok(Some("not root, and sudo is not there or wants a password".into()));
     }
     let mut command = road.command::<&str>(gotrace, &[]);
     command.args(["run", "--"]).arg(program).stdin(Stdio::null());

@@ -55,7 +55,12 @@ fn packages(binary: &GoBinary) -> Vec<String> {
 fn the_version_is_the_one_that_built_it() {
     for fixture in fixtures() {
         let binary = open(&fixture);
-        assert_eq!((binary.support(), binary.machine()), (Support::Full, Machine::X86_64), "{}", fixture.name);
+        assert_eq!(
+            (binary.support(), binary.machine()),
+            (Support::Full, Machine::X86_64),
+            "{}",
+            fixture.name
+        );
         match &fixture.go {
             Some(version) => assert_eq!(binary.version().raw(), format!("go{version}"), "{}", fixture.name),
             // Nothing but the runtime's own variable tells it.
@@ -66,7 +71,9 @@ fn the_version_is_the_one_that_built_it() {
             "default" => assert!(!binary.linking().stripped && binary.linking().dwarf, "{}", fixture.name),
             "stripped" => assert!(binary.linking().stripped && !binary.linking().dwarf, "{}", fixture.name),
             "pie" => assert!(binary.linking().pie, "{}", fixture.name),
-            "cgo" => assert!(binary.linking().cgo && binary.linking().interpreter.is_some(), "{}", fixture.name),
+            "cgo" => {
+                assert!(binary.linking().cgo && binary.linking().interpreter.is_some(), "{}", fixture.name);
+            }
             _ => {}
         }
     }
@@ -158,7 +165,8 @@ fn functions_are_where_the_symbol_table_has_them() {
         }
         let binary = open(&fixture);
         // Functions in assembly are entered by the old calling convention, and the symbol's name says so.
-        let address = |name: &str| symbols.get(name).or_else(|| symbols.get(&format!("{name}.abi0"))).copied();
+        let address =
+            |name: &str| symbols.get(name).or_else(|| symbols.get(&format!("{name}.abi0"))).copied();
         for name in WELL_KNOWN {
             let found = binary.functions().named(name).map(|function| function.entry.0);
             assert_eq!(found, address(name), "{}: {name}", fixture.name);
@@ -173,10 +181,14 @@ fn functions_are_where_the_symbol_table_has_them() {
                 assert_eq!(function.entry.0, expected, "{}: {}", fixture.name, function.name);
             }
         }
-        let known: HashMap<u64, ()> = binary.functions().iter().map(|function| (function.entry.0, ())).collect();
+        let known: HashMap<u64, ()> =
+            binary.functions().iter().map(|function| (function.entry.0, ())).collect();
         let text = |name: &str| name.starts_with("main.") || name.starts_with("net/http.");
-        let lost: Vec<&String> =
-            symbols.iter().filter(|(name, at)| text(name) && !known.contains_key(at)).map(|(name, _)| name).collect();
+        let lost: Vec<&String> = symbols
+            .iter()
+            .filter(|(name, at)| text(name) && !known.contains_key(at))
+            .map(|(name, _)| name)
+            .collect();
         assert!(lost.is_empty(), "{}: {lost:?}", fixture.name);
     }
 }
@@ -204,7 +216,9 @@ fn lines_are_those_of_addr2line() {
         }
         let binary = open(&fixture);
         let mut places = Vec::new();
-        for name in ["main.main", "runtime.main", "runtime.schedinit", "net/http.(*Server).Serve", "fmt.Fprintf"] {
+        for name in
+            ["main.main", "runtime.main", "runtime.schedinit", "net/http.(*Server).Serve", "fmt.Fprintf"]
+        {
             let Some(function) = binary.functions().named(name) else { continue };
             let len = function.end.0 - function.entry.0;
             places.extend((0..len).step_by(11).map(|into| function.entry.0 + into));
@@ -234,7 +248,11 @@ fn lines_are_those_of_addr2line() {
 /// Function and `file:line` for each address.
 fn addr2line(root: &Path, cache: &Path, program: &Path, places: &[u64]) -> Vec<(String, String)> {
     let mut command = Command::new(root.join("bin/go"));
-    command.args(["tool", "addr2line"]).arg(program).env("GOROOT", root).env("GOCACHE", cache.join("go-build"));
+    command
+        .args(["tool", "addr2line"])
+        .arg(program)
+        .env("GOROOT", root)
+        .env("GOCACHE", cache.join("go-build"));
     command.env("GOTOOLCHAIN", "local").env("GOPROXY", "off").env("GOFLAGS", "-mod=mod");
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the Go toolchain runs");

@@ -6,7 +6,7 @@ use gotrace::target::gobin::BinaryError;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use crate::image::Image;
+use crate::image::{Image, Inits};
 use crate::memory::peak_of;
 use crate::walk;
 
@@ -29,11 +29,17 @@ fn images() -> Vec<Vec<u8>> {
     for (layout, version) in [(19, "go1.19.8"), (21, "go1.21.13"), (27, "go1.27.3")] {
         for relocated in [false, true] {
             for build_info in [None, Some(version)] {
-                images.push(Image { build_info, build_version: version, layout, relocated }.bytes());
+                let inits = Inits::Several;
+                images.push(Image { build_info, build_version: version, layout, inits, relocated }.bytes());
             }
         }
     }
     images
+}
+
+/// One of each kind of table, for tests that try every place in them.
+fn few_images() -> Vec<Vec<u8>> {
+    images().into_iter().step_by(5).collect()
 }
 
 fn image() -> impl Strategy<Value = Vec<u8>> {
@@ -63,7 +69,7 @@ fn extreme() -> impl Strategy<Value = u64> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn flipped_bits_do_no_harm(mut bytes in image(), flips in prop::collection::vec((any::<Index>(), 0..8_u32), 1..32)) {
@@ -111,7 +117,7 @@ proptest! {
 
 #[test]
 fn every_length_is_refused_but_the_whole() {
-    for bytes in images() {
+    for bytes in few_images() {
         assert!(survives(&bytes).is_none());
         for len in 0..bytes.len() {
             // The last bytes may be padding; whatever is missing before is missed.
@@ -121,16 +127,14 @@ fn every_length_is_refused_but_the_whole() {
     }
 }
 
-/// Every single byte, as the values at which things tip.
+/// Every single byte, as its opposite.
 #[test]
 fn every_byte_may_be_anything() {
-    for bytes in images() {
+    for bytes in few_images() {
         for at in 0..bytes.len() {
-            for value in [0, 1, 0x7f, 0x80, 0xff] {
-                let mut bytes = bytes.clone();
-                bytes[at] = value;
-                survives(&bytes);
-            }
+            let mut bytes = bytes.clone();
+            bytes[at] ^= 0xff;
+            survives(&bytes);
         }
     }
 }
@@ -138,9 +142,9 @@ fn every_byte_may_be_anything() {
 /// Every word of eight bytes, as the values at which sums overflow.
 #[test]
 fn every_word_may_be_anything() {
-    for bytes in images() {
-        for at in (0..bytes.len() - 8).step_by(4) {
-            for value in [0, u64::MAX, u64::MAX - 7, 1 << 63, 0x7fff_ffff_ffff_fff8, 0xffff_ffff, 1 << 32] {
+    for bytes in few_images() {
+        for at in (0..bytes.len() - 8).step_by(8) {
+            for value in [0, u64::MAX, u64::MAX - 7, i64::MAX.cast_unsigned()] {
                 let mut bytes = bytes.clone();
                 bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
                 survives(&bytes);

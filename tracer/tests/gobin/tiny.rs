@@ -3,7 +3,7 @@
 use gotrace::probe::plan;
 use gotrace::target::gobin::{BinaryError, GoBinary, SiteKind, Support, VersionSource};
 
-use crate::image::Image;
+use crate::image::{Image, Inits};
 use crate::walk;
 
 fn open(image: Image) -> GoBinary {
@@ -12,7 +12,7 @@ fn open(image: Image) -> GoBinary {
 
 /// An image of one version's tables that says so.
 fn of_layout(layout: u32, version: &'static str) -> Image {
-    Image { build_info: Some(version), build_version: version, layout, relocated: false }
+    Image { build_info: Some(version), build_version: version, layout, ..Image::default() }
 }
 
 fn packages(binary: &GoBinary) -> Vec<String> {
@@ -44,6 +44,15 @@ fn an_image_of_every_layout_is_read_in_full() {
             assert!(plan.missing.is_empty(), "{version}: {:?}", plan.missing);
             assert!(plan.sites.iter().all(|planned| planned.site.emulated), "{version}: {:?}", plan.sites);
         }
+    }
+}
+
+#[test]
+fn the_runtime_has_inits_even_where_nothing_imports_it() {
+    for relocated in [false, true] {
+        let of = |inits| packages(&open(Image { inits, relocated, ..Image::default() }));
+        assert_eq!(of(Inits::Main), ["runtime", "main"]);
+        assert_eq!(of(Inits::None), ["runtime"]);
     }
 }
 

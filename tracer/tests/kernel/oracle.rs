@@ -48,14 +48,17 @@ fn the_time_of_slow_inits_is_what_go_itself_measures() {
         let ours = traced.all("init");
         for (ours, oracle) in ours.iter().zip(inittrace(&traced.output.stderr)) {
             assert_eq!(ours["package"], oracle.package);
-            if oracle.milliseconds >= 1.0 {
+            // These take their time by the clock. How long the others take depends on what else runs, and so
+            // does how much of Go's printing, which is inside the call, adds to what we see of a short one.
+            if oracle.package.starts_with("example.com/initsleep/") {
+                assert!(oracle.milliseconds >= 1.0, "{oracle:?}");
                 #[expect(clippy::cast_precision_loss, reason = "milliseconds")]
                 let milliseconds = number(&ours["wall_ns"]) as f64 / 1e6;
                 ratios.entry(oracle.package).or_default().push(milliseconds / oracle.milliseconds);
             }
         }
     }
-    assert!(ratios.len() >= 3, "initsleep has three slow packages: {ratios:?}");
+    assert_eq!(ratios.len(), 3, "initsleep has three slow packages: {ratios:?}");
     for (package, mut ratios) in ratios {
         ratios.sort_by(f64::total_cmp);
         let median = ratios[ratios.len() / 2];

@@ -22,7 +22,7 @@ fn json_on_standard_output_is_nothing_but_json() {
 #[ignore = "needs root, BPF and fixtures: cargo xtask test"]
 fn text_shows_phases_inits_and_losses_also_when_there_are_none() {
     let fixture = nethttp();
-    let output = gotrace().args(["run", "-q", "--"]).arg(&fixture.path).output().unwrap();
+    let output = gotrace().args(["run", "-q", "--top", "0", "--"]).arg(&fixture.path).output().unwrap();
     let stdout = String::from_utf8(output.stdout).unwrap();
     for part in ["main.main unix_ns=", "runtime bootstrap", "package init", "net/http", "0 lost", "init 0/"] {
         assert!(stdout.contains(part), "{part} is not in:\n{stdout}");

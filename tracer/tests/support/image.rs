@@ -17,13 +17,32 @@ pub(crate) struct Image {
     pub(crate) build_version: &'static str,
     /// Whose tables are written: the minor version of Go.
     pub(crate) layout: u32,
+    /// Which packages have something to run before `main.main`.
+    pub(crate) inits: Inits,
     /// Position independent, all pointers zero in the file and in the relocations only, as lld leaves them.
     pub(crate) relocated: bool,
 }
 
+/// Who has inits.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Inits {
+    /// The runtime, a package that imports it, and main.
+    Several,
+    /// The runtime and main, which imports nothing.
+    Main,
+    /// The runtime alone.
+    None,
+}
+
 impl Default for Image {
     fn default() -> Self {
-        Self { build_info: Some("go1.26.6"), build_version: "go1.26.6", layout: 26, relocated: false }
+        Self {
+            build_info: Some("go1.26.6"),
+            build_version: "go1.26.6",
+            layout: 26,
+            inits: Inits::Several,
+            relocated: false,
+        }
     }
 }
 
@@ -76,7 +95,8 @@ impl Image {
     }
 
     fn functions(self) -> Vec<Code> {
-        let mut wrapper = code("runtime.schedinit", &[0xe9, 0, 0, 0, 0], &[(1, Link::Function("runtime.schedinit"))]);
+        let mut wrapper =
+            code("runtime.schedinit", &[0xe9, 0, 0, 0, 0], &[(1, Link::Function("runtime.schedinit"))]);
         wrapper.func_id = self.wrapper();
         // rt0_go: call schedinit; mov eax, eax; call gcenable; ret
         let rt0 = code(
@@ -85,7 +105,8 @@ impl Image {
             &[(1, Link::Function("runtime.schedinit")), (8, Link::Function("runtime.gcenable"))],
         );
         // mov rax, [rip+buildVersion+8]: the code may refer to either word
-        let schedinit = framed("runtime.schedinit", &[0x48, 0x8b, 0x05, 0, 0, 0, 0], Some((3, Link::Version)));
+        let schedinit =
+            framed("runtime.schedinit", &[0x48, 0x8b, 0x05, 0, 0, 0, 0], Some((3, Link::Version)));
         let mut functions = vec![
             code("_rt0_amd64_linux", &[0xe9, 0, 0, 0, 0], &[(1, Link::Function("runtime.rt0_go"))]),
             schedinit,
@@ -160,7 +181,10 @@ impl Writer {
         let code_begins = self.bytes.len();
         for mut function in image.functions() {
             self.align(16);
-            functions.push((Code { bytes: Vec::new(), links: std::mem::take(&mut function.links), ..function }, CODE + self.here()));
+            functions.push((
+                Code { bytes: Vec::new(), links: std::mem::take(&mut function.links), ..function },
+                CODE + self.here(),
+            ));
             self.bytes.append(&mut function.bytes);
         }
         self.align(16);
@@ -172,12 +196,16 @@ impl Writer {
         let targets = self.data(image, &placed);
         let dynamic = self.relocations(image);
         self.link(&placed, &targets);
-        self.headers(image, &placed, &[
-            (1, 4, READ_ONLY, code_ends, read_only_ends),
-            (1, 5, CODE, code_begins, code_ends),
-            (1, 6, DATA, data_begins, self.bytes.len()),
-            (if image.relocated { 2 } else { 0 }, 6, DATA, dynamic, dynamic + 48),
-        ]);
+        self.headers(
+            image,
+            &placed,
+            &[
+                (1, 4, READ_ONLY, code_ends, read_only_ends),
+                (1, 5, CODE, code_begins, code_ends),
+                (1, 6, DATA, data_begins, self.bytes.len()),
+                (if image.relocated { 2 } else { 0 }, 6, DATA, dynamic, dynamic + 48),
+            ],
+        );
         self.bytes
     }
 
@@ -228,7 +256,8 @@ impl Writer {
         self.bytes.resize(begin + 72, 0);
         // Names.
         let names_at = self.bytes.len();
-        let names: Vec<u64> = functions.iter().map(|(function, _)| self.name(names_at, function.name)).collect();
+        let names: Vec<u64> =
+            functions.iter().map(|(function, _)| self.name(names_at, function.name)).collect();
         let helper = self.name(names_at, "main.helper");
         self.align(8);
         // Files by unit: one unit of two files.
@@ -337,14 +366,19 @@ impl Writer {
         let tasks = self.tasks(image, placed);
         // The linker orders them by what they need: errors before the runtime here, to tell the two orders apart.
         let list = DATA + self.here();
-        for task in [tasks[1], tasks[0], tasks[2]] {
-            self.pointer(task);
+        let listed = match image.inits {
+            Inits::Several => vec![tasks[1], tasks[0], tasks[2]],
+            Inits::Main => vec![tasks[2]],
+            Inits::None => vec![],
+        };
+        for task in &listed {
+            self.pointer(*task);
         }
         let runtime_list = DATA + self.here();
         self.pointer(tasks[0]);
         let runtime_tasks = DATA + self.here();
         self.slice(runtime_list, 1);
-        self.module_data(image, placed, list);
+        self.module_data(image, placed, list, listed.len() as u64);
         Targets { version, runtime_tasks, tasks }
     }
 
@@ -358,7 +392,8 @@ impl Writer {
         self.bytes.push(u8::try_from(version.len()).expect("a short version"));
         self.bytes.extend_from_slice(version.as_bytes());
         // As a varint, in one byte.
-        self.bytes.push(u8::try_from(modules.len() + 32).ok().filter(|len| *len < 0x80).expect("a short list"));
+        self.bytes
+            .push(u8::try_from(modules.len() + 32).ok().filter(|len| *len < 0x80).expect("a short list"));
         self.bytes.extend_from_slice(&MARK);
         self.bytes.extend_from_slice(modules.as_bytes());
         self.bytes.extend_from_slice(&MARK);
@@ -392,7 +427,7 @@ impl Writer {
     }
 
     /// runtime/symtab.go, `moduledata`
-    fn module_data(&mut self, image: Image, placed: &Placed, list: u64) {
+    fn module_data(&mut self, image: Image, placed: &Placed, list: u64, tasks_listed: u64) {
         self.align(8);
         let begin = self.bytes.len();
         let [names, units, files, values, table] = placed.parts;
@@ -424,7 +459,7 @@ impl Writer {
         };
         self.pointer_at(begin + tasks, list);
         for at in [8, 16] {
-            self.bytes[begin + tasks + at..][..8].copy_from_slice(&3_u64.to_le_bytes());
+            self.bytes[begin + tasks + at..][..8].copy_from_slice(&tasks_listed.to_le_bytes());
         }
     }
 

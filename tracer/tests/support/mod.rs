@@ -74,7 +74,13 @@ pub(crate) fn trace<S: AsRef<OsStr>>(fixture: &Fixture, options: &[&str], args: 
     let report = folder.path().join("report.ndjson");
     let mut command = gotrace();
     command.args(["run", "-q", "-o"]).arg(&report).args(options).arg("--").arg(&fixture.path);
-    let output = command.args(args).envs(&fixture.env).output().expect("gotrace runs");
+    // Into a file and not through a pipe: Go prints its account of an init within that init's call, and a
+    // reader that is slow to be scheduled would become a part of what is measured.
+    let stderr = folder.path().join("stderr");
+    let to_file = std::fs::File::create(&stderr).expect("a file for standard error");
+    command.args(args).envs(&fixture.env).stderr(to_file);
+    let mut output = command.output().expect("gotrace runs");
+    output.stderr = std::fs::read(&stderr).expect("what went to standard error");
     let text = std::fs::read_to_string(&report).unwrap_or_else(|error| {
         panic!(
             "no report of {}: {error}; gotrace said: {}",

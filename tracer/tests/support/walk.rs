@@ -83,7 +83,8 @@ pub(crate) fn walk(binary: &GoBinary) -> Walk {
         let _ = (binary.init_task(VirtAddr(at)), functions.containing(VirtAddr(at)));
         let _ = (binary.frames(VirtAddr(at)), binary.file_offset(VirtAddr(at)));
     }
-    let _ = (binary.inlined_into("main.helper"), binary.inlined_into("runtime.doInit"), binary.inlined_into(""));
+    let _ =
+        (binary.inlined_into("main.helper"), binary.inlined_into("runtime.doInit"), binary.inlined_into(""));
     let plan = plan::startup(binary);
     for planned in &plan.sites {
         assert!(!planned.site.bytes.is_empty());

@@ -1,8 +1,8 @@
 //! `cargo xtask bench startup`: how much later main begins under a tracer, and what else the user waits for.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Lines};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
 use std::time::Duration;
 use std::{fs, thread};
 
@@ -23,12 +23,15 @@ const SMALL: &str = "nethttp-go1.26.6";
 /// The largest program at hand.
 const LARGE: &str = "dockerd";
 
+/// The small program is measured in milliseconds, so it is run more often.
+const RUNS_A_TURN: usize = 5;
+
 /// Time to main: untraced, under gotrace, and with bpftrace counting runtime.doInit1, by turns.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// How many runs of each
+    /// How many turns: five runs of the small program each way, one of the large
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..))]
-    runs: u32,
+    turns: u32,
     /// Leave bpftrace out
     #[arg(long)]
     no_bpftrace: bool,
@@ -48,15 +51,19 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 
     let [mut untraced, mut traced, mut peer] = [Figures::default(), Figures::default(), Figures::default()];
     let [mut before_start, mut detach] = [Figures::default(), Figures::default()];
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().unwrap_or_default();
     // One run of each for the page cache.
     bench.untraced()?;
     bench.traced()?;
-    for turn in 1..=args.runs {
-        VOICE.say(format_args!("turn {turn} of {}", args.runs));
-        untraced.push(bench.untraced()?);
-        traced.push(bench.traced()?);
+    for turn in 1..=args.turns {
+        VOICE.say(format_args!("turn {turn} of {}", args.turns));
+        for _ in 0..RUNS_A_TURN {
+            untraced.push(bench.untraced()?);
+            traced.push(bench.traced()?);
+        }
         if !args.no_bpftrace {
-            peer.push(bench.beside_bpftrace()?);
+            bench.beside_bpftrace(&mut peer)?;
         }
         let (waited, detached) = bench.large()?;
         before_start.push(waited);
@@ -64,30 +71,33 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     }
 
     println!(
-        "\n{:<44} {:>4} {:>9} {:>9} {:>9} {:>9} {:>7}",
-        "ms", "runs", "min", "median", "max", "spread", "ratio"
+        "\n{:<42} {:>4} {:>8} {:>8} {:>8} {:>8}  {:>9} {:>9}",
+        "ms", "runs", "min", "median", "max", "spread", "min ratio", "med ratio"
     );
-    let row = |name: &str, figures: &Figures, base: Option<&Figures>| {
-        if figures.len() == 0 {
-            return;
-        }
-        let ratio = base.map_or(String::new(), |base| format!("{:.3}", figures.median() / base.median()));
-        println!(
-            "{name:<44} {:>4} {:>9.3} {:>9.3} {:>9.3} {:>9.3} {ratio:>7}",
-            figures.len(),
-            figures.min(),
-            figures.median(),
-            figures.max(),
-            figures.spread()
-        );
-    };
-    row("time to main, untraced", &untraced, Some(&untraced));
+    row("time to main, untraced", &untraced, None);
     row("time to main, gotrace run", &traced, Some(&untraced));
     row("time to main, bpftrace on runtime.doInit1", &peer, Some(&untraced));
     row(&format!("gotrace's start to {LARGE}'s execve"), &before_start, None);
     row(&format!("detach from {LARGE}"), &detach, None);
-    println!("\nspread: between the quarters; ratio: of the medians, to untraced");
+    println!("\nspread: between the quarters; ratios: to untraced; load average at the beginning: {load}");
     Ok(ExitCode::SUCCESS)
+}
+
+fn row(name: &str, figures: &Figures, base: Option<&Figures>) {
+    if figures.len() == 0 {
+        return;
+    }
+    let (min, median) = (figures.min(), figures.median());
+    print!(
+        "{name:<42} {:>4} {min:>8.3} {median:>8.3} {:>8.3} {:>8.3}",
+        figures.len(),
+        figures.max(),
+        figures.spread()
+    );
+    match base {
+        Some(base) => println!("  {:>9.3} {:>9.3}", min / base.min(), median / base.median()),
+        None => println!(),
+    }
 }
 
 struct Bench {
@@ -124,10 +134,16 @@ impl Bench {
         Ok(main_began(&output.stdout)? - started(&self.report)?)
     }
 
-    fn beside_bpftrace(&self) -> Result<i128> {
+    fn beside_bpftrace(&self, figures: &mut Figures) -> Result<()> {
         let peer = Bpftrace::attach(&self.small.path)?;
-        let measured = self.untraced();
-        peer.detach()?;
+        let mut measured = Ok(());
+        for _ in 0..RUNS_A_TURN {
+            measured = measured.and_then(|()| self.untraced().map(|time| figures.push(time)));
+        }
+        let hits = peer.detach()?;
+        if hits == 0 {
+            bail!("bpftrace counted nothing, so it measured nothing");
+        }
         measured
     }
 
@@ -186,6 +202,7 @@ fn detached(stderr: &str) -> Option<i128> {
 /// bpftrace with one uprobe that counts.
 struct Bpftrace {
     child: Child,
+    output: Lines<BufReader<ChildStdout>>,
 }
 
 impl Bpftrace {
@@ -194,23 +211,27 @@ impl Bpftrace {
         command.arg("-e").arg(format!(
             r#"BEGIN {{ printf("attached\n"); }} uprobe:{binary}:runtime.doInit1 {{ @inits = count(); }}"#
         ));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        // What it says of limits that no longer matter, at every start, helps nobody.
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().with_context(|| format!("starting {}", line(&command)))?;
         let output = child.stdout.take().context("bpftrace's output was piped")?;
-        let attached = BufReader::new(output).lines().map_while(Result::ok).any(|line| line == "attached");
-        if !attached {
-            bail!("bpftrace ended before it was attached: {}", child.wait()?);
+        let mut output = BufReader::new(output).lines();
+        if !output.by_ref().map_while(Result::ok).any(|line| line == "attached") {
+            bail!("{} ended before it was attached: {}", line(&command), child.wait()?);
         }
         // BEGIN runs first of all probes, so the other one may still be on its way.
         thread::sleep(Duration::from_millis(300));
-        Ok(Self { child })
+        Ok(Self { child, output })
     }
 
-    fn detach(mut self) -> Result<()> {
+    /// Ends it, and gives what it counted.
+    fn detach(mut self) -> Result<u64> {
         let id = self.child.id().to_string();
         Command::new("kill").args(["-INT", &id]).status().context("interrupting bpftrace")?;
+        let counted =
+            self.output.map_while(Result::ok).find_map(|line| line.strip_prefix("@inits: ")?.parse().ok());
         self.child.wait().context("waiting for bpftrace's end")?;
-        Ok(())
+        Ok(counted.unwrap_or(0))
     }
 }
 

@@ -3,7 +3,6 @@
 mod kernel_log;
 mod suite;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
@@ -20,7 +19,7 @@ use crate::{build, cache, setup};
 
 const VOICE: Voice = Voice("test");
 
-/// The tests that load probes; the others in tracer/tests need no privileges.
+/// The test program that loads probes; the others in tracer/tests need no privileges.
 const PRIVILEGED: &str = "kernel";
 
 /// The programs that are tried on the other kernels, where everything takes many times as long.
@@ -70,11 +69,11 @@ pub(crate) fn all(args: &Args, suite: &mut Suite) -> Result<()> {
         let mut command = exec::cargo();
         part.run(command.args(["test", "--workspace", "--lib", "--bins", "--no-fail-fast"]))
     });
-    suite.part("documentation's examples", "here", |part| {
+    suite.part("documentation tests", "here", |part| {
         part.run(exec::cargo().args(["test", "--workspace", "--doc"]))
     });
     for name in integration_tests()? {
-        suite.part(&format!("tests/{name}.rs"), "here", |part| {
+        suite.part(&format!("{name} tests"), "here", |part| {
             let mut command = exec::cargo();
             command.args(["test", "--package", "tracer", "--test", &name, "--", "--include-ignored"]);
             part.run(command.envs(tools.variables()))
@@ -111,7 +110,7 @@ fn prepare(args: &Args, suite: &mut Suite) -> Result<Tools> {
 fn privileged(args: &Args, tools: &Tools, suite: &mut Suite) {
     let binary = match kernel_test_binary() {
         Ok(binary) => binary,
-        Err(error) => return suite.lost("tests/kernel.rs", "everywhere", &error),
+        Err(error) => return suite.lost("kernel tests", "everywhere", &error),
     };
     natively(tools, &binary, suite);
     if args.no_vm {
@@ -120,7 +119,7 @@ fn privileged(args: &Args, tools: &Tools, suite: &mut Suite) {
     }
     for kernel in [Kernel::V6_1, Kernel::V6_12] {
         let place = format!("QEMU, {kernel}");
-        suite.part("tests/kernel.rs", &place, |part| {
+        suite.part("kernel tests", &place, |part| {
             let guest = guest(kernel, tools, &binary)?;
             let script = "/tests/kernel --include-ignored --test-threads=1 --color=never";
             let outcome = guest.run(script, Duration::from_secs(900), |line| part.line(line))?;
@@ -144,14 +143,14 @@ fn natively(tools: &Tools, binary: &Path, suite: &mut Suite) {
         None => Ok(Some("the fixture `echo` is not there".into())),
     };
     match obstacle {
-        Err(error) => return suite.lost("tests/kernel.rs", &place, &error),
+        Err(error) => return suite.lost("kernel tests", &place, &error),
         Ok(Some(obstacle)) => {
             return suite.note(&format!("not run natively ({obstacle}): only in the virtual machines"));
         }
         Ok(None) => {}
     }
     let log = KernelLog::now(road);
-    suite.part("tests/kernel.rs", &place, |part| {
+    suite.part("kernel tests", &place, |part| {
         let mut command = road.command(binary, &tools.variables());
         command.args(["--include-ignored", "--test-threads=1"]).current_dir(exec::workspace().join("tracer"));
         part.run(&mut command)
@@ -179,18 +178,18 @@ fn guest(kernel: Kernel, tools: &Tools, binary: &Path) -> Result<Guest> {
     Ok(guest)
 }
 
-/// The names of tracer/tests/*.rs that need no privileges.
+/// The names of the test programs in tracer/tests that need no privileges.
 fn integration_tests() -> Result<Vec<String>> {
-    let folder = exec::workspace().join("tracer/tests");
-    let entries = fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))?;
-    let mut names: Vec<String> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|ending| ending == "rs"))
-        .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
-        .filter(|name| name != PRIVILEGED)
-        .collect();
-    names.sort();
-    Ok(names)
+    let metadata = build::metadata()?;
+    let packages = metadata["packages"].as_array().context("cargo's metadata has no packages")?;
+    let targets = packages
+        .iter()
+        .filter(|package| package["name"] == "tracer")
+        .filter_map(|package| package["targets"].as_array())
+        .flatten();
+    let names =
+        targets.filter(|target| target["kind"][0] == "test").filter_map(|target| target["name"].as_str());
+    Ok(names.filter(|name| *name != PRIVILEGED).map(str::to_owned).collect())
 }
 
 /// Builds the privileged tests, and gives the program that runs them.

@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
-use super::VOICE;
-use crate::exec::line;
+use crate::exec::{Voice, line};
+
+const VOICE: Voice = Voice("check");
 
 /// All that ran.
 #[derive(Default)]

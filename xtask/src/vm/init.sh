@@ -9,7 +9,6 @@ mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
 mkdir -p /dev/pts /dev/shm
 mount -t devpts devpts /dev/pts
-mount -t tmpfs tmpfs /tmp
 chmod 1777 /tmp
 ln -sf /proc/self/fd /dev/fd
 ifconfig lo 127.0.0.1 up

@@ -4,6 +4,7 @@ mod boot;
 mod image;
 mod kernel;
 
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -97,7 +98,9 @@ impl Guest {
         chosen: impl Fn(&fixtures::Fixture) -> bool,
     ) -> Result<()> {
         // What Debian packed has more libraries than the guest has room for, and is tried natively.
-        let packed = |fixture: &fixtures::Fixture| fixture.path.contains("/usr/");
+        let packed = |fixture: &fixtures::Fixture| {
+            Path::new(&fixture.path).starts_with(folder.join(&fixture.name).join("usr"))
+        };
         let mut fixtures = fixtures::read(folder)?;
         fixtures.retain(|fixture| !packed(fixture) && chosen(fixture));
         for fixture in &fixtures {
@@ -119,6 +122,10 @@ impl Guest {
         timeout: Duration,
         on_line: impl FnMut(&str),
     ) -> Result<Outcome> {
+        if !std::io::stdout().is_terminal() {
+            // The guest's console is a terminal; what its output goes to here is not.
+            self.variable("NO_COLOR", "1");
+        }
         self.image.text("/command", &format!("{}{script}\n", self.exports()), 0o755);
         let image = self.write()?;
         let outcome = boot::run(&self.kernel.image()?, &image, timeout, on_line);

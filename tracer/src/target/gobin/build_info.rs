@@ -15,7 +15,10 @@ const MAGIC: &[u8] = b"\xff Go buildinf:";
 const HEADER: u64 = 32;
 
 /// More than any module list that was ever seen: kubernetes has 60 KB.
-const LONGEST: u64 = 16 << 20;
+const LONGEST: u64 = 1 << 20;
+
+/// Longer than any version, with all experiments and a vendor's suffix.
+const LONGEST_VERSION: u64 = 256;
 
 /// More places that look like the block than any program has: those that read such blocks hold its first bytes
 /// once or twice.
@@ -130,12 +133,13 @@ fn block(
     let header = source.bytes(offset, HEADER)?;
     let (pointer_size, flags) = (header[14], header[15]);
     let (version, modules) = if flags & 2 != 0 {
-        let (version, next) = inline_string(source, offset + HEADER)?;
-        (version, inline_string(source, next)?.0)
+        let (version, next) = inline_string(source, offset + HEADER, LONGEST_VERSION)?;
+        // What is damaged behind the version does not make the version wrong.
+        (version, inline_string(source, next, LONGEST).map(|(modules, _)| modules).unwrap_or_default())
     } else if pointer_size == 8 && flags & 1 == 0 {
         // Before Go 1.18: two addresses of string headers.
-        let string = |at| pointed_string(source, elf, u64_at(&header, at).unwrap_or(0));
-        (string(16)?, string(24).unwrap_or_default())
+        let string = |at, most| pointed_string(source, elf, u64_at(&header, at).unwrap_or(0), most);
+        (string(16, LONGEST_VERSION)?, string(24, LONGEST).unwrap_or_default())
     } else {
         return Ok(None);
     };
@@ -147,7 +151,7 @@ fn block(
 }
 
 /// A string behind its length as a varint, and where the next one begins.
-fn inline_string(source: &Source, offset: u64) -> Result<(Vec<u8>, u64), BinaryError> {
+fn inline_string(source: &Source, offset: u64, most: u64) -> Result<(Vec<u8>, u64), BinaryError> {
     let prefix = source.bytes(offset, 10.min(source.len.saturating_sub(offset)))?;
     let (mut len, mut used) = (0_u64, 0);
     for byte in prefix {
@@ -157,17 +161,17 @@ fn inline_string(source: &Source, offset: u64) -> Result<(Vec<u8>, u64), BinaryE
             break;
         }
     }
-    if len > LONGEST {
+    if len > most {
         return Err(source.malformed("build information of impossible length"));
     }
     let start = offset + used;
     Ok((source.bytes(start, len)?, start + len))
 }
 
-fn pointed_string(source: &Source, elf: &Elf, header: u64) -> Result<Vec<u8>, BinaryError> {
+fn pointed_string(source: &Source, elf: &Elf, header: u64, most: u64) -> Result<Vec<u8>, BinaryError> {
     let header = elf.bytes(source, VirtAddr(header), 16)?;
     let (address, len) = (u64_at(&header, 0).unwrap_or(0), u64_at(&header, 8).unwrap_or(0));
-    if len > LONGEST {
+    if len > most {
         return Err(source.malformed("build information of impossible length"));
     }
     elf.bytes(source, VirtAddr(address), len)

@@ -17,6 +17,9 @@ const MOST_SEGMENTS: u16 = 256;
 /// More dynamic entries than any linker writes.
 const MOST_DYNAMIC: usize = 4096;
 
+/// A program's code and data reach each other by distances of 32 bits with a sign, so they are no larger.
+const MOST_LOADED: u64 = 1 << 31;
+
 /// A loaded segment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Segment {
@@ -89,16 +92,13 @@ impl Elf {
             },
             rela: None,
         };
-        for program in &programs {
-            let (offset, size) = (program.p_offset.get(LE), program.p_filesz.get(LE));
-            match program.p_type.get(LE) {
-                elf::PT_INTERP if size <= 4096 => {
-                    let bytes = source.bytes(offset, size)?;
-                    elf.linking.interpreter = Some(text(&bytes));
-                }
-                elf::PT_DYNAMIC => elf.read_dynamic(source, offset, size)?,
-                _ => {}
-            }
+        // The kernel and the dynamic linker look at one of each.
+        let only = |kind| programs.iter().find(|program| program.p_type.get(LE) == kind).map(extent);
+        if let Some((offset, size)) = only(elf::PT_INTERP).filter(|(_, size)| *size <= 4096) {
+            elf.linking.interpreter = Some(text(&source.bytes(offset, size)?));
+        }
+        if let Some((offset, size)) = only(elf::PT_DYNAMIC) {
+            elf.read_dynamic(source, offset, size)?;
         }
         elf.read_sections(source, &header);
         Ok(elf)
@@ -240,7 +240,15 @@ fn loaded_segments(source: &Source, programs: &[ProgramHeader64<LE>]) -> Result<
     if total > source.len.saturating_mul(2) {
         return Err(source.malformed("segments that overlap"));
     }
+    if total > MOST_LOADED {
+        return Err(source.malformed("segments larger than any program has"));
+    }
     Ok(segments)
+}
+
+/// Where its bytes are in the file, and how many.
+fn extent(program: &ProgramHeader64<LE>) -> (u64, u64) {
+    (program.p_offset.get(LE), program.p_filesz.get(LE))
 }
 
 fn segment(program: &ProgramHeader64<LE>) -> Segment {

@@ -10,8 +10,9 @@ use crate::units::VirtAddr;
 /// Where a function's record keeps its name's place (runtime/runtime2.go, `_func.nameOff`).
 const NAME: usize = 4;
 
-/// Longer than the longest name: the linker leaves type arguments out.
-const LONGEST_NAME: usize = 1 << 13;
+/// Longer than the longest name. Generic functions are named with the whole shape of their type arguments,
+/// each field of a structure written out.
+const LONGEST_NAME: usize = 1 << 16;
 
 /// A function of the program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +71,13 @@ impl Functions {
                 Some(offset) if offset >= previous => previous = offset,
                 _ => return Err(source.malformed("a function table out of order")),
             }
+        }
+        // Names are written once each, and at most a function and its wrappers share one. Longer together than
+        // their table they are only where they overlap, to waste memory.
+        let mut room = functions.names.len().saturating_mul(4);
+        for index in 0..functions.count {
+            let len = functions.name_of(index).map_or(0, <[u8]>::len);
+            room = room.checked_sub(len).ok_or_else(|| source.malformed("names that overlap"))?;
         }
         Ok(functions)
     }
@@ -148,7 +156,8 @@ impl Functions {
         found.is_some_and(|found| found.starts_with(name) && found.get(name.len()) == Some(&0))
     }
 
-    /// Whether the table of names has that name; of a function, or of one that was inlined wherever it was called.
+    /// Whether the table of names has that name; of a function, or of one that was inlined wherever it was
+    /// called.
     pub(super) fn has_name(&self, name: &str) -> bool {
         let name = name.as_bytes();
         memchr::memmem::find_iter(&self.names, name).any(|at| {

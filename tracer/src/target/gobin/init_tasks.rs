@@ -26,8 +26,8 @@ pub struct InitTask {
     pub dependencies: Vec<VirtAddr>,
 }
 
-/// How much of the file tasks may still be read from. In a program they lie side by side, so all of them together
-/// are smaller than the file; those of a file made to waste time and memory overlap.
+/// How much of the file tasks may still be read from. In a program they lie side by side, so all of them
+/// together are smaller than the file; those of a file made to waste time and memory overlap.
 struct Budget(u64);
 
 impl Budget {
@@ -99,33 +99,51 @@ impl GoBinary {
         let Some(listed) = self.task_list(field, MOST) else {
             return Err(self.source.malformed("a list of init tasks of impossible length"));
         };
-        let known: HashSet<VirtAddr> = listed.iter().copied().collect();
-        if known.len() != listed.len() {
-            return Err(self.source.malformed("a list that names an init task twice"));
-        }
-        let mut ordered = self.runtime_tasks(&known);
-        let first: HashSet<VirtAddr> = ordered.iter().copied().collect();
-        ordered.extend(listed.into_iter().filter(|task| !first.contains(task)));
+        let mut tasks = self.runtime_tasks(field);
+        // The list holds the runtime's again where something in the program imports the runtime.
+        let mut seen: HashSet<VirtAddr> = tasks.iter().map(|task| task.address).collect();
+        let own = seen.clone();
         let mut budget = Budget(self.source.len);
-        ordered.into_iter().map(|task| self.read_task(task, &mut budget)).collect()
+        for address in listed {
+            if seen.insert(address) {
+                tasks.push(self.read_task(address, &mut budget)?);
+            } else if !own.contains(&address) {
+                return Err(self.source.malformed("a list that names an init task twice"));
+            }
+        }
+        Ok(tasks)
     }
 
     /// The runtime's own tasks, which `runtime.main` runs before all others: its code refers to their list,
     /// `runtime.runtime_inittasks`, and to no other list of tasks by its address.
-    fn runtime_tasks(&self, listed: &HashSet<VirtAddr>) -> Vec<VirtAddr> {
+    fn runtime_tasks(&self, listed: VirtAddr) -> Vec<InitTask> {
         /// Two in Go 1.21, three in 1.27.
         const MOST_OF_RUNTIME: u64 = 64;
+        let mut budget = Budget(self.source.len);
         let references = code::references(self, "runtime.main");
-        let mut lists = references.into_iter().filter_map(|at| self.task_list(at, MOST_OF_RUNTIME));
-        lists.find(|tasks| tasks.iter().all(|task| listed.contains(task))).unwrap_or_default()
+        let lists = references.into_iter().filter(|at| *at != listed);
+        let mut tasks = lists.filter_map(|at| {
+            let list = self.task_list(at, MOST_OF_RUNTIME).filter(|list| !list.is_empty())?;
+            let distinct: HashSet<&VirtAddr> = list.iter().collect();
+            if distinct.len() < list.len() {
+                return None;
+            }
+            list.iter().map(|task| self.read_task(*task, &mut budget).ok()).collect::<Option<Vec<InitTask>>>()
+        });
+        tasks.next().unwrap_or_default()
     }
 
     /// The elements of a slice of tasks whose header is at that address.
     fn task_list(&self, at: VirtAddr, most: u64) -> Option<Vec<VirtAddr>> {
         let slice = self.relocated(at, 24).ok()?;
         let (first, len, capacity) = (u64_at(&slice, 0)?, u64_at(&slice, 8)?, u64_at(&slice, 16)?);
-        if len == 0 || len > most || len != capacity {
+        if len > most || len != capacity {
             return None;
+        }
+        // A program without inits but the runtime's: the list has no place, or one that is in no segment
+        // (cmd/link/internal/ld/symtab.go).
+        if len == 0 {
+            return Some(Vec::new());
         }
         let words = self.relocated(VirtAddr(first), len * 8).ok()?;
         words.chunks_exact(8).map(|word| u64_at(word, 0).map(VirtAddr)).collect()

@@ -198,8 +198,8 @@ impl GoBinary {
     }
 }
 
-/// A table of values by address: pairs of varints, how far the value moves and for how many bytes of code it then
-/// holds. Each item says up to which address. It ends with the function, so it is no longer than its code.
+/// A table of values by address: pairs of varints, how far the value moves and for how many bytes of code it
+/// then holds. Each item says up to which address. It ends with the function, so it is no longer than its code.
 struct Values<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -226,15 +226,16 @@ impl Iterator for Values<'_> {
     }
 }
 
+/// None where the bytes end, or go on for longer than 32 bits need.
 fn varint(bytes: &[u8], at: &mut usize) -> Option<u32> {
-    let (mut value, mut shift) = (0_u32, 0);
-    loop {
+    let mut value = 0;
+    for shift in [0, 7, 14, 21, 28] {
         let byte = *bytes.get(*at)?;
         *at += 1;
-        value |= u32::from(byte & 0x7f).checked_shl(shift).unwrap_or(0);
+        value |= u32::from(byte & 0x7f) << shift;
         if byte & 0x80 == 0 {
             return Some(value);
         }
-        shift += 7;
     }
+    None
 }

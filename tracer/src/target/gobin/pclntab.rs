@@ -67,19 +67,24 @@ impl Pclntab {
 /// More places that look like a header, or like the module data of one, than any program has by chance.
 const MOST: usize = 64;
 
+/// More places that begin like a header than any program has by chance.
+const MOST_TRIES: usize = 4096;
+
 /// Every place that looks like a table's header.
 fn headers(source: &Source, elf: &Elf) -> Result<Vec<Header>, BinaryError> {
     // Behind the first byte of the magic: three bytes ff, two zeros, the instruction size, the pointer size.
     let quantum = if elf.machine == Machine::X86_64 { 1 } else { 4 };
     let needle = [0xff, 0xff, 0xff, 0, 0, quantum, 8];
     let mut headers = Vec::new();
+    let mut tries = 0;
     for segment in &elf.segments {
         let end = segment.offset.saturating_add(segment.file_size);
         source.search(segment.offset, end, &needle, |offset| {
+            tries += 1;
             if let Some(header) = offset.checked_sub(1).and_then(|offset| header(source, segment, offset)) {
                 headers.push(header);
             }
-            (headers.len() >= MOST).then_some(())
+            (headers.len() >= MOST || tries >= MOST_TRIES).then_some(())
         })?;
     }
     Ok(headers)

@@ -52,6 +52,8 @@ impl Relocations {
             };
             let mut entries: Vec<(u64, u64)> = bytes.chunks_exact(ENTRY as usize).filter_map(entry).collect();
             entries.sort_unstable();
+            // A linker relocates each place once; so a part of the program has no more of them than bytes.
+            entries.dedup_by_key(|(place, _)| *place);
             entries
         })
     }

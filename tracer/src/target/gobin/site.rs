@@ -13,6 +13,9 @@ use crate::units::{FileOffset, VirtAddr};
 /// A prologue is shorter than this many instructions.
 const PROLOGUE: usize = 12;
 
+/// More than the functions that share a name.
+const MOST_NAMESAKES: usize = 8;
+
 /// A place for a probe.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Site {
@@ -98,7 +101,9 @@ impl GoBinary {
     /// When there is no such call, or no place is proven to be safe.
     pub fn site_after_call(&self, caller: &Function, callee: &str) -> Result<Site, SiteRefusal> {
         let body = Body::decode(self, caller)?;
-        let entries: Vec<u64> = self.functions().all_named(callee).map(|function| function.entry.0).collect();
+        // A function and its wrappers.
+        let named = self.functions().all_named(callee).take(MOST_NAMESAKES);
+        let entries: Vec<u64> = named.map(|function| function.entry.0).collect();
         let is_call = |instruction: &Instruction| {
             instruction.flow_control() == FlowControl::Call
                 && entries.contains(&instruction.near_branch_target())
@@ -211,8 +216,9 @@ fn entered(body: &Body) -> (usize, SiteKind) {
     after_check.map_or((0, SiteKind::Entry), |index| (index, SiteKind::AfterStackCheck))
 }
 
-/// What the compiler puts before the frame is made: it compares RSP, or what it has reckoned from it in a register
-/// that holds nothing there (cmd/internal/obj/x86/a.out.go, `REGENTRYTMP0` and `1`). All arguments stay where they are.
+/// What the compiler puts before the frame is made: it compares RSP, or what it has reckoned from it in a
+/// register that holds nothing there (cmd/internal/obj/x86/a.out.go, `REGENTRYTMP0` and `1`). All arguments stay
+/// where they are.
 fn is_stack_check(instruction: &Instruction) -> bool {
     let changed = instruction.op0_register();
     match instruction.mnemonic() {

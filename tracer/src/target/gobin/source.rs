@@ -10,6 +10,10 @@ use super::error::BinaryError;
 /// How much is read at a time when a whole segment is searched.
 const CHUNK: usize = 1 << 20;
 
+/// Larger than the largest table of the largest program: kubernetes has 60 MB of them. A file with holes can be
+/// much longer than the disk that it is on.
+const MOST_AT_ONCE: u64 = 256 << 20;
+
 /// An open regular file of known length.
 #[derive(Debug)]
 pub(super) struct Source {
@@ -40,7 +44,10 @@ impl Source {
         if end.is_none_or(|end| end > self.len) {
             return Err(self.malformed("a table that reaches beyond the end of the file"));
         }
-        let len = usize::try_from(len).map_err(|_| self.malformed("a table too large for this machine"))?;
+        let len = usize::try_from(len.min(MOST_AT_ONCE + 1)).unwrap_or(usize::MAX);
+        if len as u64 > MOST_AT_ONCE {
+            return Err(self.malformed("a table larger than any program has"));
+        }
         let mut bytes = vec![0; len];
         self.file
             .read_exact_at(&mut bytes, offset)
