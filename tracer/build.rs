@@ -46,8 +46,10 @@ fn run() -> Result<()> {
     let Some((compiler, linker)) = survey.complete() else {
         println!("cargo::rerun-if-env-changed=PATH");
         println!("cargo::warning=no BPF toolchain: gotrace is built without its probes and cannot trace");
-        for why in &survey.refused {
-            println!("cargo::warning=  {why}");
+        if survey.compiler.is_none() {
+            for why in &survey.refused {
+                println!("cargo::warning=  {why}");
+            }
         }
         if survey.linker.is_none() {
             println!("cargo::warning=  bpf-linker is not installed");

@@ -63,6 +63,10 @@ pub(super) fn code_of(result: anyhow::Result<Exit>) -> ExitCode {
 
 /// The error and its causes, each once: some errors quote their cause themselves.
 fn with_causes(error: &anyhow::Error) -> String {
+    if let Some(binary) = error.downcast_ref::<BinaryError>() {
+        // It tells its cause in words of its own.
+        return binary.to_string();
+    }
     error.chain().fold(String::new(), |mut text, cause| {
         let cause = cause.to_string();
         if text.is_empty() {
@@ -81,6 +85,10 @@ mod tests {
 
     #[test]
     fn a_cause_is_told_once() {
+        let source = std::io::Error::from_raw_os_error(libc::EACCES);
+        let binary = anyhow::Error::new(BinaryError::Io { path: "app".into(), source });
+        assert!(!with_causes(&binary).contains("os error"), "{}", with_causes(&binary));
+
         let inner = std::io::Error::other("no room");
         let outer = anyhow::Error::new(inner).context("cannot write: no room").context("cannot end");
         assert_eq!(with_causes(&outer), "cannot end: cannot write: no room");

@@ -122,6 +122,14 @@ fn a_version_of_tomorrow_offers_phases_and_says_why_no_inits() {
 }
 
 #[test]
+fn a_version_of_tomorrow_may_mark_wrappers_otherwise() {
+    let binary = open(Image { wrapper: Some(31), ..of_layout(27, "go1.28") });
+    let schedinit = binary.functions().named("runtime.schedinit").expect("runtime.schedinit");
+    assert_eq!(schedinit.func_id, 0);
+    assert_eq!(plan::startup(&binary).missing.len(), 1);
+}
+
+#[test]
 fn a_version_of_yesterday_is_told_and_not_planned_for() {
     let binary = open(of_layout(19, "go1.17.3"));
     assert_eq!(binary.support(), Support::TooOld);
@@ -129,6 +137,16 @@ fn a_version_of_yesterday_is_told_and_not_planned_for() {
     let error = binary.init_tasks().expect_err("its layout is not known").to_string();
     assert!(error.contains("go1.17.3"), "{error}");
     walk::walk(&binary);
+}
+
+/// What UPX leaves: its own segments, without anything of Go's.
+#[test]
+fn a_packed_program_is_told_by_the_packer() {
+    let mut bytes = Image::default().bytes()[..64 + 4 * 56].to_vec();
+    bytes[56..58].copy_from_slice(&[0, 0]);
+    bytes.extend_from_slice(b"\x12\x34\x56\x78UPX!");
+    let error = walk::open(&bytes).expect_err("a packed program").to_string();
+    assert!(error.contains("upx -d"), "{error}");
 }
 
 #[test]

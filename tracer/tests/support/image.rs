@@ -19,6 +19,8 @@ pub(crate) struct Image {
     pub(crate) layout: u32,
     /// Which packages have something to run before `main.main`.
     pub(crate) inits: Inits,
+    /// What marks wrappers, when it is not what the layout's version has.
+    pub(crate) wrapper: Option<u8>,
     /// Position independent, all pointers zero in the file and in the relocations only, as lld leaves them.
     pub(crate) relocated: bool,
 }
@@ -41,6 +43,7 @@ impl Default for Image {
             build_version: "go1.26.6",
             layout: 26,
             inits: Inits::Several,
+            wrapper: None,
             relocated: false,
         }
     }
@@ -87,11 +90,11 @@ fn framed(name: &'static str, inner: &[u8], link: Option<(usize, Link)>) -> Code
 
 impl Image {
     fn wrapper(self) -> u8 {
-        match self.layout {
+        self.wrapper.unwrap_or(match self.layout {
             ..=21 => 21,
             22..=24 => 22,
             _ => 23,
-        }
+        })
     }
 
     fn functions(self) -> Vec<Code> {

@@ -37,17 +37,12 @@ pub struct Functions {
     count: usize,
     text: u64,
     layout: FuncLayout,
-    /// The function ID of ABI wrappers.
-    wrapper: u8,
+    /// The function ID of ABI wrappers, once it is known.
+    wrapper: Option<u8>,
 }
 
 impl Functions {
-    pub(super) fn read(
-        source: &Source,
-        elf: &Elf,
-        pclntab: &Pclntab,
-        wrapper: u8,
-    ) -> Result<Self, BinaryError> {
+    pub(super) fn read(source: &Source, elf: &Elf, pclntab: &Pclntab) -> Result<Self, BinaryError> {
         let part = |from: u64, len: u64| elf.bytes(source, VirtAddr(pclntab.address + from), len);
         let functions = Self {
             names: part(pclntab.names, pclntab.files_by_unit - pclntab.names)?,
@@ -55,7 +50,7 @@ impl Functions {
             count: pclntab.functions as usize,
             text: pclntab.text,
             layout: layout::func(pclntab.magic),
-            wrapper,
+            wrapper: None,
         };
         // So the code of all functions together is no longer than the file.
         let code = elf.segment_of(VirtAddr(pclntab.text)).filter(|segment| segment.executable);
@@ -83,8 +78,31 @@ impl Functions {
     }
 
     /// Once the version is known.
-    pub(super) fn set_wrapper(&mut self, wrapper: u8) {
+    pub(super) fn set_wrapper(&mut self, wrapper: Option<u8>) {
         self.wrapper = wrapper;
+    }
+
+    /// What marks wrappers, as the table itself shows: the linker writes a function and its wrapper under one
+    /// name, so most pairs of namesakes have the mark on one side. Zero stands for any ordinary function.
+    pub(super) fn mark_of_pairs(&self) -> Option<u8> {
+        let row = |index| {
+            let mark = self.record_byte(self.record(index)?, self.layout.func_id)?;
+            Some((self.name_of(index)?, mark))
+        };
+        let mut marks: Vec<(&[u8], u8)> = (0..self.count).filter_map(row).collect();
+        marks.sort_unstable();
+        let mut pairs = [0_usize; 256];
+        for namesakes in marks.chunk_by(|(name, _), (next, _)| name == next) {
+            if let [(_, first), (_, second)] = namesakes
+                && first != second
+            {
+                pairs[usize::from(*first)] += 1;
+                pairs[usize::from(*second)] += 1;
+            }
+        }
+        (1..=u8::MAX)
+            .max_by_key(|mark| pairs[usize::from(*mark)])
+            .filter(|mark| pairs[usize::from(*mark)] > 0)
     }
 
     /// How many there are.
@@ -108,7 +126,7 @@ impl Functions {
     /// conventions enter it by the same name; this is never the wrapper.
     #[must_use]
     pub fn named(&self, name: &str) -> Option<Function> {
-        let mut found = self.all_named(name).filter(|function| function.func_id != self.wrapper);
+        let mut found = self.all_named(name).filter(|function| Some(function.func_id) != self.wrapper);
         let function = found.next()?;
         // Two that remain cannot be told apart.
         found.next().is_none().then_some(function)

@@ -23,12 +23,6 @@ pub(super) struct Layout {
     pub(super) wrapper: u8,
 }
 
-/// `funcID_wrapper` of a Go minor version: of one that is not known, the nearest that is.
-pub(super) fn wrapper(minor: u32) -> u8 {
-    let nearest = minor.clamp(*KNOWN.start(), *KNOWN.end());
-    of(nearest).map_or(0, |layout| layout.wrapper)
-}
-
 /// The layout of a Go minor version; none when it is not known.
 pub(super) fn of(minor: u32) -> Option<Layout> {
     let (gofunc, init_tasks, wrapper) = match minor {
@@ -104,12 +98,5 @@ mod tests {
         for minor in 0..64 {
             assert_eq!(of(minor).is_some(), KNOWN.contains(&minor), "1.{minor}");
         }
-    }
-
-    #[test]
-    fn a_version_of_tomorrow_marks_wrappers_as_the_newest_known_does() {
-        assert_eq!(wrapper(28), 23);
-        assert_eq!(wrapper(18), 21);
-        assert_eq!(wrapper(22), 22);
     }
 }

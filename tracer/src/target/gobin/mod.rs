@@ -112,9 +112,7 @@ impl GoBinary {
             Some((version, info)) => (Some(version), info),
             None => (None, None),
         };
-        let minor = version.as_ref().map(GoVersion::minor);
-        let wrapper = layout::wrapper(minor.unwrap_or(0));
-        let functions = Functions::read(&source, &elf, &pclntab, wrapper)?;
+        let functions = Functions::read(&source, &elf, &pclntab)?;
         let unknown = GoVersion::unknown();
         let mut binary = Self {
             source,
@@ -131,10 +129,12 @@ impl GoBinary {
             binary.version = code::build_version(&binary).ok_or_else(|| {
                 binary.source.unsupported("a Go program that does not tell which Go built it")
             })?;
-            binary.functions.set_wrapper(layout::wrapper(binary.version.minor()));
         }
+        let layout = layout::of(binary.version.minor());
+        let mark = layout.map(|layout| layout.wrapper).or_else(|| binary.functions.mark_of_pairs());
+        binary.functions.set_wrapper(mark);
         binary.elf.linking.cgo = binary.functions.named("crosscall2").is_some();
-        if let Some(layout) = layout::of(binary.version.minor()) {
+        if let Some(layout) = layout {
             let field = VirtAddr(binary.pclntab.moduledata.0.wrapping_add(layout.gofunc));
             binary.gofunc = binary.relocated(field, 8).ok().and_then(|word| u64_at(&word, 0));
         }

@@ -205,11 +205,19 @@ fn without_table(source: &Source, elf: &Elf) -> BinaryError {
             "built by {version}, but its function table is of no known form; packed or encrypted programs \
              have to be unpacked first"
         )),
+        Ok(None) if is_packed(source) => source.unsupported("packed with UPX: unpack it first (upx -d)"),
         Ok(None) if has_old_table(source, elf) => {
             BinaryError::TooOld { path: path(), version: "a Go before 1.18".to_owned() }
         }
         Ok(None) => BinaryError::NotGo { path: path() },
     }
+}
+
+/// UPX leaves its name between the headers and what it unpacks itself with.
+fn is_packed(source: &Source) -> bool {
+    const BEGIN: u64 = 1024;
+    let begin = source.bytes(0, source.len.min(BEGIN)).unwrap_or_default();
+    memchr::memmem::find(&begin, b"UPX!").is_some()
 }
 
 fn has_old_table(source: &Source, elf: &Elf) -> bool {
