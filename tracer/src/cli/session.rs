@@ -195,7 +195,8 @@ impl KernelSide {
         program: &mut Program,
         records: &mut Vec<RawRecord>,
     ) -> anyhow::Result<Option<Nanos>> {
-        let mut ticks = tokio::time::interval(DRAIN_INTERVAL);
+        // Not at once: the program's start has the processors to itself.
+        let mut ticks = tokio::time::interval_at(Instant::now() + DRAIN_INTERVAL, DRAIN_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut deadline = match until {
             Until::Elapsed(limit) => Instant::now().checked_add(limit),
