@@ -22,13 +22,27 @@ fn catalogue() -> InitCatalogue {
     InitCatalogue::new(tasks, [(Probe::Init, VirtAddr(SITE))])
 }
 
+/// Of a main thread that was on the CPU all the time.
+fn account(time: u64) -> Account {
+    Account { on_cpu: time - 100, ..Account::default() }
+}
+
 fn hit(time: u64, probe: Probe, task: u64) -> Event {
-    let kind = EventKind::Hit(Hit { probe, ip: RuntimeAddr(SITE + BIAS), argument: task + BIAS });
+    let kind = EventKind::Hit(Hit {
+        probe,
+        ip: RuntimeAddr(SITE + BIAS),
+        argument: task + BIAS,
+        account: account(time),
+    });
     Event { time: Nanos(time), tid: 1, kind }
 }
 
 fn exec(time: u64, comm: &str) -> Event {
-    Event { time: Nanos(time), tid: 1, kind: EventKind::Exec { comm: comm.to_owned() } }
+    Event {
+        time: Nanos(time),
+        tid: 1,
+        kind: EventKind::Exec { comm: comm.to_owned(), account: account(time) },
+    }
 }
 
 fn exit(time: u64) -> Event {
@@ -56,7 +70,7 @@ fn whole() -> Vec<Event> {
 /// Of a process that is gone when its last event is the exit of a thread.
 fn timeline(events: &[Event]) -> StartupTimeline {
     let gone = events.last().is_some_and(|event| event.kind == EventKind::Exit).then_some(Nanos(500));
-    let observation = Observation { begin: Nanos(100), end: Nanos(1000), gone };
+    let observation = Observation { begin: Nanos(100), end: Nanos(1000), gone, closing: None };
     StartupTimeline::of(events, &catalogue(), &observation)
 }
 
