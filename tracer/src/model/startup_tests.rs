@@ -165,6 +165,39 @@ fn a_boundary_without_a_mark_leaves_out_the_phases_beside_it() {
     assert_eq!(timeline.unmarked, [Probe::RuntimeMain]);
 }
 
+/// As for a Go version whose inits' layout is not known.
+#[test]
+fn inits_that_were_not_probed_leave_out_their_phase_and_the_one_before() {
+    let mut events = whole();
+    events.retain(|event| !matches!(event.kind, EventKind::Hit(Hit { probe: Probe::Init, .. })));
+    let sites = [(Probe::GcEnable, VirtAddr(SITE)), (Probe::MainMain, VirtAddr(SITE))];
+    let catalogue = InitCatalogue::new([], sites);
+    let observation = Observation { begin: Nanos(100), end: Nanos(1000), gone: None };
+    let of = |events: &[Event]| StartupTimeline::of(events, &catalogue, &observation);
+    let names = |timeline: &StartupTimeline| -> Vec<_> {
+        phases(timeline).into_iter().map(|(name, ..)| name).collect()
+    };
+    let whole = of(&events);
+    assert_eq!(names(&whole), ["exec", "dynamic_link", "runtime_bootstrap", "main"]);
+    assert_eq!((&whole.unmarked[..], whole.to_main), (&[Probe::Init][..], Some(Nanos(100))));
+    assert!(whole.inits.is_empty());
+    // One that hangs in a package's init is not shown as hanging in the runtime's.
+    events.retain(|event| event.time <= Nanos(160));
+    let hanging = of(&events);
+    assert_eq!(names(&hanging), ["exec", "dynamic_link", "runtime_bootstrap"]);
+    assert_eq!(hanging.unmarked, [Probe::Init]);
+}
+
+#[test]
+fn a_program_without_any_package_init_goes_straight_to_main() {
+    let mut events = whole();
+    let is_init = |event: &Event| matches!(event.kind, EventKind::Hit(Hit { probe: Probe::Init, .. }));
+    events.retain(|event| !is_init(event) || event.time < Nanos(160));
+    let timeline = timeline(&events);
+    assert_eq!(phases(&timeline)[3..5], [("runtime_init", 150, 50, true), ("package_init", 200, 0, true)]);
+    assert!(timeline.unmarked.is_empty());
+}
+
 #[test]
 fn an_unknown_task_is_shown_by_its_address() {
     let mut events = whole();
