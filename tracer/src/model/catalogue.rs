@@ -52,6 +52,12 @@ impl InitCatalogue {
         self.tasks.insert(task.address, entry);
     }
 
+    /// Whether that probe was planned: only then does the lack of its hits mean anything.
+    #[must_use]
+    pub fn has_site(&self, probe: Probe) -> bool {
+        self.sites.contains_key(&probe)
+    }
+
     /// The address, as the binary states it, of the task that this hit began; none for a hit of a probe that
     /// was not planned.
     #[must_use]

@@ -236,6 +236,8 @@ struct Marks {
     schedinit: Option<Step>,
     runtime_main: Option<Mark>,
     package_init: Option<Mark>,
+    /// Whether packages' inits may have begun where none is probed.
+    packages_unseen: bool,
     main: Option<Mark>,
     ended: Option<Nanos>,
 }
@@ -256,6 +258,7 @@ impl Marks {
             }),
             runtime_main: image.first(Probe::RuntimeMain),
             package_init: first_package_init(image, catalogue, main),
+            packages_unseen: image.first(Probe::GcEnable).is_some() && !catalogue.has_site(Probe::Init),
             main,
             ended,
         }
@@ -263,15 +266,19 @@ impl Marks {
 
     /// The phases that were reached, and the boundaries that were passed without a mark.
     fn phases(self, horizon: Mark) -> (Vec<Phase>, Vec<Probe>) {
+        let packages = if self.packages_unseen { Probe::Init } else { Probe::GcEnable };
         let starts = [
             (PhaseName::Exec, Probe::Exec, Some(self.begin)),
             (PhaseName::DynamicLink, Probe::Exec, self.exec),
             (PhaseName::RuntimeBootstrap, Probe::GoEntry, self.go_entry),
             (PhaseName::RuntimeInit, Probe::RuntimeMain, self.runtime_main),
-            (PhaseName::PackageInit, Probe::GcEnable, self.package_init),
+            (PhaseName::PackageInit, packages, self.package_init),
             (PhaseName::Main, Probe::MainMain, self.main),
         ];
-        let reached = starts.iter().rposition(|(_, _, start)| start.is_some()).unwrap_or(0);
+        let is_reached = |name, start: Option<Mark>| {
+            start.is_some() || (name == PhaseName::PackageInit && self.packages_unseen)
+        };
+        let reached = starts.iter().rposition(|(name, _, start)| is_reached(*name, *start)).unwrap_or(0);
         let mut phases = Vec::new();
         let mut unmarked = Vec::new();
         for (index, (name, probe, start)) in starts.iter().enumerate().take(reached + 1) {
@@ -300,9 +307,10 @@ impl Marks {
 }
 
 /// The runtime's own inits are over when `gcenable` is called; the first init after it that has not run yet
-/// is a package's. A program without any goes straight to `main.main`.
+/// is a package's. A program without any goes straight to `main.main`; where inits were not probed, that
+/// cannot be told from one that has them.
 fn first_package_init(image: &Image<'_>, catalogue: &InitCatalogue, main: Option<Mark>) -> Option<Mark> {
-    let enabled = image.first(Probe::GcEnable)?;
+    let enabled = image.first(Probe::GcEnable).filter(|_| catalogue.has_site(Probe::Init))?;
     let mut seen = HashSet::new();
     for (time, hit) in image.hits().filter(|(_, hit)| hit.probe == Probe::Init) {
         let Some(task) = catalogue.task_address(hit) else { continue };

@@ -142,7 +142,7 @@ fn an_exit_of_one_thread_is_not_the_end() {
 
 #[test]
 fn an_exit_of_a_thread_ends_nothing_while_the_process_lives() {
-    let observation = Observation { begin: Nanos(100), end: Nanos(1000), gone: None };
+    let observation = Observation { begin: Nanos(100), end: Nanos(1000), gone: None, closing: None };
     let timeline = StartupTimeline::of(&whole(), &catalogue(), &observation);
     assert_eq!(timeline.ended, None);
     assert_eq!(phases(&timeline).last(), Some(&("main", 200, 800, false)));
@@ -152,7 +152,8 @@ fn an_exit_of_a_thread_ends_nothing_while_the_process_lives() {
 fn a_lost_exit_is_made_up_for_by_the_parents_word() {
     let mut events = whole();
     events.pop();
-    let observation = Observation { begin: Nanos(100), end: Nanos(1000), gone: Some(Nanos(500)) };
+    let observation =
+        Observation { begin: Nanos(100), end: Nanos(1000), gone: Some(Nanos(500)), closing: None };
     assert_eq!(StartupTimeline::of(&events, &catalogue(), &observation).ended, Some(Nanos(500)));
 }
 
@@ -177,6 +178,39 @@ fn a_boundary_without_a_mark_leaves_out_the_phases_beside_it() {
     let names: Vec<_> = phases(&timeline).into_iter().map(|(name, ..)| name).collect();
     assert_eq!(names, ["exec", "dynamic_link", "package_init", "main"]);
     assert_eq!(timeline.unmarked, [Probe::RuntimeMain]);
+}
+
+/// As for a Go version whose inits' layout is not known.
+#[test]
+fn inits_that_were_not_probed_leave_out_their_phase_and_the_one_before() {
+    let mut events = whole();
+    events.retain(|event| !matches!(event.kind, EventKind::Hit(Hit { probe: Probe::Init, .. })));
+    let sites = [(Probe::GcEnable, VirtAddr(SITE)), (Probe::MainMain, VirtAddr(SITE))];
+    let catalogue = InitCatalogue::new([], sites);
+    let observation = Observation { begin: Nanos(100), end: Nanos(1000), gone: None, closing: None };
+    let of = |events: &[Event]| StartupTimeline::of(events, &catalogue, &observation);
+    let names = |timeline: &StartupTimeline| -> Vec<_> {
+        phases(timeline).into_iter().map(|(name, ..)| name).collect()
+    };
+    let whole = of(&events);
+    assert_eq!(names(&whole), ["exec", "dynamic_link", "runtime_bootstrap", "main"]);
+    assert_eq!((&whole.unmarked[..], whole.to_main), (&[Probe::Init][..], Some(Nanos(100))));
+    assert!(whole.inits.is_empty());
+    // One that hangs in a package's init is not shown as hanging in the runtime's.
+    events.retain(|event| event.time <= Nanos(160));
+    let hanging = of(&events);
+    assert_eq!(names(&hanging), ["exec", "dynamic_link", "runtime_bootstrap"]);
+    assert_eq!(hanging.unmarked, [Probe::Init]);
+}
+
+#[test]
+fn a_program_without_any_package_init_goes_straight_to_main() {
+    let mut events = whole();
+    let is_init = |event: &Event| matches!(event.kind, EventKind::Hit(Hit { probe: Probe::Init, .. }));
+    events.retain(|event| !is_init(event) || event.time < Nanos(160));
+    let timeline = timeline(&events);
+    assert_eq!(phases(&timeline)[3..5], [("runtime_init", 150, 50, true), ("package_init", 200, 0, true)]);
+    assert!(timeline.unmarked.is_empty());
 }
 
 #[test]
