@@ -18,6 +18,10 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 /// A condition, and whether it was met.
 pub(super) struct Readiness {
     when: ReadyWhen,
+    /// When an event met it.
+    met: Option<Nanos>,
+    /// When `main.main` began.
+    main: Option<Nanos>,
     /// When it was seen to be met from outside.
     seen: Arc<OnceLock<Nanos>>,
     /// Ends the thread that looks from outside, by its drop.
@@ -48,18 +52,29 @@ impl Readiness {
                 .name("ready".to_owned())
                 .spawn(move || poll(&*is_met, &seen, &stopped))?;
         }
-        Ok(Self { when, seen, _stop: stop })
+        Ok(Self { when, met: None, main: None, seen, _stop: stop })
     }
 
-    /// Whether one of the new events, or anything outside, meets it.
-    pub(super) fn is_met(&self, new: &[Event]) -> bool {
-        self.seen.get().is_some() || new.iter().any(|event| self.when.is_met_by(event))
+    /// Takes note of new events.
+    pub(super) fn note(&mut self, new: &[Event]) {
+        for event in new {
+            if self.met.is_none() && self.when.is_met_by(event) {
+                self.met = Some(event.time);
+            }
+            if self.main.is_none() && event.is_main() {
+                self.main = Some(event.time);
+            }
+        }
     }
 
-    /// When it was met.
-    pub(super) fn of(&self, events: &[Event]) -> Option<Nanos> {
-        let inside = events.iter().find(|event| self.when.is_met_by(event)).map(|event| event.time);
-        inside.or_else(|| self.seen.get().copied())
+    /// When the program was ready, if it is. A socket that listens before `main.main` has begun is an init's own
+    /// affair until then.
+    pub(super) fn ready(&self) -> Option<Nanos> {
+        match self.when {
+            ReadyWhen::Listen | ReadyWhen::Accept => Some(self.met?.max(self.main?)),
+            ReadyWhen::Log(_) => self.met,
+            ReadyWhen::File(_) | ReadyWhen::Http(_) => self.seen.get().copied(),
+        }
     }
 }
 

@@ -15,12 +15,12 @@ use tracer_ebpf::main_thread::{self, MainThread};
 
 use super::ready::Readiness;
 use super::signals::{Signal, Signals};
-use crate::event::{self, Account, Event, EventKind};
+use crate::event::{self, Account, Event};
 use crate::model::ReadyWhen;
 use crate::probe::attach::Attached;
+use crate::probe::kernel_offset_of;
 use crate::probe::load::{LoadOptions, Loaded, MainThreadWords};
 use crate::probe::plan::PlannedSite;
-use crate::probe::{Probe, kernel_offset_of};
 use crate::stream::{ProbeLoss, RawRecord, Reader, read_losses};
 use crate::target::gobin::{GoBinary, RuntimeLayout, wait_reason};
 use crate::target::launch::{ExecStamp, Gated};
@@ -163,7 +163,8 @@ impl Session {
         // A probe may have been running while the sites were disarmed.
         kernel.drain(&mut events);
         let losses = read_losses(&kernel.counters).context("cannot read the loss counters")?;
-        let ready = readiness.of(&events.known);
+        readiness.note(&events.known);
+        let ready = readiness.ready();
         let Events { known: events, undecodable } = events;
         Ok(Trace { pid, stamp, events, undecodable, losses, end, gone, closing, ready, program })
     }
@@ -319,9 +320,10 @@ impl KernelSide {
                 _ = ticks.tick() => {
                     let new = self.drain(events);
                     let new = &events.known[events.known.len() - new..];
+                    readiness.note(new);
                     let over = match until {
-                        Until::Main => new.iter().any(is_main),
-                        Until::Ready => readiness.is_met(new),
+                        Until::Main => new.iter().any(Event::is_main),
+                        Until::Ready => readiness.ready().is_some(),
                         Until::Exit | Until::Elapsed(_) => false,
                     };
                     if over {
@@ -348,10 +350,6 @@ async fn expired(deadline: Option<Instant>) {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
     }
-}
-
-fn is_main(event: &Event) -> bool {
-    matches!(&event.kind, EventKind::Hit(hit) if hit.probe == Probe::MainMain)
 }
 
 fn watch(mut child: Child) -> anyhow::Result<UnboundedReceiver<std::io::Result<ExitStatus>>> {

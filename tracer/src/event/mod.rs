@@ -19,6 +19,14 @@ pub struct Event {
     pub kind: EventKind,
 }
 
+impl Event {
+    /// Whether `main.main` began.
+    #[must_use]
+    pub fn is_main(&self) -> bool {
+        matches!(&self.kind, EventKind::Hit(hit) if hit.probe == Probe::MainMain)
+    }
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EventKind {
