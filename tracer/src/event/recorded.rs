@@ -174,7 +174,7 @@ impl<R: BufRead> Lines<R> {
     ///
     /// # Errors
     /// As [`RecordedError`] lists them. What follows such a line must not be read.
-    pub fn next(&mut self) -> Result<Option<(u64, Recorded)>, RecordedError> {
+    pub fn next_line(&mut self) -> Result<Option<(u64, Recorded)>, RecordedError> {
         loop {
             self.line.clear();
             self.number += 1;
@@ -213,7 +213,7 @@ mod tests {
     fn read(text: &[u8]) -> Result<Vec<(u64, Recorded)>, RecordedError> {
         let mut lines = Lines::new(text);
         let mut all = Vec::new();
-        while let Some(line) = lines.next()? {
+        while let Some(line) = lines.next_line()? {
             all.push(line);
         }
         Ok(all)
@@ -261,7 +261,7 @@ mod tests {
     #[test]
     fn a_line_without_an_end_takes_no_more_memory_than_the_limit() {
         let mut lines = Lines::new(io::BufReader::new(io::repeat(b' ')));
-        assert!(matches!(lines.next(), Err(RecordedError::LongLine(1))));
+        assert!(matches!(lines.next_line(), Err(RecordedError::LongLine(1))));
         assert!(lines.line.capacity() <= 4 * LINE_LIMIT);
     }
 

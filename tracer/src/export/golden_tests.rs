@@ -39,6 +39,7 @@ fn report() -> Report {
             dynamic: true,
             kernel: "6.12.1".to_owned(),
             wall_clock_unix_ns: 1_700_000_000_000_000_000,
+            repetition: None,
         },
         timeline: StartupTimeline {
             begin: Nanos(1_000),

@@ -29,6 +29,10 @@ enum Line<'a> {
         start_ns: Nanos,
         wall_clock_unix_ns: u64,
         kernel: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        run: Option<u32>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        runs: Option<u32>,
     },
     Phase {
         name: &'static str,
@@ -95,6 +99,8 @@ impl Export for Ndjson {
                 start_ns: report.timeline.begin,
                 wall_clock_unix_ns: subject.wall_clock_unix_ns,
                 kernel: &subject.kernel,
+                run: subject.repetition.map(|repetition| repetition.run),
+                runs: subject.repetition.map(|repetition| repetition.of),
             },
         )?;
         for phase in &report.timeline.phases {

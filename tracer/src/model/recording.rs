@@ -90,7 +90,7 @@ impl Recording {
         let mut recording = Self::default();
         let mut lines = Lines::new(reader);
         let mut run: Option<Start> = None;
-        while let Some((line, recorded)) = lines.next()? {
+        while let Some((line, recorded)) = lines.next_line()? {
             match recorded {
                 Recorded::Other => {}
                 Recorded::Header(header) => {
