@@ -15,7 +15,7 @@ const NAP: &str = "example.com/initsleep/nap";
 fn initsleep(nap: &str, options: &[&str], report: &Path) -> Output {
     let mut command = gotrace();
     command.args(["run", "-q", "-o"]).arg(report).args(options).arg("--").arg(fixture("initsleep").path);
-    command.env("NAP", nap).output().unwrap()
+    command.env("NAP", nap).output().expect("gotrace runs")
 }
 
 fn said(output: &Output) -> String {
@@ -23,9 +23,9 @@ fn said(output: &Output) -> String {
 }
 
 fn diff(a: &Path, b: &Path, options: &[&str]) -> String {
-    let output = gotrace().arg("diff").args(options).args([a, b]).output().unwrap();
+    let output = gotrace().arg("diff").args(options).args([a, b]).output().expect("gotrace runs");
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-    String::from_utf8(output.stdout).unwrap()
+    String::from_utf8(output.stdout).expect("text")
 }
 
 fn change<'a>(lines: &'a [Value], name: &str) -> &'a Value {
