@@ -1,5 +1,6 @@
 //! One verb a file. clap's types end here.
 
+mod diff;
 mod doctor;
 mod exit;
 mod inspect;
@@ -24,6 +25,8 @@ pub use exit::Exit;
     infer_subcommands = true,
     after_help = "Examples:
   sudo gotrace run -- ./server          the startup timeline of a program
+  gotrace diff before.ndjson after.ndjson
+                                        what became slower or faster
   gotrace inspect ./server              what a binary is, and where it can be probed
   gotrace doctor                        whether gotrace can work here"
 )]
@@ -61,6 +64,7 @@ enum Color {
 #[derive(Subcommand)]
 enum Verb {
     Run(run::Args),
+    Diff(diff::Args),
     Inspect(inspect::Args),
     Doctor(doctor::Args),
 }
@@ -90,6 +94,7 @@ pub fn main() -> ExitCode {
     log::init(common.quiet, common.verbose);
     exit::code_of(match &verb {
         Verb::Run(args) => run::run(args, &common),
+        Verb::Diff(args) => diff::run(args),
         Verb::Inspect(args) => inspect::run(args),
         Verb::Doctor(args) => doctor::run(args),
     })

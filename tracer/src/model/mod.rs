@@ -1,13 +1,19 @@
 //! Events -> histories. Pure and deterministic: the same events give the same report.
 
+pub mod budget;
 mod catalogue;
+pub mod diff;
 mod findings;
 mod goroutines;
 mod libraries;
 mod objects;
 mod parts;
 mod ready;
+mod recording;
+mod repeats;
 mod report;
+pub mod series;
+mod spread;
 mod startup;
 mod symbols;
 mod waits;
@@ -18,7 +24,10 @@ pub use goroutines::{Counts, Started};
 pub use libraries::Library;
 pub use parts::{Cause, Parts};
 pub use ready::{ReadyError, ReadyWhen};
-pub use report::{Ending, MainReached, MissingProbe, Report, Subject, Totals};
+pub use recording::{Program, Recording, RecordingError};
+pub use repeats::Repeats;
+pub use report::{Ending, MainReached, MissingProbe, Repetition, Report, Subject, Totals};
+pub use spread::Spread;
 pub use startup::{Init, Observation, Phase, PhaseName, StartupTimeline, Step, TimedFunction};
 pub use symbols::BinarySymbols;
 pub use waits::{Symbols, Wait};
