@@ -1,5 +1,6 @@
 //! One verb a file. clap's types end here.
 
+mod attach;
 mod doctor;
 mod exit;
 mod inspect;
@@ -23,6 +24,7 @@ pub use exit::Exit;
     infer_subcommands = true,
     after_help = "Examples:
   sudo gotrace run -- ./server          the startup timeline of a program
+  sudo gotrace attach server            how far a running program's start is, and what it waits for
   gotrace inspect ./server              what a binary is, and where it can be probed
   gotrace doctor                        whether gotrace can work here"
 )]
@@ -60,6 +62,7 @@ enum Color {
 #[derive(Subcommand)]
 enum Verb {
     Run(run::Args),
+    Attach(attach::Args),
     Inspect(inspect::Args),
     Doctor(doctor::Args),
 }
@@ -89,6 +92,7 @@ pub fn main() -> ExitCode {
     log::init(common.quiet, common.verbose);
     exit::code_of(match &verb {
         Verb::Run(args) => run::run(args, &common),
+        Verb::Attach(args) => attach::run(args),
         Verb::Inspect(args) => inspect::run(args),
         Verb::Doctor(args) => doctor::run(args),
     })

@@ -48,30 +48,37 @@ impl Outputs {
 
     /// Writes the report everywhere.
     pub(super) fn write(self, report: &Report, text: Text) -> anyhow::Result<()> {
+        self.write_by(|format, color, out| match format {
+            Format::Text => Text { color, ..text }.write(report, out),
+            Format::Ndjson => Ndjson.write(report, out),
+        })
+    }
+
+    /// Has a report written everywhere: told the format, and whether in colours.
+    pub(super) fn write_by(
+        self,
+        report: impl Fn(Format, bool, &mut dyn Write) -> io::Result<()>,
+    ) -> anyhow::Result<()> {
+        let write = |format, color, out: &mut dyn Write| {
+            let mut out = io::BufWriter::new(out);
+            report(format, color, &mut out)?;
+            out.flush()
+        };
         for (path, format, mut file) in self.files {
-            write(report, format, text, file.file())
+            write(format, false, file.file())
                 .and_then(|()| file.commit())
                 .with_context(|| format!("cannot write {}", path.display()))?;
         }
         if let Some(format) = self.stdout {
             // anstream takes the colours out again when nobody would see them.
             let out = anstream::stdout();
-            match write(report, format, Text { color: true, ..text }, &mut out.lock()) {
+            match write(format, true, &mut out.lock()) {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
                 other => other.context("cannot write to standard output")?,
             }
         }
         Ok(())
     }
-}
-
-fn write(report: &Report, format: Format, text: Text, out: &mut dyn Write) -> io::Result<()> {
-    let mut out = io::BufWriter::new(out);
-    match format {
-        Format::Text => text.write(report, &mut out)?,
-        Format::Ndjson => Ndjson.write(report, &mut out)?,
-    }
-    out.flush()
 }
 
 /// Whether so much was lost that a script must not take the report for whole.

@@ -2,6 +2,8 @@
 
 pub mod inspect;
 mod ndjson;
+mod status;
+mod status_ndjson;
 mod text;
 
 use std::io;

@@ -225,7 +225,7 @@ fn label(name: PhaseName, dynamic: bool) -> &'static str {
 }
 
 /// A duration with three or four digits and its unit.
-fn time(nanos: Nanos) -> String {
+pub(super) fn time(nanos: Nanos) -> String {
     #[expect(clippy::cast_precision_loss, reason = "shown with four digits")]
     let nanos_float = nanos.0 as f64;
     match nanos.0 {
