@@ -203,18 +203,22 @@ impl MainGoroutine {
         Err(GoroutineError::Moving)
     }
 
-    /// The poller's frames hold the address of the descriptor's `pollDesc`, and that names the goroutine.
+    /// The poller's frames hold the addresses of the descriptor's `pollDesc` and of the field in it that it is
+    /// to be found by, and that field names the goroutine (runtime/netpoll.go, `poll_runtime_pollWait`,
+    /// `netpollblock`).
     fn polled_fd(&self, memory: &impl Memory, stack: &StackCopy) -> Option<u64> {
         let poll = self.layout.poll;
-        let names_us = |desc: u64, field: u32| {
-            memory.u64(RuntimeAddr(desc.checked_add(u64::from(field))?)).ok().filter(|g| *g == self.at)
-        };
         let words = stack.bytes.chunks_exact(8).take(POLLER_FRAMES / 8);
-        let words = words.map(|word| word.try_into().map_or(0, u64::from_le_bytes));
+        let words: Vec<u64> = words.map(|word| word.try_into().map_or(0, u64::from_le_bytes)).collect();
+        let names_us = |field: &u64| memory.u64(RuntimeAddr(*field)).is_ok_and(|g| g == self.at);
         let mut found = words
-            .filter(|word| *word > 1 << 16 && word.is_multiple_of(8))
-            .filter(|desc| names_us(*desc, poll.rg).or_else(|| names_us(*desc, poll.wg)).is_some())
-            .filter_map(|desc| memory.u64(RuntimeAddr(desc + u64::from(poll.fd))).ok())
+            .iter()
+            .filter(|desc| desc.is_multiple_of(8))
+            .filter(|desc| {
+                let fields = [poll.rg, poll.wg].map(|field| desc.wrapping_add(u64::from(field)));
+                fields.iter().any(|field| words.contains(field) && names_us(field))
+            })
+            .filter_map(|desc| memory.u64(RuntimeAddr(desc.wrapping_add(u64::from(poll.fd)))).ok())
             .filter(|fd| i32::try_from(*fd).is_ok());
         let fd = found.next()?;
         found.all(|other| other == fd).then_some(fd)
