@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
@@ -51,6 +52,9 @@ pub(super) struct Args {
     /// When to end the tracing: main, exit, or after a time such as 30s. The program goes on
     #[arg(long, value_name = "WHEN", default_value = "exit")]
     until: Until,
+    /// From how long on a wait before main.main is told by itself, such as 100us
+    #[arg(long, value_name = "TIME", default_value = "100us", value_parser = humantime::parse_duration)]
+    slow: Duration,
     /// The order of the inits in text
     #[arg(long, value_enum, default_value = "slowest")]
     sort: Sort,
@@ -104,8 +108,12 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     let binary = GoBinary::open(&path)?;
     let plan = traceable(&binary)?;
     doctor::fit(doctor::checks(&format!("gotrace run -- {}", name.to_string_lossy())))?;
-    let options =
-        Options { ring_bytes: args.ring_size * 1024, kernel_log: common.kernel_log(), until: args.until };
+    let options = Options {
+        ring_bytes: args.ring_size * 1024,
+        kernel_log: common.kernel_log(),
+        until: args.until,
+        slow_wait: args.slow,
+    };
     let session = Session::prepare(&binary, &plan.sites, gated, &options)?;
     common.note(&format!("{}: {}, {} sites probed", path.display(), binary.version(), plan.sites.len()));
     let trace = session.run(&path)?;
@@ -164,7 +172,7 @@ fn report(binary: &GoBinary, plan: &StartupPlan, exe: &Path, trace: &Trace) -> R
     let mut catalogue = InitCatalogue::new(tasks, sites);
     add_unlisted_tasks(&mut catalogue, binary, &trace.events);
     let ExecStamp { boot: begin, wall_unix } = trace.stamp;
-    let observation = Observation { begin, end: trace.end, gone: trace.gone };
+    let observation = Observation { begin, end: trace.end, gone: trace.gone, closing: None };
     let timeline = StartupTimeline::of(&trace.events, &catalogue, &observation);
     let ending = match (&timeline.replaced_by, trace.status()) {
         (Some(by), _) => Ending::Replaced(by.clone()),

@@ -10,16 +10,16 @@ use aya::maps::{Array, MapData};
 use aya_log::EbpfLogger;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, MissedTickBehavior};
-use tracer_ebpf::config::Config;
+use tracer_ebpf::config::{Config, GoConfig};
 
 use super::signals::{Signal, Signals};
 use crate::event::{self, Event, EventKind};
-use crate::probe::Probe;
 use crate::probe::attach::Attached;
 use crate::probe::load::{LoadOptions, Loaded};
 use crate::probe::plan::PlannedSite;
+use crate::probe::{Probe, kernel_offset_of};
 use crate::stream::{ProbeLoss, RawRecord, Reader, read_losses};
-use crate::target::gobin::GoBinary;
+use crate::target::gobin::{GoBinary, RuntimeLayout, wait_reason};
 use crate::target::launch::{ExecStamp, Gated};
 use crate::target::pid_namespace;
 use crate::units::{Nanos, boot_clock};
@@ -61,6 +61,8 @@ pub(super) struct Options {
     pub(super) ring_bytes: u32,
     pub(super) kernel_log: bool,
     pub(super) until: Until,
+    /// From how long on a wait of the main thread is told by itself.
+    pub(super) slow_wait: Duration,
 }
 
 /// Everything is in place; the program has not begun.
@@ -164,19 +166,70 @@ fn arm(
     options: &Options,
 ) -> anyhow::Result<(Attached, KernelSide)> {
     let namespace = pid_namespace::current()?;
+    let go = go_config(binary, options.slow_wait);
     let config = Config {
         pid_namespace_device: namespace.map_or(0, |namespace| namespace.device),
         pid_namespace_inode: namespace.map_or(0, |namespace| namespace.inode),
         tgid: pid,
-        reserved: 0,
+        task_faults: task_faults(),
     };
-    let load = LoadOptions { config, ring_bytes: options.ring_bytes, kernel_log: options.kernel_log };
+    let load = LoadOptions { config, go, ring_bytes: options.ring_bytes, kernel_log: options.kernel_log };
     let mut loaded = Loaded::load(&load)?;
     let log = if options.kernel_log { Some(loaded.take_log()?) } else { None };
     let reader = Reader::new(loaded.take_events()?);
     let counters = loaded.take_counters()?;
     let attached = loaded.attach(binary.file(), sites, pid)?;
     Ok((attached, KernelSide { reader, counters, log }))
+}
+
+/// Page faults are counted only where the kernel tells where it counts them.
+fn task_faults() -> u32 {
+    match kernel_offset_of("task_struct", "min_flt") {
+        Ok(offset) => offset.unwrap_or(0),
+        Err(error) => {
+            tracing::warn!("page faults are not counted: the kernel's type information: {error}");
+            0
+        }
+    }
+}
+
+/// What the kernel side is to know of the runtime; nothing of one whose layout is not known.
+fn go_config(binary: &GoBinary, slow_wait: Duration) -> GoConfig {
+    let slow_wait = u64::try_from(slow_wait.as_nanos()).unwrap_or(u64::MAX);
+    let Some(RuntimeLayout { g, .. }) = RuntimeLayout::of(binary.version()) else {
+        tracing::warn!(
+            "waits of goroutines are not told apart: the layout of {}'s g is not known",
+            binary.version()
+        );
+        return GoConfig { slow_wait, ..GoConfig::default() };
+    };
+    let bits = |is_meant: fn(&str) -> bool| {
+        (0..64)
+            .filter(|number| wait_reason(binary.version(), *number).is_some_and(is_meant))
+            .fold(0, |bits, number| bits | 1 << number)
+    };
+    GoConfig {
+        network_reasons: bits(|reason| reason == "IO wait"),
+        sleep_reasons: bits(|reason| reason == "sleep"),
+        gc_reasons: bits(|reason| {
+            [
+                "GC assist",
+                "garbage collection",
+                "GC mark termination",
+                "wait for GC cycle",
+                "stopping the world",
+            ]
+            .iter()
+            .any(|start| reason.starts_with(start))
+        }),
+        slow_wait,
+        g_atomicstatus: g.atomicstatus,
+        g_waitreason: g.waitreason,
+        g_sched_pc: g.sched_pc,
+        g_sched_bp: g.sched_bp,
+        g_goid: g.goid,
+        reserved: 0,
+    }
 }
 
 impl KernelSide {

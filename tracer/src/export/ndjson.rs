@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::Export;
-use crate::model::{Ending, Report};
+use crate::model::{Cause, Ending, Report};
 use crate::units::Nanos;
 
 /// The contract's version: it changes when a field is renamed or changes its meaning.
@@ -37,6 +37,8 @@ enum Line<'a> {
         done: bool,
         #[serde(skip_serializing_if = "Vec::is_empty")]
         steps: Vec<Step>,
+        #[serde(flatten)]
+        parts: Option<Parts>,
     },
     Init {
         seq: usize,
@@ -45,6 +47,8 @@ enum Line<'a> {
         wall_ns: Nanos,
         done: bool,
         resolved: bool,
+        #[serde(flatten)]
+        parts: Option<Parts>,
     },
     Missing {
         probe: &'static str,
@@ -80,6 +84,59 @@ struct Step {
     duration_ns: Nanos,
 }
 
+/// Where the time of a phase or an init went.
+#[derive(Serialize)]
+struct Parts {
+    on_cpu_ns: Nanos,
+    runnable_ns: Nanos,
+    blocked_ns: Nanos,
+    remainder_ns: Nanos,
+    blocked: Blocked,
+    syscalls: u64,
+    page_faults: Option<u64>,
+    major_faults: Option<u64>,
+}
+
+/// What `blocked_ns` consists of.
+#[derive(Serialize)]
+struct Blocked {
+    file_ns: Nanos,
+    network_ns: Nanos,
+    dns_ns: Nanos,
+    futex_ns: Nanos,
+    sleep_ns: Nanos,
+    page_fault_ns: Nanos,
+    goroutine_ns: Nanos,
+    gc_ns: Nanos,
+    other_ns: Nanos,
+}
+
+impl Parts {
+    fn of(parts: &crate::model::Parts) -> Self {
+        let by = |cause| parts.blocked_by(cause);
+        Self {
+            on_cpu_ns: parts.on_cpu,
+            runnable_ns: parts.runnable,
+            blocked_ns: parts.blocked(),
+            remainder_ns: parts.remainder,
+            blocked: Blocked {
+                file_ns: by(Cause::File),
+                network_ns: by(Cause::Network),
+                dns_ns: by(Cause::Dns),
+                futex_ns: by(Cause::Futex),
+                sleep_ns: by(Cause::Sleep),
+                page_fault_ns: by(Cause::PageFault),
+                goroutine_ns: by(Cause::Goroutine),
+                gc_ns: by(Cause::Gc),
+                other_ns: by(Cause::Other),
+            },
+            syscalls: parts.syscalls,
+            page_faults: parts.minor_faults.zip(parts.major_faults).map(|(minor, major)| minor + major),
+            major_faults: parts.major_faults,
+        }
+    }
+}
+
 impl Export for Ndjson {
     fn write(&self, report: &Report, out: &mut dyn Write) -> io::Result<()> {
         let subject = &report.subject;
@@ -111,6 +168,7 @@ impl Export for Ndjson {
                     duration_ns: phase.duration,
                     done: phase.done,
                     steps: phase.steps.iter().map(step).collect(),
+                    parts: phase.parts.as_ref().map(Parts::of),
                 },
             )?;
         }
@@ -124,6 +182,7 @@ impl Export for Ndjson {
                     wall_ns: init.wall,
                     done: init.done,
                     resolved: !init.is_unresolved(),
+                    parts: init.parts.as_ref().map(Parts::of),
                 },
             )?;
         }

@@ -9,7 +9,7 @@ use aya::programs::ProgramError;
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use aya_log::EbpfLogger;
 use thiserror::Error;
-use tracer_ebpf::config::{CONFIG_GLOBAL, Config};
+use tracer_ebpf::config::{CONFIG_GLOBAL, Config, GO_CONFIG_GLOBAL, GoConfig};
 use zerocopy::IntoBytes as _;
 
 /// The verifier refused a program, or the kernel the object.
@@ -92,6 +92,8 @@ impl LoadError {
 pub struct LoadOptions {
     /// Which process the programs look at.
     pub config: Config,
+    /// What they are to know of its Go runtime.
+    pub go: GoConfig,
     /// The ring buffer's size in bytes: a power of two, a multiple of the page size.
     pub ring_bytes: u32,
     /// Whether the kernel side's own diagnostics are compiled in.
@@ -118,6 +120,7 @@ impl Loaded {
         let log_level: u8 = if options.kernel_log { 5 } else { 0 };
         let ebpf = EbpfLoader::new()
             .override_global(CONFIG_GLOBAL, options.config.as_bytes(), true)
+            .override_global(GO_CONFIG_GLOBAL, options.go.as_bytes(), true)
             .override_global(aya_log::LEVEL, &log_level, false)
             .map_max_entries("EVENTS", options.ring_bytes)
             .load(bytes)?;
