@@ -5,6 +5,7 @@
 mod endings;
 mod oracle;
 mod output;
+mod slowinit;
 #[path = "../support/mod.rs"]
 mod support;
 mod transparency;
