@@ -12,18 +12,15 @@ use std::time::Duration;
 use serde_json::Value;
 
 use self::account::{Entry, assert_adds_up, ends_with_place, part};
-use self::cases::{CASES, Case, Run, nanos, near, runs};
+use self::cases::{Case, Run, nanos, near, runs};
 use crate::number;
 use crate::support::{Traced, fixture, gotrace, nethttp, parse, text, trace};
 
 /// Complaints about all runs at once: what goes wrong in one case says something about the others.
 fn for_each_run(check: impl Fn(&Case, &Run) -> Vec<String>) {
-    let mut complaints = Vec::new();
-    for run in runs() {
-        let case = CASES.iter().find(|case| case.name == run.case).expect("a case");
-        complaints
-            .extend(check(case, run).into_iter().map(|said| format!("{} {}: {said}", run.fixture, run.case)));
-    }
+    let of =
+        |run: &Run| check(run.case, run).into_iter().map(|said| format!("{}: {said}", run.name)).collect();
+    let complaints: Vec<String> = runs().iter().flat_map(|run| -> Vec<String> { of(run) }).collect();
     assert!(complaints.is_empty(), "{} complaints:\n{}", complaints.len(), complaints.join("\n"));
 }
 
@@ -31,11 +28,11 @@ fn for_each_run(check: impl Fn(&Case, &Run) -> Vec<String>) {
 #[ignore = "needs root, BPF and fixtures: cargo xtask test"]
 fn the_parts_of_every_init_and_phase_add_up() {
     for run in runs() {
-        run.traced.assert_complete(&run.fixture);
+        run.traced.assert_complete(&run.name);
         for line in run.traced.lines.iter().filter(|line| line["type"] == "init" || line["type"] == "phase") {
             // What follows main.main is not split.
             if line["name"] != "main" {
-                assert_adds_up(line, &format!("{} {}", run.fixture, run.case));
+                assert_adds_up(line, &run.name);
             }
         }
     }
@@ -44,41 +41,75 @@ fn the_parts_of_every_init_and_phase_add_up() {
 #[test]
 #[ignore = "needs root, BPF and fixtures: cargo xtask test"]
 fn time_is_where_the_program_itself_spent_it() {
-    for_each_run(|case, run| {
-        let Some(init) = run.init() else { return vec!["its init is not named".to_owned()] };
-        let spent = |each: fn(&Entry) -> u64| run.entries.iter().map(each).sum::<u64>();
-        let mut complaints = Vec::new();
-        // The program measures a stretch of the init; what comes before and behind it may be of any kind.
-        let beside = number(&init["wall_ns"]).saturating_sub(spent(|entry| entry.spent_ns));
-        let mut expect = |what: &str, ours: u64, said: u64, least: f64| {
-            #[expect(
-                clippy::cast_precision_loss,
-                clippy::cast_sign_loss,
-                clippy::cast_possible_truncation,
-                reason = "nanoseconds"
-            )]
-            let at_least = (said as f64 * least) as u64;
-            if !(near(ours, said) || (at_least..=said + beside + nanos(said)).contains(&ours)) {
-                complaints
-                    .push(format!("{what} is {ours}, the program says {said} (and {beside} beside it)"));
+    // A hypervisor may take a processor away, which the program's clocks see otherwise than ours do. It does not
+    // do that three times in the same place.
+    for_each_run(|_, run| {
+        let mut complaints = misplaced(run);
+        for _ in 0..2 {
+            if complaints.is_empty() {
+                break;
             }
-        };
-        expect("on_cpu_ns", number(&init["on_cpu_ns"]), spent(|entry| entry.on_cpu_ns), 0.95);
-        let Some(blocked) = run.entries.iter().map(Entry::blocked_ns).sum::<Option<u64>>() else {
-            return complaints;
-        };
-        expect(
-            "runnable_ns",
-            number(&init["runnable_ns"]),
-            spent(|entry| entry.runnable_ns.unwrap_or(0)),
-            0.95,
-        );
-        expect("blocked_ns", number(&init["blocked_ns"]), blocked, 0.95);
-        if let Some(kind) = case.kind.filter(|_| run.is_cold()) {
-            expect(&format!("{kind}_ns"), part(init, kind), blocked, case.share);
+            complaints = misplaced(&run.build.run(run.case));
         }
         complaints
     });
+}
+
+/// What the parts of an init are and should not be.
+fn misplaced(run: &Run) -> Vec<String> {
+    let Some(init) = run.init() else { return vec!["its init is not named".to_owned()] };
+    let said = |each: fn(&Entry) -> u64| run.entries.iter().map(each).sum::<u64>();
+    let (spent, uncertain) = (said(|entry| entry.spent_ns), said(|entry| entry.uncertain_ns));
+    // The program measures a stretch of the init; what comes before and behind it may be of any kind.
+    let beside = number(&init["wall_ns"]).saturating_sub(spent);
+    let mut complaints = Vec::new();
+    let mut expect = |what: &str, ours: u64, least: u64, most: u64| {
+        let least = least.saturating_sub(nanos(least) + uncertain);
+        let most = most + nanos(most) + uncertain + beside;
+        if !(least..=most).contains(&ours) {
+            complaints.push(format!("{what} is {ours}, and should be from {least} to {most}"));
+        }
+    };
+    let of = |field: &str| number(&init[field]);
+    let on_cpu = said(|entry| entry.on_cpu_ns);
+    let Some(blocked) = run.entries.iter().map(Entry::blocked_ns).sum::<Option<u64>>() else {
+        expect("on_cpu_ns", of("on_cpu_ns"), on_cpu, spent);
+        return complaints;
+    };
+    // A hypervisor's share is in ours, and not in the program's.
+    expect("on_cpu_ns", of("on_cpu_ns"), on_cpu, spent - blocked);
+    expect("on_cpu_ns + runnable_ns", of("on_cpu_ns") + of("runnable_ns"), spent - blocked, spent - blocked);
+    expect("blocked_ns", of("blocked_ns"), blocked, blocked);
+    if let Some(kind) = run.case.kind.filter(|_| run.is_cold()) {
+        expect(&format!("{kind}_ns"), part(init, kind), blocked / 100 * run.case.percent, blocked);
+    }
+    complaints
+}
+
+/// On one processor with another process that never rests.
+#[test]
+#[ignore = "needs root, BPF and fixtures: cargo xtask test"]
+fn time_without_a_processor_is_not_time_on_it() {
+    let mut fixture = fixture("slowinit");
+    fixture.env.insert("SLOWINIT".to_owned(), "spin".to_owned());
+    let mut rival = Command::new("taskset")
+        .args(["-c", "0", "sh", "-c", "while :; do :; done"])
+        .spawn()
+        .expect("taskset");
+    let folder = tempfile::tempdir().expect("a folder");
+    let report = folder.path().join("report.ndjson");
+    let mut command = Command::new("taskset");
+    command.args(["-c", "0"]).arg(gotrace().get_program()).args(["run", "-q", "-o"]).arg(&report);
+    let output = command.arg("--").arg(&fixture.path).envs(&fixture.env).output();
+    rival.kill().expect("it can be killed");
+    rival.wait().expect("it ends");
+    let entry = &account::read(&output.expect("gotrace runs").stdout)[0];
+    let lines = parse(&std::fs::read_to_string(&report).expect("a report"));
+    let init = lines.iter().find(|line| line["package"] == *entry.package).expect("its init");
+    assert_adds_up(init, "spin");
+    // Half each, where the scheduler is fair.
+    let (wall, runnable) = (number(&init["wall_ns"]), number(&init["runnable_ns"]));
+    assert!((wall / 5..wall / 5 * 4).contains(&runnable), "{init} {entry:?}");
 }
 
 #[test]
@@ -107,7 +138,7 @@ fn every_long_wait_is_told_with_its_object_and_its_line() {
             let object = wait["object"].as_str().unwrap_or_default();
             expect(object.contains(case.object), "another object");
             let blocked = entry.blocked_ns().unwrap_or(entry.spent_ns);
-            expect(case.share < 0.95 || near(number(&wait["duration_ns"]), blocked), "another duration");
+            expect(case.percent < 95 || near(number(&wait["duration_ns"]), blocked), "another duration");
         }
         complaints
     });

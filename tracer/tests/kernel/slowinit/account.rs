@@ -14,10 +14,12 @@ pub(crate) struct Entry {
     pub(crate) file: String,
     pub(crate) line: u32,
     pub(crate) spent_ns: u64,
-    /// Of it, by the main thread's CPU clock.
+    /// Of it, by the main thread's CPU clock, which leaves out what a hypervisor took.
     pub(crate) on_cpu_ns: u64,
     /// Of it, by the kernel's schedstat; none where the kernel does not count that.
     pub(crate) runnable_ns: Option<u64>,
+    /// How far these two may be off.
+    pub(crate) uncertain_ns: u64,
     /// Blocks read from storage meanwhile.
     pub(crate) in_blocks: u64,
 }

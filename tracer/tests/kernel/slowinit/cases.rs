@@ -4,6 +4,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 use super::account::{self, Entry};
 use crate::support::{Fixture, Traced, fixtures_of, trace};
@@ -15,7 +16,7 @@ pub(crate) struct Case {
     /// What its blocked time is spent on; none when it is spent on a CPU.
     pub(crate) kind: Option<&'static str>,
     /// How much of the blocked time at least is of that kind.
-    pub(crate) share: f64,
+    pub(crate) percent: u64,
     /// Whether single long waits make it up.
     pub(crate) waits: bool,
     /// The system calls or the runtime's wait reasons, of which it is one.
@@ -27,14 +28,14 @@ pub(crate) struct Case {
 }
 
 const fn waiting(name: &'static str, kind: &'static str, by: &'static [&'static str]) -> Case {
-    Case { name, kind: Some(kind), share: 0.95, waits: true, by, object: "", counts: &[] }
+    Case { name, kind: Some(kind), percent: 95, waits: true, by, object: "", counts: &[] }
 }
 
 const fn busy(name: &'static str, counts: &'static [(&'static str, u64)]) -> Case {
-    Case { name, kind: None, share: 0.95, waits: false, by: &[], object: "", counts }
+    Case { name, kind: None, percent: 95, waits: false, by: &[], object: "", counts }
 }
 
-pub(crate) const CASES: [Case; 17] = [
+pub(crate) static CASES: [Case; 17] = [
     waiting("sleep", "sleep", &["sleep"]),
     waiting("nanosleep", "sleep", &["nanosleep"]),
     waiting("once", "goroutine", &["sync.Mutex.Lock"]),
@@ -47,10 +48,10 @@ pub(crate) const CASES: [Case; 17] = [
     Case { object: "/fifo", ..waiting("fifo", "file", &["openat", "read"]) },
     waiting("child", "other", &["waitid", "wait4"]),
     // The memory that the content goes to takes page faults of its own, and the collector helps.
-    Case { object: "/cold", share: 0.8, ..waiting("coldfile", "file", &["read"]) },
+    Case { object: "/cold", percent: 80, ..waiting("coldfile", "file", &["read"]) },
     // Of single pages, none of which takes long.
-    Case { share: 0.8, waits: false, ..waiting("coldmap", "page_fault", &[]) },
-    Case { share: 0.8, ..waiting("forcedgc", "gc", &["wait for GC cycle"]) },
+    Case { percent: 80, waits: false, ..waiting("coldmap", "page_fault", &[]) },
+    Case { percent: 80, ..waiting("forcedgc", "gc", &["wait for GC cycle"]) },
     Case { kind: None, ..waiting("dlopen", "", &[]) },
     busy("spin", &[]),
     busy("alloc", &[("allocs", 40 << 10), ("bytes", 40 << 20)]),
@@ -59,8 +60,10 @@ pub(crate) const CASES: [Case; 17] = [
 
 /// What one case gave under gotrace.
 pub(crate) struct Run {
-    pub(crate) fixture: String,
-    pub(crate) case: &'static str,
+    /// The build's name and the case's.
+    pub(crate) name: String,
+    pub(crate) build: &'static Build,
+    pub(crate) case: &'static Case,
     pub(crate) entries: Vec<Entry>,
     pub(crate) traced: Traced,
 }
@@ -74,38 +77,63 @@ impl Run {
 
     /// Whether what was to come from the disk did: some file systems have none.
     pub(crate) fn is_cold(&self) -> bool {
-        !self.case.starts_with("cold") || self.entries.iter().any(|entry| entry.in_blocks > 0)
+        !self.case.name.starts_with("cold") || self.entries.iter().any(|entry| entry.in_blocks > 0)
+    }
+}
+
+/// One build of the program, and the files that some cases read.
+pub(crate) struct Build {
+    fixture: Fixture,
+    folder: TempDir,
+}
+
+impl Build {
+    fn new(fixture: Fixture) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the program's files");
+        let build = Self { fixture, folder };
+        let prepared = build.of_case("prepare");
+        let status = Command::new(&prepared.path).envs(&prepared.env).status().expect("slowinit runs");
+        assert!(status.success(), "{}: its files could not be made", prepared.name);
+        build
+    }
+
+    fn of_case(&self, case: &str) -> Fixture {
+        let mut fixture = self.fixture.clone();
+        let folder = self.folder.path().to_str().expect("UTF-8").to_owned();
+        fixture.env.extend([("SLOWINIT".to_owned(), case.to_owned()), ("SLOWINIT_DIR".to_owned(), folder)]);
+        fixture
+    }
+
+    /// Only C can load a library.
+    fn can(&self, case: &Case) -> bool {
+        case.name != "dlopen" || self.fixture.build == "cgo"
+    }
+
+    /// Runs a case under gotrace.
+    pub(crate) fn run(&'static self, case: &'static Case) -> Run {
+        let fixture = self.of_case(case.name);
+        let traced = trace::<&str>(&fixture, &[], &[]);
+        let name = format!("{} {}", fixture.name, case.name);
+        assert_eq!(traced.output.status.code(), Some(0), "{name}");
+        let entries = account::read(&traced.output.stdout);
+        assert!(!entries.is_empty(), "{name} noted nothing");
+        let run = Run { name, build: self, case, entries, traced };
+        if !run.is_cold() {
+            println!("{}: nothing came from a disk; not compared", run.name);
+        }
+        run
     }
 }
 
 /// Every case once by every build, in whichever test asks first.
 pub(crate) fn runs() -> &'static [Run] {
+    static BUILDS: OnceLock<Vec<Build>> = OnceLock::new();
     static RUNS: OnceLock<Vec<Run>> = OnceLock::new();
-    RUNS.get_or_init(|| fixtures_of("slowinit").iter().flat_map(all_of).collect())
-}
-
-fn all_of(fixture: &Fixture) -> Vec<Run> {
-    let folder = tempfile::tempdir().expect("a folder for the program's files");
-    let mut fixture = fixture.clone();
-    fixture.env.insert("SLOWINIT_DIR".to_owned(), folder.path().to_str().expect("UTF-8").to_owned());
-    let prepared = Command::new(&fixture.path).envs(&fixture.env).env("SLOWINIT", "prepare").status();
-    assert!(prepared.expect("slowinit runs").success(), "{}: its files could not be made", fixture.name);
-    // Only C can load a library.
-    let is_possible = |case: &&Case| case.name != "dlopen" || fixture.build == "cgo";
-    let run = |case: &Case| {
-        let mut fixture = fixture.clone();
-        fixture.env.insert("SLOWINIT".to_owned(), case.name.to_owned());
-        let traced = trace::<&str>(&fixture, &[], &[]);
-        assert_eq!(traced.output.status.code(), Some(0), "{} {}", fixture.name, case.name);
-        let entries = account::read(&traced.output.stdout);
-        assert!(!entries.is_empty(), "{} {} noted nothing", fixture.name, case.name);
-        let run = Run { fixture: fixture.name, case: case.name, entries, traced };
-        if !run.is_cold() {
-            println!("{} {}: nothing came from a disk; not compared", run.fixture, run.case);
-        }
-        run
-    };
-    CASES.iter().filter(is_possible).map(run).collect()
+    let builds =
+        BUILDS.get_or_init(|| fixtures_of("slowinit").into_iter().map(Build::new).collect::<Vec<_>>());
+    let all_of =
+        |build: &'static Build| CASES.iter().filter(|case| build.can(case)).map(|case| build.run(case));
+    RUNS.get_or_init(|| builds.iter().flat_map(all_of).collect())
 }
 
 /// How far apart two measures of the same time may be: a twentieth, or 0.3 ms.
