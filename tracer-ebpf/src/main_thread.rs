@@ -36,6 +36,8 @@ pub struct MainThread {
     pub account: Account,
     /// What kept it off the CPU in the present system call, or does now.
     pub wait: PresentWait,
+    /// The last system call that would have blocked, and its descriptor: what the network poller waits for.
+    pub would_block: [u64; 2],
     /// [`ON_CPU`], [`RUNNABLE`] or [`BLOCKED`].
     pub state: u32,
     /// 1 once it has executed the program.

@@ -28,7 +28,7 @@ pub(super) static GO: Global<GoConfig> = Global::new(GoConfig {
     g_sched_pc: 0,
     g_sched_bp: 0,
     g_goid: 0,
-    reserved: 0,
+    tell_writes: 0,
 });
 
 /// The way to user space, which sets the size. One ring, so that the records of a process stay in order.

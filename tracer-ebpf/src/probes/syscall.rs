@@ -5,17 +5,24 @@ use aya_ebpf::{
     macros::raw_tracepoint,
     programs::RawTracePointContext,
 };
-use tracer_ebpf::wire::{
-    Probe,
-    syscall::{Call, OBJECT_LEN, number},
+use tracer_ebpf::{
+    main_thread::MainThread,
+    wire::{
+        Probe,
+        syscall::{Call, OBJECT_LEN, number},
+    },
 };
 
 use super::{
     emit::emit_in_place,
     main_thread,
+    maps::GO,
     registers::{self, Saved},
     wait,
 };
+
+const EAGAIN: i64 = -11;
+const EINPROGRESS: i64 = -115;
 
 /// `sys_exit(regs, ret)`
 #[raw_tracepoint(tracepoint = "sys_exit")]
@@ -27,10 +34,7 @@ fn sys_exit(ctx: RawTracePointContext) -> i32 {
             main_thread::begin(main);
             return 0;
         }
-        if main.over == 0 {
-            main.account.syscalls += 1;
-            wait::tell(main, true);
-        }
+        main.account.syscalls += 1;
     } else if !main_thread::is_process_current(main) {
         return 0;
     }
@@ -39,21 +43,44 @@ fn sys_exit(ctx: RawTracePointContext) -> i32 {
     }
     let saved = registers::of_current();
     let result: u64 = ctx.arg(1);
+    if main.over != 0 {
+        after_main(main, &saved, result);
+        return 0;
+    }
     match saved.syscall {
-        number::LISTEN => call(&saved, result, Object::None),
-        number::ACCEPT | number::ACCEPT4 if main.accepted == 0 && (result as i64) >= 0 => {
-            main.accepted = 1;
-            call(&saved, result, Object::None);
-        }
-        _ if main.over != 0 => {}
         number::OPENAT => call(&saved, result, Object::Path(saved.arguments[1])),
         number::OPEN => call(&saved, result, Object::Path(saved.arguments[0])),
         number::CONNECT => call(&saved, result, Object::Bytes(saved.arguments[1], saved.arguments[2])),
         number::MMAP if (saved.fd as i32) >= 0 => call(&saved, result, Object::None),
         number::MPROTECT if main.g == 0 => call(&saved, result, Object::None),
-        _ => {}
+        _ => after_main(main, &saved, result),
+    }
+    if main_thread::is_current(main) {
+        if matches!(result as i64, EAGAIN | EINPROGRESS) {
+            main.would_block = [saved.syscall, saved.arguments[0]];
+        }
+        // Behind the call's own record, which says what it waited for.
+        wait::tell(main, true);
     }
     0
+}
+
+/// What makes a program ready is of interest after `main.main` as well.
+#[inline(always)]
+fn after_main(main: &mut MainThread, saved: &Saved, result: u64) {
+    match saved.syscall {
+        number::LISTEN => call(saved, result, Object::None),
+        number::ACCEPT | number::ACCEPT4 if main.accepted == 0 && (result as i64) >= 0 => {
+            main.accepted = 1;
+            call(saved, result, Object::None);
+        }
+        number::WRITE
+            if GO.load().tell_writes != 0 && matches!(saved.arguments[0], 1 | 2) && (result as i64) > 0 =>
+        {
+            call(saved, result, Object::Bytes(saved.arguments[1], result));
+        }
+        _ => {}
+    }
 }
 
 enum Object {
@@ -88,7 +115,7 @@ fn call(saved: &Saved, result: u64, object: Object) {
                     .unwrap_or(-1)
             }
             Object::Bytes(address, length) => {
-                let length = if length > 28 { 28 } else { length as u32 };
+                let length = if length > OBJECT_LEN as u64 { OBJECT_LEN as u32 } else { length as u32 };
                 // SAFETY: as above.
                 let result = unsafe { bpf_probe_read_user(to, length, address as *const _) };
                 if result == 0 { i64::from(length) } else { -1 }

@@ -1,10 +1,10 @@
 //! The main thread's long waits, one by one.
 
 use tracer_ebpf::{
-    main_thread::MainThread,
+    main_thread::{MainThread, NONE},
     wire::{
         Probe,
-        account::{MAX_DEPTH, Wait},
+        account::{MAX_DEPTH, Wait, WaitKind},
     },
 };
 
@@ -22,6 +22,8 @@ pub(super) fn tell(main: &mut MainThread, own: bool) {
     let present = main.wait;
     let tid = main.pid_tgid as u32;
     let g = main.g;
+    let parked_in_poller = present.kind == WaitKind::Network as u32 && present.wait_reason != NONE as u32;
+    let polled = if parked_in_poller { main.would_block } else { [NONE; 2] };
     emit_in_place(Probe::Wait as u32, tid, |header, record: *mut Wait| {
         // SAFETY: `record` is room for one in the ring buffer, all of which is written.
         let record = unsafe {
@@ -36,6 +38,8 @@ pub(super) fn tell(main: &mut MainThread, own: bool) {
         record.arguments = present.arguments;
         record.kind = present.kind;
         record.wait_reason = present.wait_reason;
+        record.polled_syscall = polled[0];
+        record.polled_fd = polled[1];
         record.goid = 0;
         record.depth = 0;
         if own {

@@ -78,6 +78,11 @@ pub struct Wait {
     pub syscall: u64,
     /// The system call's first three arguments.
     pub arguments: [u64; 3],
+    /// When it waits in the network poller: the number of the system call that would have blocked, and its
+    /// descriptor; else all ones.
+    pub polled_syscall: u64,
+    /// See `polled_syscall`.
+    pub polled_fd: u64,
     /// The main goroutine's id, 0 when it is not known.
     pub goid: u64,
     /// What it waited for, a [`WaitKind`] by number.

@@ -75,8 +75,8 @@ pub const fn wait_kind(syscall: u64) -> WaitKind {
     }
 }
 
-/// How much of a path or socket address crosses the ring buffer.
-pub const OBJECT_LEN: usize = 128;
+/// How much of a path, a socket address or a write crosses the ring buffer.
+pub const OBJECT_LEN: usize = 256;
 
 /// A system call that returned and whose object matters: a file opened or mapped, an address connected, a
 /// program executed, a socket that listens.

@@ -5,6 +5,7 @@ mod exit;
 mod inspect;
 mod log;
 mod output;
+mod ready;
 mod run;
 mod session;
 mod signals;

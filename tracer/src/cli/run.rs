@@ -15,7 +15,8 @@ use crate::doctor;
 use crate::event::{Event, EventKind};
 use crate::export::{InitOrder, Text};
 use crate::model::{
-    Ending, InitCatalogue, InitName, MissingProbe, Observation, Report, StartupTimeline, Subject,
+    BinarySymbols, Ending, InitCatalogue, InitName, MissingProbe, Observation, ReadyWhen, Report,
+    StartupTimeline, Subject,
 };
 use crate::probe::Probe;
 use crate::probe::plan::{self, StartupPlan};
@@ -49,9 +50,15 @@ pub(super) struct Args {
     /// itself, and what the program writes there goes to standard error; with -o FILE it stays where it is
     #[arg(long)]
     json: bool,
-    /// When to end the tracing: main, exit, or after a time such as 30s. The program goes on
-    #[arg(long, value_name = "WHEN", default_value = "exit")]
+    /// When to end the tracing: main, ready, exit, or after a time such as 30s. The program goes on; if it ends
+    /// before, so does the tracing
+    #[arg(long, value_name = "WHEN", default_value = "ready")]
     until: Until,
+    /// What makes the program ready: listen (a socket listens), accept (a connection was accepted), log:REGEX
+    /// (what it writes to its standard output or error matches, in the first 256 bytes of a write), file:PATH
+    /// (the file is there), or http://URL (it answers with a status below 400)
+    #[arg(long, value_name = "CONDITION", default_value = "listen")]
+    ready_when: ReadyWhen,
     /// From how long on a wait before main.main is told by itself, such as 100us
     #[arg(long, value_name = "TIME", default_value = "100us", value_parser = humantime::parse_duration)]
     slow: Duration,
@@ -112,6 +119,7 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
         ring_bytes: args.ring_size * 1024,
         kernel_log: common.kernel_log(),
         until: args.until,
+        ready_when: args.ready_when.clone(),
         slow_wait: args.slow,
     };
     let session = Session::prepare(&binary, &plan.sites, gated, &options)?;
@@ -172,8 +180,14 @@ fn report(binary: &GoBinary, plan: &StartupPlan, exe: &Path, trace: &Trace) -> R
     let mut catalogue = InitCatalogue::new(tasks, sites);
     add_unlisted_tasks(&mut catalogue, binary, &trace.events);
     let ExecStamp { boot: begin, wall_unix } = trace.stamp;
-    let observation = Observation { begin, end: trace.end, gone: trace.gone, closing: None };
-    let timeline = StartupTimeline::of(&trace.events, &catalogue, &observation);
+    let Trace { end, gone, closing, ready, .. } = *trace;
+    let observation = Observation { begin, end, gone, closing, ready };
+    let bias = trace.events.iter().find_map(|event| match &event.kind {
+        EventKind::Hit(hit) => catalogue.bias(hit),
+        _ => None,
+    });
+    let symbols = BinarySymbols { binary, bias: bias.unwrap_or(0) };
+    let timeline = StartupTimeline::of(&trace.events, &catalogue, &symbols, &observation);
     let ending = match (&timeline.replaced_by, trace.status()) {
         (Some(by), _) => Ending::Replaced(by.clone()),
         (None, None) => Ending::Running,

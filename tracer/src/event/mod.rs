@@ -19,6 +19,14 @@ pub struct Event {
     pub kind: EventKind,
 }
 
+impl Event {
+    /// Whether `main.main` began.
+    #[must_use]
+    pub fn is_main(&self) -> bool {
+        matches!(&self.kind, EventKind::Hit(hit) if hit.probe == Probe::MainMain)
+    }
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EventKind {
@@ -67,6 +75,8 @@ pub struct Wait {
     pub arguments: [u64; 3],
     /// `g.waitreason` of the main goroutine, if it was parked.
     pub wait_reason: Option<u8>,
+    /// When it waited in the network poller: the system call that would have blocked, and its descriptor.
+    pub polled: Option<(u64, u64)>,
     /// The main goroutine's id, as far as it is known.
     pub goid: Option<u64>,
     /// The instruction that the thread was at.
@@ -157,6 +167,7 @@ fn wait(wait: &account::Wait) -> Result<Wait, DecodeError> {
         syscall: (wait.syscall != NONE).then_some(wait.syscall),
         arguments: wait.arguments,
         wait_reason: u8::try_from(wait.wait_reason).ok(),
+        polled: (wait.polled_syscall != NONE).then_some((wait.polled_syscall, wait.polled_fd)),
         goid: (wait.goid != 0).then_some(wait.goid),
         ip: RuntimeAddr(wait.ip),
         stack: stack.iter().map(|address| RuntimeAddr(*address)).collect(),
@@ -210,6 +221,8 @@ mod tests {
             ip: 3,
             syscall: 202,
             arguments: [4, 5, 6],
+            polled_syscall: NONE,
+            polled_fd: NONE,
             goid: 1,
             kind: WaitKind::Sleep as u32,
             wait_reason: u32::MAX,

@@ -67,6 +67,9 @@ fn report() -> Report {
             ended: None,
             replaced_by: None,
             unmarked: Vec::new(),
+            waits: Vec::new(),
+            libraries: Vec::new(),
+            ready: None,
         },
         ending: Ending::Running,
         missing: vec![MissingProbe {

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::Export;
-use crate::model::{Cause, Ending, Report};
+use crate::model::{Cause, Ending, Report, findings};
 use crate::units::Nanos;
 
 /// The contract's version: it changes when a field is renamed or changes its meaning.
@@ -49,6 +49,34 @@ enum Line<'a> {
         resolved: bool,
         #[serde(flatten)]
         parts: Option<Parts>,
+    },
+    Wait {
+        package: Option<String>,
+        kind: &'static str,
+        syscall: Option<&'a str>,
+        object: Option<&'a str>,
+        wait_reason: Option<&'static str>,
+        start_ns: Nanos,
+        duration_ns: Nanos,
+        goid: Option<u64>,
+        stack: Vec<String>,
+    },
+    Library {
+        path: &'a str,
+        package: Option<String>,
+        start_ns: Nanos,
+        duration_ns: Nanos,
+        bytes: u64,
+    },
+    Finding {
+        id: &'static str,
+        package: Option<&'a str>,
+        function: Option<&'a str>,
+        file: Option<&'a str>,
+        line: Option<u32>,
+        duration_ns: Nanos,
+        text: &'a str,
+        advice: &'static str,
     },
     Missing {
         probe: &'static str,
@@ -186,6 +214,51 @@ impl Export for Ndjson {
                 },
             )?;
         }
+        let package = |init: Option<usize>| init.map(|init| report.timeline.inits[init].package());
+        for wait in &report.timeline.waits {
+            line(
+                out,
+                &Line::Wait {
+                    package: package(wait.init),
+                    kind: wait.cause.name(),
+                    syscall: wait.syscall.as_deref(),
+                    object: wait.object.as_deref(),
+                    wait_reason: wait.reason,
+                    start_ns: wait.start,
+                    duration_ns: wait.duration,
+                    goid: wait.goid,
+                    stack: wait.stack.iter().map(ToString::to_string).collect(),
+                },
+            )?;
+        }
+        for library in &report.timeline.libraries {
+            line(
+                out,
+                &Line::Library {
+                    path: &library.path,
+                    package: package(library.init),
+                    start_ns: library.start,
+                    duration_ns: library.duration,
+                    bytes: library.bytes,
+                },
+            )?;
+        }
+        for finding in &findings(&report.timeline) {
+            let place = finding.place.as_ref();
+            line(
+                out,
+                &Line::Finding {
+                    id: finding.id,
+                    package: finding.package.as_deref(),
+                    function: place.map(|frame| frame.function.as_str()),
+                    file: place.and_then(|frame| frame.file.as_deref()),
+                    line: place.map(|frame| frame.line),
+                    duration_ns: finding.duration,
+                    text: &finding.text,
+                    advice: finding.advice,
+                },
+            )?;
+        }
         for missing in &report.missing {
             let (function, reason) = (&missing.function, &missing.reason);
             line(out, &Line::Missing { probe: missing.probe, function, reason })?;
@@ -207,7 +280,7 @@ fn summary(report: &Report) -> Line<'_> {
     };
     Line::Summary {
         to_main_ns: report.timeline.to_main,
-        to_ready_ns: None,
+        to_ready_ns: report.timeline.to_ready(),
         ended,
         exit_code,
         signal,

@@ -5,7 +5,9 @@ use std::collections::HashSet;
 use tracer_ebpf::wire::Probe;
 
 use super::catalogue::{InitCatalogue, InitName};
-use super::parts::Parts;
+use super::libraries::{Library, libraries, linking};
+use super::parts::{Cause, Parts};
+use super::waits::{Symbols, Wait, waits};
 use crate::event::{Account, Event, EventKind, Hit};
 use crate::units::{Nanos, VirtAddr};
 
@@ -20,6 +22,8 @@ pub struct Observation {
     pub gone: Option<Nanos>,
     /// Where the main thread's time had gone by then, when `main.main` had not been reached.
     pub closing: Option<Account>,
+    /// When the program was ready, if it was seen to be.
+    pub ready: Option<Nanos>,
 }
 
 /// How a program started.
@@ -39,6 +43,12 @@ pub struct StartupTimeline {
     pub replaced_by: Option<String>,
     /// Boundaries between phases that no event marks: the phases beside them are left out.
     pub unmarked: Vec<Probe>,
+    /// The main goroutine's long waits before `main.main`, in order.
+    pub waits: Vec<Wait>,
+    /// The libraries that were mapped before `main.main`, in order.
+    pub libraries: Vec<Library>,
+    /// When the program was ready, if it was seen to be.
+    pub ready: Option<Nanos>,
 }
 
 /// A stretch of the startup.
@@ -138,7 +148,12 @@ impl StartupTimeline {
     /// Makes the timeline of the program that the first exec among `events` started; what follows a second
     /// exec belongs to another program.
     #[must_use]
-    pub fn of(events: &[Event], catalogue: &InitCatalogue, observation: &Observation) -> Self {
+    pub fn of(
+        events: &[Event],
+        catalogue: &InitCatalogue,
+        symbols: &dyn Symbols,
+        observation: &Observation,
+    ) -> Self {
         let image = Image::cut(events);
         let ended = image.ended(observation.gone);
         let closing = if image.next.is_none() { observation.closing } else { None };
@@ -146,8 +161,13 @@ impl StartupTimeline {
         let inits = inits(image.events, catalogue, horizon);
         let marks = Marks::of(&image, catalogue, observation.begin, ended);
         let to_main = marks.main.map(|main| main.time.since(observation.begin));
-        let (phases, unmarked) = marks.phases(horizon);
-        Self {
+        let go_entry = marks.go_entry.map(|mark| mark.time);
+        let (mut phases, unmarked) = marks.phases(horizon);
+        let libraries = libraries(image.events, &inits);
+        if let Some(phase) = phases.iter_mut().find(|phase| phase.name == PhaseName::DynamicLink) {
+            phase.steps = linking(image.events, phase.start, go_entry);
+        }
+        let mut timeline = Self {
             begin: observation.begin,
             phases,
             inits,
@@ -155,6 +175,28 @@ impl StartupTimeline {
             ended,
             replaced_by: image.replaced_by(),
             unmarked,
+            waits: Vec::new(),
+            libraries,
+            ready: observation.ready,
+        };
+        timeline.waits = waits(image.events, &mut timeline, symbols);
+        timeline
+    }
+
+    /// From execve to when the program was ready.
+    #[must_use]
+    pub fn to_ready(&self) -> Option<Nanos> {
+        Some(self.ready?.since(self.begin))
+    }
+
+    /// Puts a wait's time under the cause that was found out, in its init and its phase.
+    pub(super) fn reassign(&mut self, wait: &Wait, from: Cause) {
+        if let Some(parts) = wait.init.and_then(|init| self.inits[init].parts.as_mut()) {
+            parts.reassign(wait.duration, from, wait.cause);
+        }
+        let phase = self.phases.iter_mut().rfind(|phase| phase.start <= wait.start);
+        if let Some(parts) = phase.and_then(|phase| phase.parts.as_mut()) {
+            parts.reassign(wait.duration, from, wait.cause);
         }
     }
 }

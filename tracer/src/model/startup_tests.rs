@@ -22,6 +22,18 @@ fn catalogue() -> InitCatalogue {
     InitCatalogue::new(tasks, [(Probe::Init, VirtAddr(SITE))])
 }
 
+struct NoSymbols;
+
+impl Symbols for NoSymbols {
+    fn frames(&self, _address: RuntimeAddr) -> Vec<crate::target::gobin::Frame> {
+        Vec::new()
+    }
+
+    fn wait_reason(&self, _number: u8) -> Option<&'static str> {
+        None
+    }
+}
+
 /// Of a main thread that was on the CPU all the time.
 fn account(time: u64) -> Account {
     Account { on_cpu: time - 100, ..Account::default() }
@@ -70,8 +82,8 @@ fn whole() -> Vec<Event> {
 /// Of a process that is gone when its last event is the exit of a thread.
 fn timeline(events: &[Event]) -> StartupTimeline {
     let gone = events.last().is_some_and(|event| event.kind == EventKind::Exit).then_some(Nanos(500));
-    let observation = Observation { begin: Nanos(100), end: Nanos(1000), gone, closing: None };
-    StartupTimeline::of(events, &catalogue(), &observation)
+    let observation = Observation { begin: Nanos(100), end: Nanos(1000), gone, closing: None, ready: None };
+    StartupTimeline::of(events, &catalogue(), &NoSymbols, &observation)
 }
 
 fn phases(timeline: &StartupTimeline) -> Vec<(&'static str, u64, u64, bool)> {
@@ -142,8 +154,9 @@ fn an_exit_of_one_thread_is_not_the_end() {
 
 #[test]
 fn an_exit_of_a_thread_ends_nothing_while_the_process_lives() {
-    let observation = Observation { begin: Nanos(100), end: Nanos(1000), gone: None, closing: None };
-    let timeline = StartupTimeline::of(&whole(), &catalogue(), &observation);
+    let observation =
+        Observation { begin: Nanos(100), end: Nanos(1000), gone: None, closing: None, ready: None };
+    let timeline = StartupTimeline::of(&whole(), &catalogue(), &NoSymbols, &observation);
     assert_eq!(timeline.ended, None);
     assert_eq!(phases(&timeline).last(), Some(&("main", 200, 800, false)));
 }
@@ -152,9 +165,14 @@ fn an_exit_of_a_thread_ends_nothing_while_the_process_lives() {
 fn a_lost_exit_is_made_up_for_by_the_parents_word() {
     let mut events = whole();
     events.pop();
-    let observation =
-        Observation { begin: Nanos(100), end: Nanos(1000), gone: Some(Nanos(500)), closing: None };
-    assert_eq!(StartupTimeline::of(&events, &catalogue(), &observation).ended, Some(Nanos(500)));
+    let observation = Observation {
+        begin: Nanos(100),
+        end: Nanos(1000),
+        gone: Some(Nanos(500)),
+        closing: None,
+        ready: None,
+    };
+    assert_eq!(StartupTimeline::of(&events, &catalogue(), &NoSymbols, &observation).ended, Some(Nanos(500)));
 }
 
 #[test]
@@ -187,7 +205,8 @@ fn inits_that_were_not_probed_leave_out_their_phase_and_the_one_before() {
     events.retain(|event| !matches!(event.kind, EventKind::Hit(Hit { probe: Probe::Init, .. })));
     let sites = [(Probe::GcEnable, VirtAddr(SITE)), (Probe::MainMain, VirtAddr(SITE))];
     let catalogue = InitCatalogue::new([], sites);
-    let observation = Observation { begin: Nanos(100), end: Nanos(1000), gone: None, closing: None };
+    let observation =
+        Observation { begin: Nanos(100), end: Nanos(1000), gone: None, closing: None, ready: None };
     let of = |events: &[Event]| StartupTimeline::of(events, &catalogue, &observation);
     let names = |timeline: &StartupTimeline| -> Vec<_> {
         phases(timeline).into_iter().map(|(name, ..)| name).collect()
