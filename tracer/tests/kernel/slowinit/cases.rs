@@ -17,45 +17,46 @@ pub(crate) struct Case {
     pub(crate) kind: Option<&'static str>,
     /// How much of the blocked time at least is of that kind.
     pub(crate) percent: u64,
-    /// Whether single long waits make it up.
-    pub(crate) waits: bool,
-    /// The system calls or the runtime's wait reasons, of which it is one.
+    /// The system calls or the runtime's wait reasons, of which each long wait is by one; none when no single
+    /// waits make it up.
     pub(crate) by: &'static [&'static str],
     /// A part of the name of what is waited for.
     pub(crate) object: &'static str,
+    /// The finding that it is.
+    pub(crate) finding: &'static str,
     /// What is counted of it, and how much there is.
     pub(crate) counts: &'static [(&'static str, u64)],
 }
 
-const fn waiting(name: &'static str, kind: &'static str, by: &'static [&'static str]) -> Case {
-    Case { name, kind: Some(kind), percent: 95, waits: true, by, object: "", counts: &[] }
+const fn waits(name: &'static str, kind: &'static str, by: &'static [&'static str]) -> Case {
+    Case { name, kind: Some(kind), percent: 95, by, object: "", finding: "", counts: &[] }
 }
 
-const fn busy(name: &'static str, counts: &'static [(&'static str, u64)]) -> Case {
-    Case { name, kind: None, percent: 95, waits: false, by: &[], object: "", counts }
+const fn on(name: &'static str, finding: &'static str, counts: &'static [(&'static str, u64)]) -> Case {
+    Case { name, kind: None, percent: 95, by: &[], object: "", finding, counts }
 }
 
 pub(crate) static CASES: [Case; 17] = [
-    waiting("sleep", "sleep", &["sleep"]),
-    waiting("nanosleep", "sleep", &["nanosleep"]),
-    waiting("once", "goroutine", &["sync.Mutex.Lock"]),
-    waiting("mutex", "goroutine", &["sync.Mutex.Lock"]),
-    waiting("chan", "goroutine", &["chan receive"]),
+    Case { finding: "sleep_in_init", ..waits("sleep", "sleep", &["sleep"]) },
+    Case { finding: "sleep_in_init", ..waits("nanosleep", "sleep", &["nanosleep"]) },
+    Case { finding: "goroutine_in_init", ..waits("once", "goroutine", &["sync.Mutex.Lock"]) },
+    Case { finding: "goroutine_in_init", ..waits("mutex", "goroutine", &["sync.Mutex.Lock"]) },
+    Case { finding: "goroutine_in_init", ..waits("chan", "goroutine", &["chan receive"]) },
     // The resolver asks for both kinds of address in goroutines of their own, and collects the answers.
-    waiting("dns", "dns", &["chan receive", "select"]),
-    waiting("http", "network", &["select"]),
-    Case { object: "127.0.0.1:", ..waiting("tcp", "network", &["IO wait"]) },
-    Case { object: "/fifo", ..waiting("fifo", "file", &["openat", "read"]) },
-    waiting("child", "other", &["waitid", "wait4"]),
+    Case { finding: "dns_in_init", ..waits("dns", "dns", &["chan receive", "select"]) },
+    Case { finding: "network_in_init", ..waits("http", "network", &["select"]) },
+    Case { object: "127.0.0.1:", finding: "network_in_init", ..waits("tcp", "network", &["IO wait"]) },
+    Case { object: "/fifo", finding: "file_in_init", ..waits("fifo", "file", &["openat", "read"]) },
+    Case { finding: "blocked_in_init", ..waits("child", "other", &["waitid", "wait4"]) },
     // The memory that the content goes to takes page faults of its own, and the collector helps.
-    Case { object: "/cold", percent: 80, ..waiting("coldfile", "file", &["read"]) },
+    Case { object: "/cold", percent: 80, finding: "file_in_init", ..waits("coldfile", "file", &["read"]) },
     // Of single pages, none of which takes long.
-    Case { percent: 80, waits: false, ..waiting("coldmap", "page_fault", &[]) },
-    Case { percent: 80, ..waiting("forcedgc", "gc", &["wait for GC cycle"]) },
-    Case { kind: None, ..waiting("dlopen", "", &[]) },
-    busy("spin", &[]),
-    busy("alloc", &[("allocs", 40 << 10), ("bytes", 40 << 20)]),
-    busy("goroutines", &[("goroutines_started", 1000), ("goroutines_at_main", 1000)]),
+    Case { percent: 80, finding: "cold_start", ..waits("coldmap", "page_fault", &[]) },
+    Case { percent: 80, finding: "gc_in_init", ..waits("forcedgc", "gc", &["wait for GC cycle"]) },
+    on("dlopen", "dlopen_in_init", &[]),
+    on("spin", "large_init", &[]),
+    on("alloc", "large_init", &[("allocs", 40 << 10), ("bytes", 40 << 20)]),
+    on("goroutines", "large_init", &[("goroutines_started", 1000), ("goroutines_at_main", 1000)]),
 ];
 
 /// What one case gave under gotrace.
