@@ -15,15 +15,16 @@ use crate::doctor;
 use crate::event::{Event, EventKind};
 use crate::export::{InitOrder, Text};
 use crate::model::{
-    BinarySymbols, Ending, InitCatalogue, InitName, MissingProbe, Observation, ReadyWhen, Report,
-    StartupTimeline, Subject,
+    BinarySymbols, Ending, InitCatalogue, InitFunction, InitName, MissingProbe, Observation, ReadyWhen,
+    Report, StartupTimeline, Subject,
 };
 use crate::probe::Probe;
-use crate::probe::plan::{self, StartupPlan};
+use crate::probe::plan::{self, Detail, StartupPlan};
 use crate::target::command;
-use crate::target::gobin::{GoBinary, Machine, Support};
+use crate::target::gobin::{GoBinary, InitTask, Machine, Support};
 use crate::target::launch::{ExecStamp, Launch};
 use crate::target::user::InvokingUser;
+use crate::units::VirtAddr;
 
 /// Start a Go program and show where its startup time goes
 ///
@@ -62,6 +63,10 @@ pub(super) struct Args {
     /// From how long on a wait before main.main is told by itself, such as 100us
     #[arg(long, value_name = "TIME", default_value = "100us", value_parser = humantime::parse_duration)]
     slow: Duration,
+    /// Probe phases and inits only: no steps of the bootstrap, no single init functions, no goroutines. Costs the
+    /// program less
+    #[arg(long)]
+    lean: bool,
     /// The order of the inits in text
     #[arg(long, value_enum, default_value = "slowest")]
     sort: Sort,
@@ -113,7 +118,8 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     // 0.29 ms like this). When anything fails from here on, the child goes without having run.
     let gated = launch.fork().with_context(|| format!("cannot start {}", path.display()))?;
     let binary = GoBinary::open(&path)?;
-    let plan = traceable(&binary)?;
+    let detail = if args.lean { Detail::Lean } else { Detail::Full };
+    let plan = traceable(&binary, detail)?;
     doctor::fit(doctor::checks(&format!("gotrace run -- {}", name.to_string_lossy())))?;
     let options = Options {
         ring_bytes: args.ring_size * 1024,
@@ -143,7 +149,7 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
 }
 
 /// What cannot be traced is refused here, each with its reason; what can only partly be, says so.
-fn traceable(binary: &GoBinary) -> anyhow::Result<StartupPlan> {
+fn traceable(binary: &GoBinary, detail: Detail) -> anyhow::Result<StartupPlan> {
     let refuse = |reason: String| Err(super::exit::TargetRefused(reason).into());
     let shown = binary.path().display();
     let host = if cfg!(target_arch = "x86_64") { Machine::X86_64 } else { Machine::Aarch64 };
@@ -159,14 +165,19 @@ fn traceable(binary: &GoBinary) -> anyhow::Result<StartupPlan> {
             binary.version()
         ));
     }
-    let plan = plan::startup(binary);
+    let plan = plan::startup(binary, detail);
     if plan.sites.is_empty() {
         let reasons: Vec<String> =
             plan.missing.iter().map(|missing| format!("{}: {}", missing.function, missing.reason)).collect();
         return refuse(format!("{shown} offers no place to probe: {}", reasons.join("; ")));
     }
     for missing in &plan.missing {
-        tracing::warn!("not probed: {} ({}): {}", missing.hook, missing.function, missing.reason);
+        let plan::MissingHook { hook, function, reason } = missing;
+        if hook.is_detail() {
+            tracing::info!("not probed: {hook} ({function}): {reason}");
+        } else {
+            tracing::warn!("not probed: {hook} ({function}): {reason}");
+        }
     }
     Ok(plan)
 }
@@ -177,8 +188,12 @@ fn report(binary: &GoBinary, plan: &StartupPlan, exe: &Path, trace: &Trace) -> R
         tracing::warn!("the list of inits is not to be had: {error}");
         Vec::new()
     });
+    let tasks = tasks.into_iter().map(|task| {
+        let functions = functions(binary, plan, &task);
+        (task, functions)
+    });
     let mut catalogue = InitCatalogue::new(tasks, sites);
-    add_unlisted_tasks(&mut catalogue, binary, &trace.events);
+    add_unlisted_tasks(&mut catalogue, binary, plan, &trace.events);
     let ExecStamp { boot: begin, wall_unix } = trace.stamp;
     let Trace { end, gone, closing, ready, .. } = *trace;
     let observation = Observation { begin, end, gone, closing, ready };
@@ -213,11 +228,36 @@ fn report(binary: &GoBinary, plan: &StartupPlan, exe: &Path, trace: &Trace) -> R
 
 fn missing_probe(missing: &plan::MissingHook) -> MissingProbe {
     let plan::MissingHook { hook, function, reason } = missing;
-    MissingProbe { probe: hook.name(), function: function.clone(), reason: reason.clone() }
+    MissingProbe {
+        probe: hook.name(),
+        function: function.clone(),
+        reason: reason.clone(),
+        is_detail: hook.is_detail(),
+    }
+}
+
+/// What an init task runs, by name and place.
+fn functions(binary: &GoBinary, plan: &StartupPlan, task: &InitTask) -> Vec<InitFunction> {
+    let probed: Vec<_> = plan.sites.iter().filter(|planned| planned.hook == Probe::InitFunction).collect();
+    let describe = |address: &VirtAddr| {
+        let frame = binary.frames(*address).pop();
+        let function = binary.functions().containing(*address);
+        let name = function.as_ref().map_or_else(|| format!("?{address:#x}"), |found| found.name.clone());
+        let within = |site: VirtAddr| function.as_ref().is_some_and(|of| of.entry <= site && site < of.end);
+        let site = probed.iter().map(|planned| planned.site.address).find(|site| within(*site));
+        let (file, line) = frame.map_or((None, 0), |frame| (frame.file, frame.line));
+        InitFunction { name, file, line, site }
+    };
+    task.functions.iter().map(describe).collect()
 }
 
 /// The runtime's own tasks need not be in the binary's list; each is read at the address that was hit.
-fn add_unlisted_tasks(catalogue: &mut InitCatalogue, binary: &GoBinary, events: &[Event]) {
+fn add_unlisted_tasks(
+    catalogue: &mut InitCatalogue,
+    binary: &GoBinary,
+    plan: &StartupPlan,
+    events: &[Event],
+) {
     for event in events {
         let EventKind::Hit(hit) = &event.kind else { continue };
         if hit.probe != Probe::Init {
@@ -226,7 +266,10 @@ fn add_unlisted_tasks(catalogue: &mut InitCatalogue, binary: &GoBinary, events: 
         let Some(address) = catalogue.task_address(hit) else { continue };
         if let InitName::Unknown(_) = catalogue.name(address) {
             match binary.init_task(address) {
-                Ok(task) => catalogue.add(task),
+                Ok(task) => {
+                    let functions = functions(binary, plan, &task);
+                    catalogue.add(task, functions);
+                }
                 Err(error) => tracing::warn!("the init task at {address:#x} is unknown: {error}"),
             }
         }

@@ -29,7 +29,15 @@ fn phase(name: PhaseName, start: u64, duration: u64) -> Phase {
 }
 
 fn init(name: InitName, start: u64, wall: u64) -> Init {
-    Init { name, start: Nanos(start), wall: Nanos(wall), done: true, parts: None }
+    Init {
+        name,
+        start: Nanos(start),
+        wall: Nanos(wall),
+        done: true,
+        parts: None,
+        functions: Vec::new(),
+        started: None,
+    }
 }
 
 fn package(name: &str) -> InitName {
@@ -70,12 +78,14 @@ fn report() -> Report {
             waits: Vec::new(),
             libraries: Vec::new(),
             ready: None,
+            at_main: None,
         },
         ending: Ending::Running,
         missing: vec![MissingProbe {
             probe: "schedinit_done",
             function: "runtime.rt0_go".to_owned(),
             reason: "its code has no single call of the function".to_owned(),
+            is_detail: false,
         }],
         losses: vec![
             ProbeLoss { probe: Probe::Init, hits: 5, dropped: 1 },

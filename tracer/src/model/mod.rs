@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod findings;
+mod goroutines;
 mod libraries;
 mod objects;
 mod parts;
@@ -11,12 +12,13 @@ mod startup;
 mod symbols;
 mod waits;
 
-pub use catalogue::{InitCatalogue, InitName};
+pub use catalogue::{InitCatalogue, InitFunction, InitName};
 pub use findings::{Finding, findings};
+pub use goroutines::{Counts, Started};
 pub use libraries::Library;
 pub use parts::{Cause, Parts};
 pub use ready::{ReadyError, ReadyWhen};
 pub use report::{Ending, MainReached, MissingProbe, Report, Subject, Totals};
-pub use startup::{Init, Observation, Phase, PhaseName, StartupTimeline, Step};
+pub use startup::{Init, Observation, Phase, PhaseName, StartupTimeline, Step, TimedFunction};
 pub use symbols::BinarySymbols;
 pub use waits::{Symbols, Wait};
