@@ -13,6 +13,8 @@ pub(crate) struct Entry {
     pub(crate) function: String,
     pub(crate) file: String,
     pub(crate) line: u32,
+    /// The init function that led there.
+    pub(crate) init: String,
     pub(crate) spent_ns: u64,
     /// Of it, by the main thread's CPU clock, which leaves out what a hypervisor took.
     pub(crate) on_cpu_ns: u64,

@@ -56,7 +56,11 @@ pub(crate) static CASES: [Case; 17] = [
     on("dlopen", "dlopen_in_init", &[]),
     on("spin", "large_init", &[]),
     on("alloc", "large_init", &[("allocs", 40 << 10), ("bytes", 40 << 20)]),
-    on("goroutines", "large_init", &[("goroutines_started", 1000), ("goroutines_at_main", 1000)]),
+    on(
+        "goroutines",
+        "goroutines_left_by_init",
+        &[("goroutines_started", 1000), ("goroutines_at_main", 1000)],
+    ),
 ];
 
 /// What one case gave under gotrace.
