@@ -140,6 +140,46 @@ fn a_wrong_command_line_is_a_usage_error() {
 }
 
 #[test]
+fn a_budget_of_no_figure_is_a_usage_error() {
+    for budget in ["main=1ms", "to_main=soon", "to_main", "to_main=1ms,init:=1s"] {
+        let output = gotrace(&["run", "--budget", budget, "--", "true"]);
+        assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    }
+    assert_eq!(gotrace(&["run", "--repeat", "0", "--", "true"]).status.code(), Some(2));
+}
+
+#[test]
+fn diff_reads_what_run_writes_and_refuses_the_rest_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let good = path("good.ndjson", include_str!("../src/export/golden/startup.ndjson"));
+    let same = gotrace(&["diff", &good, &good]);
+    assert_eq!(same.status.code(), Some(0), "{}", said(&same));
+    assert!(String::from_utf8_lossy(&same.stdout).contains("nothing beyond the noise"));
+
+    let diff = String::from_utf8(gotrace(&["diff", "--json", &good, &good]).stdout).unwrap();
+    for (bad, says) in [
+        (path("new.ndjson", "{\"type\":\"header\",\"schema\":2}"), "schema 2"),
+        (path("text.txt", include_str!("../src/export/golden/startup.txt")), "line 1"),
+        (path("diff.ndjson", &diff), "no startup but a diff"),
+        (path("empty.ndjson", ""), "no run"),
+        ("/nonexistent.ndjson".to_owned(), "No such file"),
+        (folder.path().to_str().unwrap().to_owned(), "directory"),
+    ] {
+        for files in [[&good, &bad], [&bad, &good]] {
+            let output = gotrace(&["diff", files[0], files[1]]);
+            assert_eq!(output.status.code(), Some(1), "{bad}");
+            assert!(said(&output).contains(&bad) && said(&output).contains(says), "{}", said(&output));
+            assert!(output.stdout.is_empty());
+        }
+    }
+}
+
+#[test]
 fn doctor_names_every_check_and_its_exit_code_says_whether_all_is_well() {
     let output = gotrace(&["doctor"]);
     let stdout = String::from_utf8_lossy(&output.stdout);

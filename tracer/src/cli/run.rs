@@ -1,5 +1,7 @@
 //! `gotrace run -- CMD`: a command's startup, with the probes in place before its first instruction.
 
+mod repeat;
+
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -13,10 +15,12 @@ use super::session::{Options, Session, Trace, Until};
 use super::{Common, Exit};
 use crate::doctor;
 use crate::event::{Event, EventKind};
-use crate::export::{InitOrder, Text};
+use crate::export::{self, Export as _, InitOrder, Text};
+use crate::model::budget::Budget;
+use crate::model::series::{Series, Start};
 use crate::model::{
     BinarySymbols, Ending, InitCatalogue, InitFunction, InitName, MissingProbe, Observation, ReadyWhen,
-    Report, StartupTimeline, Subject,
+    Repetition, Report, StartupTimeline, Subject,
 };
 use crate::probe::Probe;
 use crate::probe::plan::{self, Detail, StartupPlan};
@@ -38,10 +42,12 @@ use crate::units::VirtAddr;
   sudo gotrace run -- ./server --port 8080
   sudo gotrace run --until main -o start.txt -o start.ndjson -- ./server
   sudo gotrace run --json -- esbuild --version | jq
+  sudo gotrace run --repeat 10 --until main -o before.ndjson -- ./server
+  sudo gotrace run --until main --budget to_main=50ms,init:net/http=1ms -- ./server
 
 Exit codes: the program's own (128 + N when signal N killed it) when the tracing went well; 3 when gotrace
 cannot trace here, 4 when the program is not found or no Go program that gotrace knows, 5 when more than 1 %
-of the data was lost.")]
+of the data was lost, 6 when a budget was exceeded. Of several runs the first that failed gives the code.")]
 pub(super) struct Args {
     /// Write the report to FILE; the format follows from its name (.txt, .ndjson). Repeatable; - is
     /// standard output
@@ -67,6 +73,14 @@ pub(super) struct Args {
     /// program less
     #[arg(long)]
     lean: bool,
+    /// Run the command N times, one after another, and report the median and the spread of all. A program
+    /// that outlives its trace is ended with SIGTERM before the next run (and with SIGKILL after 10 s)
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    repeat: u32,
+    /// What the startup may take, of several runs their median: to_main, to_ready, a phase, or init:PACKAGE.
+    /// Repeatable. Exceeded, and so is a figure that was not reached or not measured: exit code 6
+    #[arg(long, value_name = "FIGURE=TIME", value_delimiter = ',')]
+    budget: Vec<Budget>,
     /// The order of the inits in text
     #[arg(long, value_enum, default_value = "slowest")]
     sort: Sort,
@@ -92,6 +106,15 @@ enum Sort {
     Order,
 }
 
+impl Sort {
+    fn order(self) -> InitOrder {
+        match self {
+            Self::Slowest => InitOrder::Slowest,
+            Self::Order => InitOrder::Run,
+        }
+    }
+}
+
 fn ring_size(text: &str) -> Result<u32, String> {
     match text.parse::<u32>() {
         Ok(kib) if kib.is_power_of_two() && (4..=1 << 20).contains(&kib) => Ok(kib),
@@ -101,13 +124,39 @@ fn ring_size(text: &str) -> Result<u32, String> {
 
 /// Runs the verb.
 pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
-    let Some((name, arguments)) = args.command.split_first() else {
+    let Some((name, _)) = args.command.split_first() else {
         anyhow::bail!("no command to run");
     };
     let path = command::resolve(name, std::env::var_os("PATH").as_deref())?;
-    let outputs = Outputs::open(&args.output, args.json)?;
+    let mut outputs = Outputs::open(&args.output, args.json)?;
+    if args.repeat > 1 {
+        return repeat::run(args, common, &path, outputs);
+    }
+    let (report, trace) = once(args, common, &path, &outputs, None)?;
+    outputs.add(&report)?;
+    let text = Text { order: args.sort.order(), inits: args.top, color: false };
+    outputs.finish(|color, out| Text { color, ..text }.write(&report, out))?;
+    let mut series = Series::default();
+    series.add(Start::of(&report))?;
+    let within = is_within(&args.budget, &series, common);
+    // The program goes on after the trace; its exit code is still the command's.
+    let status = trace.wait()?;
+    Ok(exit_of(output::is_incomplete(&report.totals()), within, status))
+}
+
+/// Traces the command once.
+fn once(
+    args: &Args,
+    common: &Common,
+    path: &Path,
+    outputs: &Outputs,
+    repetition: Option<Repetition>,
+) -> anyhow::Result<(Report, Trace)> {
+    let Some((name, arguments)) = args.command.split_first() else {
+        anyhow::bail!("no command to run");
+    };
     let launch = Launch {
-        program: &path,
+        program: path,
         name,
         arguments,
         user: if args.as_root { None } else { InvokingUser::of_sudo() },
@@ -117,7 +166,7 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     // and that time is the program's (dockerd's execve took 0.78 ms when its tables had been read before, and
     // 0.29 ms like this). When anything fails from here on, the child goes without having run.
     let gated = launch.fork().with_context(|| format!("cannot start {}", path.display()))?;
-    let binary = GoBinary::open(&path)?;
+    let binary = GoBinary::open(path)?;
     let detail = if args.lean { Detail::Lean } else { Detail::Full };
     let plan = traceable(&binary, detail)?;
     doctor::fit(doctor::checks(&format!("gotrace run -- {}", name.to_string_lossy())))?;
@@ -130,22 +179,34 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     };
     let session = Session::prepare(&binary, &plan.sites, gated, &options)?;
     common.note(&format!("{}: {}, {} sites probed", path.display(), binary.version(), plan.sites.len()));
-    let trace = session.run(&path)?;
+    let trace = session.run(path)?;
+    let mut report = report(&binary, &plan, path, &trace);
+    report.subject.repetition = repetition;
+    Ok((report, trace))
+}
 
-    let report = report(&binary, &plan, &path, &trace);
-    let text = Text {
-        order: match args.sort {
-            Sort::Slowest => InitOrder::Slowest,
-            Sort::Order => InitOrder::Run,
-        },
-        inits: args.top,
-        color: false,
-    };
-    outputs.write(&report, text)?;
-    let incomplete = output::is_incomplete(&report);
-    // The program goes on after the trace; its exit code is still the command's.
-    let status = trace.wait()?;
-    Ok(if incomplete { Exit::Incomplete } else { Exit::Child(exit_code(status)) })
+/// Says which budgets were exceeded, and whether none was.
+fn is_within(budgets: &[Budget], series: &Series, common: &Common) -> bool {
+    let mut within = true;
+    for budget in budgets {
+        let (exceeded, said) = export::verdict(budget, budget.outcome(series), series.runs());
+        if exceeded {
+            within = false;
+            anstream::eprintln!("gotrace: {said}");
+        } else {
+            common.note(&said);
+        }
+    }
+    within
+}
+
+/// Data that is not to be trusted comes before what it says, and that before the program's own code.
+fn exit_of(incomplete: bool, within: bool, status: ExitStatus) -> Exit {
+    match (incomplete, within) {
+        (true, _) => Exit::Incomplete,
+        (false, false) => Exit::OverBudget,
+        (false, true) => Exit::Child(exit_code(status)),
+    }
 }
 
 /// What cannot be traced is refused here, each with its reason; what can only partly be, says so.
@@ -217,6 +278,7 @@ fn report(binary: &GoBinary, plan: &StartupPlan, exe: &Path, trace: &Trace) -> R
             dynamic: binary.linking().interpreter.is_some(),
             kernel: kernel_release(),
             wall_clock_unix_ns: wall_unix,
+            repetition: None,
         },
         timeline,
         ending,
@@ -290,7 +352,7 @@ fn exit_code(status: ExitStatus) -> u8 {
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)
 }
 
-fn kernel_release() -> String {
+pub(super) fn kernel_release() -> String {
     std::fs::read_to_string("/proc/sys/kernel/osrelease")
         .map_or_else(|_| "?".to_owned(), |release| release.trim().to_owned())
 }

@@ -1,5 +1,7 @@
 //! Bytes -> typed events. Pure: no I/O, no aya. The bytes are taken for hostile, as a capture's would be.
 
+pub mod recorded;
+
 use thiserror::Error;
 use tracer_ebpf::main_thread::NONE;
 pub use tracer_ebpf::wire::account::{Account, WaitKind};

@@ -10,7 +10,7 @@ use crate::model::{Cause, Counts, Ending, Report, TimedFunction, findings};
 use crate::units::Nanos;
 
 /// The contract's version: it changes when a field is renamed or changes its meaning.
-const SCHEMA: u32 = 1;
+pub(super) const SCHEMA: u32 = 1;
 
 /// The format.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +29,10 @@ enum Line<'a> {
         start_ns: Nanos,
         wall_clock_unix_ns: u64,
         kernel: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        run: Option<u32>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        runs: Option<u32>,
     },
     Phase {
         name: &'static str,
@@ -197,6 +201,8 @@ impl Export for Ndjson {
                 start_ns: report.timeline.begin,
                 wall_clock_unix_ns: subject.wall_clock_unix_ns,
                 kernel: &subject.kernel,
+                run: subject.repetition.map(|repetition| repetition.run),
+                runs: subject.repetition.map(|repetition| repetition.of),
             },
         )?;
         for phase in &report.timeline.phases {
@@ -214,6 +220,22 @@ impl Export for Ndjson {
                     done: phase.done,
                     steps: phase.steps.iter().map(step).collect(),
                     parts: phase.parts.as_ref().map(Parts::of),
+                },
+            )?;
+        }
+        // What main.main did until the program was ready.
+        if let (Some(ready), Some(to_main)) = (report.timeline.ready, report.timeline.to_main) {
+            let start_ns = Nanos(report.timeline.begin.0 + to_main.0);
+            let duration_ns = ready.since(start_ns);
+            line(
+                out,
+                &Line::Phase {
+                    name: "ready",
+                    start_ns,
+                    duration_ns,
+                    done: true,
+                    steps: Vec::new(),
+                    parts: None,
                 },
             )?;
         }

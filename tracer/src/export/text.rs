@@ -166,6 +166,16 @@ impl Text {
                 writeln!(out, "  {dim}  of it {:<20} at {at:>9}  {duration:>9}{dim:#}", step.name)?;
             }
         }
+        if let Some(slowest) = timeline.libraries.iter().max_by_key(|library| library.duration) {
+            let name = slowest.path.rsplit('/').next().unwrap_or(&slowest.path);
+            writeln!(
+                out,
+                "  {dim}libraries mapped before main.main: {}, the slowest {} in {}{dim:#}",
+                timeline.libraries.len(),
+                printable(name),
+                slowest.duration.for_people()
+            )?;
+        }
         if let Some(counts) = &timeline.at_main {
             let ps = counts.ps.map_or(String::new(), |ps| format!("{ps} Ps, "));
             let Counts { threads, goroutines, .. } = counts;

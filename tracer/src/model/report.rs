@@ -42,6 +42,17 @@ pub struct Subject {
     pub kernel: String,
     /// The wall clock, in nanoseconds since 1970, at the timeline's begin.
     pub wall_clock_unix_ns: u64,
+    /// Which of several runs it is; none when it is the only one.
+    pub repetition: Option<Repetition>,
+}
+
+/// One run of several of the same command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Repetition {
+    /// Its number, from one.
+    pub run: u32,
+    /// How many were asked for.
+    pub of: u32,
 }
 
 /// How the trace of the process ended.

@@ -212,7 +212,7 @@ fn inits_that_were_not_probed_leave_out_their_phase_and_the_one_before() {
     let catalogue = InitCatalogue::new([], sites);
     let observation =
         Observation { begin: Nanos(100), end: Nanos(1000), gone: None, closing: None, ready: None };
-    let of = |events: &[Event]| StartupTimeline::of(events, &catalogue, &observation);
+    let of = |events: &[Event]| StartupTimeline::of(events, &catalogue, &NoSymbols, &observation);
     let names = |timeline: &StartupTimeline| -> Vec<_> {
         phases(timeline).into_iter().map(|(name, ..)| name).collect()
     };
