@@ -7,6 +7,7 @@ mod comparing;
 mod endings;
 mod oracle;
 mod output;
+mod slowinit;
 #[path = "../support/mod.rs"]
 mod support;
 mod transparency;
