@@ -55,14 +55,12 @@ impl StatusReport {
             }
         }
         let usage = self.usage;
-        let (user, system) = (time(usage.user), time(usage.system));
+        let cpu = time(usage.cpu.unwrap_or(Nanos(usage.user.0 + usage.system.0)));
+        let (faults, major) = (usage.minor_faults + usage.major_faults, usage.major_faults);
         writeln!(
             out,
-            "\n{dim}the process is {} old, with {user} on a processor in the program and {system} in the kernel,\n\
-             and {} page faults without and {} with I/O{dim:#}",
-            time(self.age()),
-            usage.minor_faults,
-            usage.major_faults
+            "\n{dim}since it began, {} ago: {cpu} on processors, {faults} page faults, {major} of them with I/O{dim:#}",
+            time(self.age())
         )
     }
 

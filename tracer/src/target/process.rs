@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::gobin::GoBinary;
 use super::memory::{Memory as _, ProcessMemory};
 use super::stat::Stat;
-use crate::units::RuntimeAddr;
+use crate::units::{Nanos, RuntimeAddr, clock_time};
 
 /// A process that cannot be looked at.
 #[derive(Debug, Error)]
@@ -63,6 +63,12 @@ pub enum ProcessError {
         pid: u32,
         /// What it was called.
         name: String,
+    },
+    /// It became another program while it was looked at.
+    #[error("process {pid} has become another program meanwhile (execve)")]
+    Replaced {
+        /// Its number.
+        pid: u32,
     },
     /// The kernel does not let us look.
     #[error(
@@ -143,20 +149,27 @@ impl Process {
         let path = format!("/proc/{pid}");
         let folder = OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_DIRECTORY).open(path);
         let process = Self { pid, folder: folder.map_err(|_| ProcessError::Gone { pid })? };
-        let status = fs::read_to_string(process.path("status")).map_err(|_| ProcessError::Gone { pid })?;
+        process.check()?;
+        Ok(process)
+    }
+
+    /// Whether it is a process, and still runs.
+    fn check(&self) -> Result<(), ProcessError> {
+        let pid = self.pid;
+        let status = fs::read_to_string(self.path("status")).map_err(|_| ProcessError::Gone { pid })?;
         if let Some(owner) = number_after(&status, "Tgid:")
             && owner != pid
         {
             return Err(ProcessError::Thread { tid: pid, pid: owner });
         }
-        let stat = process.stat()?;
+        let stat = self.stat()?;
         if stat.flags & KERNEL_THREAD != 0 {
             return Err(ProcessError::Kernel { pid, name: stat.name });
         }
         if matches!(stat.state, 'Z' | 'X') {
             return Err(ProcessError::Zombie { pid, name: stat.name });
         }
-        Ok(process)
+        Ok(())
     }
 
     /// The path of one of its files in /proc.
@@ -195,6 +208,19 @@ impl Process {
         let text = fs::read(self.path("stat")).map_err(|error| self.failed("stat", &error))?;
         Stat::parse(&text)
             .ok_or_else(|| ProcessError::Unreadable { pid: self.pid, what: "its stat".to_owned() })
+    }
+
+    /// How long all of its threads together have been on a processor; none when the kernel does not tell.
+    #[must_use]
+    pub fn cpu_time(&self) -> Option<Nanos> {
+        let mut clock: libc::clockid_t = 0;
+        // SAFETY: `clock` is writable.
+        if unsafe { libc::clock_getcpuclockid(libc::pid_t::try_from(self.pid).ok()?, &raw mut clock) } != 0 {
+            return None;
+        }
+        let time = clock_time(clock)?;
+        // The clock goes by the number, which is still this process's when the process is still there.
+        self.stat().ok().map(|_| time)
     }
 
     /// By how much its addresses are larger than its binary's. It is proven on its memory: what the file has
@@ -259,11 +285,14 @@ impl Process {
     /// What to make of an error.
     pub(super) fn failed(&self, what: &str, error: &io::Error) -> ProcessError {
         let pid = self.pid;
+        // An address space that no longer is reads as an empty file: the process has ended, or has become
+        // another program.
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            return self.check().err().unwrap_or(ProcessError::Replaced { pid });
+        }
         match error.raw_os_error() {
             Some(libc::EACCES | libc::EPERM) => ProcessError::Denied { pid },
             Some(libc::ESRCH | libc::ENOENT) => ProcessError::Gone { pid },
-            // What a memory that no longer is gives: the end of the file.
-            _ if !self.path("stat").exists() => ProcessError::Gone { pid },
             _ => ProcessError::Unreadable { pid, what: format!("{what}: {error}") },
         }
     }
