@@ -164,3 +164,7 @@ pub(super) fn place(frame: &Frame) -> String {
         None => frame.function.clone(),
     }
 }
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;

@@ -149,7 +149,7 @@ impl StatusReport {
             cpu_ns: self.usage.cpu,
             user_ns: self.usage.user,
             system_ns: self.usage.system,
-            page_faults: self.usage.minor_faults,
+            page_faults: self.usage.minor_faults + self.usage.major_faults,
             major_faults: self.usage.major_faults,
         }
     }
