@@ -153,7 +153,8 @@ impl Session {
 
         let mut readiness = Readiness::watch(ready_when)?;
         let mut events = Events::default();
-        let gone = kernel.drain_until(until, &mut attached, &mut program, &mut readiness, &mut events).await?;
+        let gone =
+            kernel.drain_until(until, &mut attached, &mut program, &mut readiness, &mut events).await?;
         kernel.drain(&mut events);
         let closing = kernel.closing_account(gone);
         let method = attached.method;
