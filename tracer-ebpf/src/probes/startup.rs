@@ -9,7 +9,7 @@ use tracer_ebpf::wire::{
     startup::{Cookie, Hit},
 };
 
-use super::{emit::emit, goroutine, main_thread, registers};
+use super::{emit::emit, goroutine, heap, main_thread, registers};
 
 /// One program for every site; the site's cookie says which probe it is and where its argument is. It reads
 /// of the target's memory only what the target has just used: another page might not be there yet.
@@ -28,9 +28,11 @@ fn startup(ctx: ProbeContext) -> u32 {
     }
     // SAFETY: `regs` is the context, valid for the program's run.
     let ip = unsafe { (*ctx.regs).rip };
+    // Taken before the time, so that it counts as the end of what it tells of.
+    let heap = heap::at(cookie, ip);
     emit(cookie.probe, |header| {
         let account = main_thread::account(main, header.time);
-        Hit { header, ip, argument, account }
+        Hit { header, ip, argument, account, heap }
     });
     if cookie.probe == Probe::RuntimeMain as u32 {
         // Go keeps g there (cmd/compile/abi-internal.md).

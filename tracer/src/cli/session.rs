@@ -10,7 +10,7 @@ use aya::maps::{Array, MapData};
 use aya_log::EbpfLogger;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, MissedTickBehavior};
-use tracer_ebpf::config::{Config, GoConfig};
+use tracer_ebpf::config::{Config, GoConfig, HeapConfig};
 use tracer_ebpf::main_thread::{self, MainThread};
 
 use super::ready::Readiness;
@@ -71,6 +71,8 @@ pub(super) struct Options {
     pub(super) ready_when: ReadyWhen,
     /// From how long on a wait of the main thread is told by itself.
     pub(super) slow_wait: Duration,
+    /// Where to see what the program allocates; all zeroes when nobody asks.
+    pub(super) heap: HeapConfig,
 }
 
 /// Everything is in place; the program has not begun.
@@ -193,7 +195,8 @@ fn arm(
         tgid: pid,
         task_faults: task_faults(),
     };
-    let load = LoadOptions { config, go, ring_bytes: options.ring_bytes, kernel_log: options.kernel_log };
+    let Options { heap, ring_bytes, kernel_log, .. } = *options;
+    let load = LoadOptions { config, go, heap, ring_bytes, kernel_log };
     let mut loaded = Loaded::load(&load)?;
     let log = if options.kernel_log { Some(loaded.take_log()?) } else { None };
     let reader = Reader::new(loaded.take_events()?);

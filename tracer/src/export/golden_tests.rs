@@ -40,6 +40,7 @@ fn init(name: InitName, start: u64, wall: u64) -> Init {
         parts: None,
         functions: Vec::new(),
         started: None,
+        heap: None,
     }
 }
 

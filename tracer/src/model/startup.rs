@@ -9,7 +9,7 @@ use super::goroutines::{Counts, Started, counts, started};
 use super::libraries::{Library, libraries, linking};
 use super::parts::{Cause, Parts};
 use super::waits::{Symbols, Wait, waits};
-use crate::event::{Account, Event, EventKind, Hit};
+use crate::event::{Account, Event, EventKind, Heap, Hit};
 use crate::units::{Nanos, VirtAddr};
 
 /// What is known besides the events.
@@ -131,6 +131,25 @@ pub struct Init {
     pub functions: Vec<TimedFunction>,
     /// The goroutines that were started while it ran; none when they were not counted.
     pub started: Option<Started>,
+    /// What was allocated while it ran; none when it was not asked for, or not to be had.
+    pub heap: Option<Allocated>,
+}
+
+/// What the whole process allocated on Go's heap in a stretch of time. Go's own inittrace counts what the main
+/// goroutine does: the same, unless others allocate meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allocated {
+    /// How many objects.
+    pub allocs: u64,
+    /// In how many bytes, of their size classes.
+    pub bytes: u64,
+}
+
+impl Allocated {
+    fn between(from: Heap, to: Heap) -> Option<Self> {
+        let allocs = to.allocs.checked_sub(from.allocs)?;
+        Some(Self { allocs, bytes: to.bytes.checked_sub(from.bytes)? })
+    }
 }
 
 /// A function of an init.
@@ -156,7 +175,7 @@ impl Init {
                 wall: None,
             })
             .collect();
-        Self { name, start, wall: Nanos(0), done: false, parts: None, functions, started: None }
+        Self { name, start, wall: Nanos(0), done: false, parts: None, functions, started: None, heap: None }
     }
 
     /// The function that is probed at `site` begins, and so ends the one before.
@@ -208,7 +227,7 @@ impl StartupTimeline {
         let image = Image::cut(events);
         let ended = image.ended(observation.gone);
         let closing = if image.next.is_none() { observation.closing } else { None };
-        let horizon = Mark { time: ended.unwrap_or(observation.end), account: closing };
+        let horizon = Mark { time: ended.unwrap_or(observation.end), account: closing, heap: None };
         let mut inits = inits(image.events, catalogue, horizon);
         let counted = catalogue.has_site(Probe::GoStart) && catalogue.has_site(Probe::GoExit);
         if counted {
@@ -264,11 +283,17 @@ struct Mark {
     time: Nanos,
     /// Where the main thread's time had gone by then, if that is known.
     account: Option<Account>,
+    /// What had been allocated by then, if that is known.
+    heap: Option<Heap>,
 }
 
 impl Mark {
     fn of_hit(time: Nanos, hit: &Hit) -> Self {
-        Self { time, account: Some(hit.account) }
+        Self { time, account: Some(hit.account), heap: hit.heap }
+    }
+
+    fn allocated_until(self, end: Self) -> Option<Allocated> {
+        Allocated::between(self.heap?, end.heap?)
     }
 
     fn parts_until(self, end: Self) -> Option<Parts> {
@@ -286,7 +311,7 @@ struct Image<'a> {
 impl<'a> Image<'a> {
     fn cut(events: &'a [Event]) -> Self {
         let exec = |event: &Event| match &event.kind {
-            EventKind::Exec { account, .. } => Some(Mark { time: event.time, account: Some(*account) }),
+            EventKind::Exec { account, .. } => Some(Mark { time: event.time, account: Some(*account), heap: None }),
             _ => None,
         };
         let first = events.iter().position(|event| exec(event).is_some());
@@ -364,7 +389,7 @@ impl Marks {
         let runtime = [until_packages("sysmon", Probe::Sysmon), until_packages("gcenable", Probe::GcEnable)];
         Self {
             // The account begins with the call of execve.
-            begin: Mark { time: begin, account: Some(Account::default()) },
+            begin: Mark { time: begin, account: Some(Account::default()), heap: None },
             exec: image.exec,
             go_entry: image.first(Probe::GoEntry),
             bootstrap: bootstrap.into_iter().flatten().collect(),
@@ -448,6 +473,7 @@ fn inits(events: &[Event], catalogue: &InitCatalogue, horizon: Mark) -> Vec<Init
             init.wall = end.time.since(start.time);
             init.leave(end.time);
             init.parts = start.parts_until(end);
+            init.heap = start.allocated_until(end);
             init.done = done;
         }
     };

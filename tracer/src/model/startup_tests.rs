@@ -50,6 +50,7 @@ fn hit(time: u64, probe: Probe, task: u64) -> Event {
         ip: RuntimeAddr(SITE + BIAS),
         argument: task + BIAS,
         account: account(time),
+        heap: None,
     });
     Event { time: Nanos(time), tid: 1, kind }
 }

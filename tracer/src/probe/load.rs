@@ -9,7 +9,7 @@ use aya::programs::ProgramError;
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use aya_log::EbpfLogger;
 use thiserror::Error;
-use tracer_ebpf::config::{CONFIG_GLOBAL, Config, GO_CONFIG_GLOBAL, GoConfig};
+use tracer_ebpf::config::{CONFIG_GLOBAL, Config, GO_CONFIG_GLOBAL, GoConfig, HEAP_CONFIG_GLOBAL, HeapConfig};
 use tracer_ebpf::main_thread::{MAIN_MAP, MainThread};
 use zerocopy::IntoBytes as _;
 
@@ -98,6 +98,8 @@ pub struct LoadOptions {
     pub config: Config,
     /// What they are to know of its Go runtime.
     pub go: GoConfig,
+    /// Where to see what it has allocated.
+    pub heap: HeapConfig,
     /// The ring buffer's size in bytes: a power of two, a multiple of the page size.
     pub ring_bytes: u32,
     /// Whether the kernel side's own diagnostics are compiled in.
@@ -125,6 +127,7 @@ impl Loaded {
         let ebpf = EbpfLoader::new()
             .override_global(CONFIG_GLOBAL, options.config.as_bytes(), true)
             .override_global(GO_CONFIG_GLOBAL, options.go.as_bytes(), true)
+            .override_global(HEAP_CONFIG_GLOBAL, options.heap.as_bytes(), true)
             .override_global(aya_log::LEVEL, &log_level, false)
             .map_max_entries("EVENTS", options.ring_bytes)
             .load(bytes)?;
