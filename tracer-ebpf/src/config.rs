@@ -82,8 +82,9 @@ pub struct HeapConfig {
     /// The offset of `mspan.allocCount`; `spanclass`, `allocCountBeforeCache` and `elemsize` follow 2, 6 and 8
     /// bytes behind it.
     pub mspan_alloc_count: u32,
-    /// Keeps the size a multiple of eight.
-    pub reserved: u32,
+    /// So many Ps (`GOMAXPROCS`) are asked; of a process that has more, nothing is known. At most [`MOST_PS`]:
+    /// the verifier follows the loop.
+    pub most_ps: u32,
 }
 
 /// `len(consistentHeapStats.stats)`
@@ -94,5 +95,5 @@ pub const SIZE_CLASSES: usize = 68;
 pub const SPAN_CLASSES: usize = 2 * SIZE_CLASSES;
 /// `unsafe.Sizeof(heapStatsDelta{})` of Go 1.24 and before.
 pub const LARGEST_DELTA: usize = 1176;
-/// So many Ps (GOMAXPROCS) are asked at most; of a process that has more, nothing is known.
-pub const MOST_PS: usize = 64;
+/// The most that the verifier's patience (a million instructions) allows.
+pub const MOST_PS: u32 = 64;

@@ -5,7 +5,7 @@ use core::{arch::asm, ptr::addr_of_mut};
 
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use tracer_ebpf::{
-    config::{GENERATIONS, HeapConfig, LARGEST_DELTA, MOST_PS, SIZE_CLASSES, SPAN_CLASSES},
+    config::{GENERATIONS, HeapConfig, LARGEST_DELTA, SIZE_CLASSES, SPAN_CLASSES},
     wire::{
         Probe,
         startup::{Cookie, Heap},
@@ -35,13 +35,14 @@ pub(super) struct Scratch {
     heap: Heap,
 }
 
+/// The probes at which an init begins or ends.
+const BOUNDARIES: u64 = 1 << Probe::Init as u32 | 1 << Probe::GcEnable as u32 | 1 << Probe::MainMain as u32;
+
 /// What had been allocated when execution reached the site, if that is wanted there and can be had.
 #[inline(always)]
 pub(super) fn at(cookie: Cookie, ip: u64) -> Heap {
-    let is_boundary = cookie.probe == Probe::Init as u32
-        || cookie.probe == Probe::GcEnable as u32
-        || cookie.probe == Probe::MainMain as u32;
-    if HEAP.load().heap_stats == 0 || !is_boundary {
+    // One test and not three: the verifier would follow each of them through all of the sum.
+    if HEAP.load().heap_stats == 0 || BOUNDARIES >> (cookie.probe & 63) & 1 == 0 {
         return Heap::UNKNOWN;
     }
     let Some(scratch) = HEAP_SCRATCH.get_ptr_mut(0) else { return Heap::UNKNOWN };
@@ -62,10 +63,10 @@ fn add_up(scratch: &mut Scratch, layout: &HeapConfig, bias: u64) -> Option<()> {
     let total: u64 = read(layout.total_alloc + bias)?;
     scratch.heap = Heap { allocs: handed_in(scratch, layout, layout.heap_stats + bias)?, bytes: total };
     let [all, count]: [u64; 2] = read(layout.allp + bias)?;
-    if count > MOST_PS as u64 {
+    if count > u64::from(layout.most_ps) {
         return None;
     }
-    for index in 0..opaque(MOST_PS as u64) {
+    for index in 0..u64::from(layout.most_ps) {
         if index >= count {
             break;
         }
@@ -168,6 +169,8 @@ fn is_not_zero(value: u64) -> u64 {
 #[inline(always)]
 fn opaque(mut value: u64) -> u64 {
     // SAFETY: does nothing.
-    unsafe { asm!("/* {value} */", value = inout(reg) value, options(pure, nomem, nostack, preserves_flags)) };
+    unsafe {
+        asm!("/* {value} */", value = inout(reg) value, options(pure, nomem, nostack, preserves_flags))
+    };
     value
 }

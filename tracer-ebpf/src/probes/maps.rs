@@ -48,7 +48,7 @@ pub(super) static HEAP: Global<HeapConfig> = Global::new(HeapConfig {
     p_mcache: 0,
     mcache_tiny_allocs: 0,
     mspan_alloc_count: 0,
-    reserved: 0,
+    most_ps: 0,
 });
 
 /// The way to user space, which sets the size. One ring, so that the records of a process stay in order.

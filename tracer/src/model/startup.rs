@@ -311,7 +311,9 @@ struct Image<'a> {
 impl<'a> Image<'a> {
     fn cut(events: &'a [Event]) -> Self {
         let exec = |event: &Event| match &event.kind {
-            EventKind::Exec { account, .. } => Some(Mark { time: event.time, account: Some(*account), heap: None }),
+            EventKind::Exec { account, .. } => {
+                Some(Mark { time: event.time, account: Some(*account), heap: None })
+            }
             _ => None,
         };
         let first = events.iter().position(|event| exec(event).is_some());

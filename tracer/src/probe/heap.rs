@@ -1,6 +1,6 @@
 //! What the kernel side is to know of Go's allocator.
 
-use tracer_ebpf::config::HeapConfig;
+use tracer_ebpf::config::{HeapConfig, MOST_PS};
 
 use crate::target::gobin::{GoBinary, HeapRefusal};
 
@@ -22,6 +22,15 @@ pub fn heap_config(binary: &GoBinary) -> Result<HeapConfig, HeapRefusal> {
         p_mcache: layout.p_mcache,
         mcache_tiny_allocs: layout.mcache_tiny_allocs,
         mspan_alloc_count: layout.mspan_alloc_count,
-        reserved: 0,
+        most_ps: most_ps(),
     })
+}
+
+/// How many Ps to reckon with: a process has as many as it has CPUs, unless `GOMAXPROCS` says otherwise
+/// (runtime/proc.go, `schedinit`). Each takes the verifier some time.
+fn most_ps() -> u32 {
+    let cpus = std::thread::available_parallelism()
+        .map_or(MOST_PS, |cpus| u32::try_from(cpus.get()).unwrap_or(MOST_PS));
+    let set = std::env::var("GOMAXPROCS").ok().and_then(|value| value.parse().ok());
+    set.unwrap_or(0).max(cpus).min(MOST_PS)
 }

@@ -9,7 +9,9 @@ use aya::programs::ProgramError;
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use aya_log::EbpfLogger;
 use thiserror::Error;
-use tracer_ebpf::config::{CONFIG_GLOBAL, Config, GO_CONFIG_GLOBAL, GoConfig, HEAP_CONFIG_GLOBAL, HeapConfig};
+use tracer_ebpf::config::{
+    CONFIG_GLOBAL, Config, GO_CONFIG_GLOBAL, GoConfig, HEAP_CONFIG_GLOBAL, HeapConfig,
+};
 use tracer_ebpf::main_thread::{MAIN_MAP, MainThread};
 use zerocopy::IntoBytes as _;
 

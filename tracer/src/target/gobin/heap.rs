@@ -101,8 +101,8 @@ impl GoBinary {
     /// # Errors
     /// When the layout of the version is not known, or the code does not tell.
     pub fn heap_globals(&self) -> Result<(HeapLayout, HeapGlobals), HeapRefusal> {
-        let layout = HeapLayout::of(self.version())
-            .ok_or_else(|| HeapRefusal::Layout(self.version().to_string()))?;
+        let layout =
+            HeapLayout::of(self.version()).ok_or_else(|| HeapRefusal::Layout(self.version().to_string()))?;
         let globals = HeapGlobals {
             memstats: self.memstats(&layout)?,
             gc_controller: self.agreed(
