@@ -33,6 +33,8 @@ pub(super) struct Scratch {
     has_second_page: u64,
     /// The sums.
     heap: Heap,
+    /// Not zero when something did not fit.
+    wrong: u64,
 }
 
 /// The probes at which an init begins or ends.
@@ -118,8 +120,8 @@ fn handed_in(scratch: &mut Scratch, layout: &HeapConfig, stats: u64) -> Option<u
     Some(sum)
 }
 
-/// Adds what was allocated from the spans in a P's cache since they came there. The loop does not branch: the
-/// verifier keeps every branch not taken in mind, of which there would be too many.
+/// Adds what was allocated from the spans in a P's cache since they came there. The verifier keeps every branch
+/// that it has not followed yet in mind, eight thousand at most, so there is but one in the loop.
 #[inline(always)]
 fn add_cached(scratch: &mut Scratch, layout: &HeapConfig, cache: u64) -> Option<()> {
     let size = size_of_val(&scratch.cache) as u32;
@@ -127,32 +129,44 @@ fn add_cached(scratch: &mut Scratch, layout: &HeapConfig, cache: u64) -> Option<
     if unsafe { bpf_probe_read_user(addr_of_mut!(scratch.cache).cast(), size, cache as *const _) } != 0 {
         return None;
     }
-    let Heap { mut allocs, mut bytes } = scratch.heap;
-    allocs = allocs.wrapping_add(scratch.cache[0]);
-    // Large objects never come from a cache, so the slot of their class is always empty.
+    scratch.heap.allocs = scratch.heap.allocs.wrapping_add(scratch.cache[0]);
+    // Large objects never come from a cache, so the slots of their class are always empty.
     let empty = scratch.cache[1];
     let spans = addr_of_mut!(scratch.cache).cast::<u64>().wrapping_add(1);
-    let mut wrong = 0_u64;
-    for class in 0..opaque(SPAN_CLASSES as u64) {
+    scratch.wrong = 0;
+    for class in 1..opaque(SIZE_CLASSES as u64) {
+        // With pointers in them, and without (runtime/mheap.go, `makeSpanClass`).
+        let classes = [2 * class, 2 * class + 1];
         // SAFETY: there are as many behind the first word.
-        let span = unsafe { spans.add(class as usize).read() };
-        let is_live = is_not_zero(span ^ empty);
-        scratch.span = [0; 2];
-        // SAFETY: the helper checks the address; of an empty slot nothing is read.
-        let result = unsafe {
-            let at = span.wrapping_add(u64::from(layout.mspan_alloc_count));
-            bpf_probe_read_user(addr_of_mut!(scratch.span).cast(), (is_live << 4) as u32, at as *const _)
-        };
-        let [counts, elemsize] = scratch.span;
-        let used = (counts & 0xffff).wrapping_sub(counts >> 48);
-        allocs = allocs.wrapping_add(used);
-        bytes = bytes.wrapping_add(used.wrapping_mul(elemsize));
-        // A span that another thread has just given back is no longer of that class, or not in use.
-        let kind = (counts >> 16 & 0xffff) ^ (class | IN_USE << 8);
-        wrong |= result as u64 | kind & is_live.wrapping_neg() | (used | elemsize) & !0xffff;
+        let pair = classes.map(|class| unsafe { spans.add(class as usize).read() });
+        if pair == [empty; 2] {
+            continue;
+        }
+        for index in 0..2 {
+            add_span(scratch, layout, pair[index], is_not_zero(pair[index] ^ empty), classes[index]);
+        }
     }
-    scratch.heap = Heap { allocs, bytes };
-    (wrong == 0).then_some(())
+    (scratch.wrong == 0).then_some(())
+}
+
+/// Adds what was allocated from one span, of which nothing is read when it `is_live` with 0 and not 1. What is
+/// summed up is kept in memory, of which the verifier does not remember what it holds.
+#[inline(always)]
+fn add_span(scratch: &mut Scratch, layout: &HeapConfig, span: u64, is_live: u64, class: u64) {
+    // Of a plain assignment the compiler makes a loop over bytes.
+    scratch.span = [opaque(0), opaque(0)];
+    // SAFETY: the helper checks the address, and the room is as large as what it reads.
+    let result = unsafe {
+        let at = span.wrapping_add(u64::from(layout.mspan_alloc_count));
+        bpf_probe_read_user(addr_of_mut!(scratch.span).cast(), (is_live << 4) as u32, at as *const _)
+    };
+    let [counts, elemsize] = scratch.span;
+    let used = (counts & 0xffff).wrapping_sub(counts >> 48);
+    scratch.heap.allocs = scratch.heap.allocs.wrapping_add(used);
+    scratch.heap.bytes = scratch.heap.bytes.wrapping_add(used.wrapping_mul(elemsize));
+    // A span that another thread has just given back is no longer of that class, or not in use.
+    let kind = (counts >> 16 & 0xffff) ^ (class | IN_USE << 8);
+    scratch.wrong |= result as u64 | kind & is_live.wrapping_neg() | (used | elemsize) & !0xffff;
 }
 
 /// `mSpanInUse` (runtime/mheap.go)

@@ -21,15 +21,16 @@ fn startup(ctx: ProbeContext) -> u32 {
     }
     // SAFETY: `ctx` is the context that the kernel gave this program.
     let cookie = Cookie::from_bits(unsafe { bpf_get_attach_cookie(ctx.as_ptr()) });
+    // SAFETY: `regs` is the context, valid for the program's run.
+    let ip = unsafe { (*ctx.regs).rip };
+    // Before the time is taken, as the end of what it tells of; and first of all, as the verifier follows its
+    // loops once for every way that leads there.
+    let heap = heap::at(cookie, ip);
     let mut argument = registers::by_number(ctx.regs, cookie.register);
     if cookie.probe == Probe::GoExit as u32 {
         // The register holds g.
         argument = goroutine::made_by(argument);
     }
-    // SAFETY: `regs` is the context, valid for the program's run.
-    let ip = unsafe { (*ctx.regs).rip };
-    // Taken before the time, so that it counts as the end of what it tells of.
-    let heap = heap::at(cookie, ip);
     emit(cookie.probe, |header| {
         let account = main_thread::account(main, header.time);
         Hit { header, ip, argument, account, heap }
