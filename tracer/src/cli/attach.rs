@@ -127,6 +127,7 @@ fn report(
         began,
         at: last.at,
         usage: Usage {
+            cpu: process.cpu_time(),
             user: stat.user,
             system: stat.system,
             minor_faults: stat.minor_faults,

@@ -142,7 +142,7 @@ impl Session {
     }
 
     async fn follow(self, path: &Path) -> anyhow::Result<Trace> {
-        let Self { gated, attached, mut kernel, until, ready_when } = self;
+        let Self { gated, mut attached, mut kernel, until, ready_when } = self;
         let pid = gated.pid();
         // From here on a signal to gotrace is one to the program.
         let signals = Signals::forward_to(pid)?;
@@ -153,7 +153,8 @@ impl Session {
 
         let mut readiness = Readiness::watch(ready_when)?;
         let mut events = Events::default();
-        let gone = kernel.drain_until(until, &mut program, &mut readiness, &mut events).await?;
+        let gone =
+            kernel.drain_until(until, &mut attached, &mut program, &mut readiness, &mut events).await?;
         kernel.drain(&mut events);
         let closing = kernel.closing_account(gone);
         let method = attached.method;
@@ -306,6 +307,7 @@ impl KernelSide {
     async fn drain_until(
         &mut self,
         until: Until,
+        attached: &mut Attached,
         program: &mut Program,
         readiness: &mut Readiness,
         events: &mut Events,
@@ -323,13 +325,17 @@ impl KernelSide {
                     let new = self.drain(events);
                     let new = &events.known[events.known.len() - new..];
                     readiness.note(new);
+                    let has_begun = new.iter().any(Event::is_main);
                     let over = match until {
-                        Until::Main => new.iter().any(Event::is_main),
+                        Until::Main => has_begun,
                         Until::Ready => readiness.ready().is_some(),
                         Until::Exit | Until::Elapsed(_) => false,
                     };
                     if over {
                         return Ok(None);
+                    }
+                    if has_begun {
+                        attached.end_startup()?;
                     }
                 }
                 status = program.exits.recv() => {

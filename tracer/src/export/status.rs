@@ -54,14 +54,12 @@ impl StatusReport {
             }
         }
         let usage = self.usage;
-        let (user, system) = (usage.user.for_people(), usage.system.for_people());
+        let cpu = usage.cpu.unwrap_or(Nanos(usage.user.0 + usage.system.0)).for_people();
+        let (faults, major) = (usage.minor_faults + usage.major_faults, usage.major_faults);
         writeln!(
             out,
-            "\n{dim}the process is {} old, with {user} on a processor in the program and {system} in the kernel,\n\
-             and {} page faults without and {} with I/O{dim:#}",
-            self.age().for_people(),
-            usage.minor_faults,
-            usage.major_faults
+            "\n{dim}since it began, {} ago: {cpu} on processors, {faults} page faults, {major} of them with I/O{dim:#}",
+            self.age().for_people()
         )
     }
 
@@ -167,3 +165,7 @@ pub(super) fn place(frame: &Frame) -> String {
         None => frame.function.clone(),
     }
 }
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;

@@ -37,6 +37,7 @@ enum Line<'a> {
         in_main: Option<bool>,
         at_ns: Nanos,
         age_ns: Nanos,
+        cpu_ns: Option<Nanos>,
         user_ns: Nanos,
         system_ns: Nanos,
         page_faults: u64,
@@ -145,9 +146,10 @@ impl StatusReport {
             in_main: status.in_main,
             at_ns: self.at,
             age_ns: self.age(),
+            cpu_ns: self.usage.cpu,
             user_ns: self.usage.user,
             system_ns: self.usage.system,
-            page_faults: self.usage.minor_faults,
+            page_faults: self.usage.minor_faults + self.usage.major_faults,
             major_faults: self.usage.major_faults,
         }
     }

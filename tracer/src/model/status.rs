@@ -211,3 +211,7 @@ fn stays(now: &MainState, between: Nanos, at: Nanos) -> AtLeast {
             if other.duration > longest.duration { other } else { longest }
         })
 }
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;

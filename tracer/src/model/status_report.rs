@@ -23,6 +23,8 @@ pub struct StatusReport {
 /// What the kernel counts of a process, over all its threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
+    /// Time on a processor, to the nanosecond; none when the kernel does not tell.
+    pub cpu: Option<Nanos>,
     /// Time on a processor in the program, in steps of 10 ms.
     pub user: Nanos,
     /// Time on a processor in the kernel, in steps of 10 ms.

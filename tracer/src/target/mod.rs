@@ -8,6 +8,7 @@ pub mod launch;
 pub mod memory;
 pub mod pid_namespace;
 pub mod process;
+mod process_error;
 pub mod snapshot;
 pub mod stat;
 pub mod syscall;

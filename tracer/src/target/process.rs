@@ -6,110 +6,11 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use thiserror::Error;
-
 use super::gobin::GoBinary;
 use super::memory::{Memory as _, ProcessMemory};
+pub use super::process_error::ProcessError;
 use super::stat::Stat;
-use crate::units::RuntimeAddr;
-
-/// A process that cannot be looked at.
-#[derive(Debug, Error)]
-pub enum ProcessError {
-    /// There is none of that number.
-    #[error("there is no process {pid}")]
-    Gone {
-        /// Its number.
-        pid: u32,
-    },
-    /// Nothing that runs is called so.
-    #[error(
-        "no process is named {name}; gotrace attach takes a process id, or the name of a program that runs"
-    )]
-    NoneNamed {
-        /// As it was given.
-        name: String,
-    },
-    /// More than one is called so.
-    #[error("{} processes are named {name}; attach to one of them by its id: {}", pids.len(), list(pids))]
-    SeveralNamed {
-        /// As it was given.
-        name: String,
-        /// Their numbers.
-        pids: Vec<u32>,
-    },
-    /// The number is a thread's.
-    #[error("{tid} is a thread of process {pid}, and no process; attach to {pid}")]
-    Thread {
-        /// The number.
-        tid: u32,
-        /// The process it belongs to.
-        pid: u32,
-    },
-    /// A thread of the kernel.
-    #[error("process {pid} is a thread of the kernel ({name}), and no program")]
-    Kernel {
-        /// Its number.
-        pid: u32,
-        /// What the kernel calls it.
-        name: String,
-    },
-    /// It has ended, and its parent has not asked how.
-    #[error(
-        "process {pid} ({name}) has ended; only its exit code is left, for its parent to collect (a zombie)"
-    )]
-    Zombie {
-        /// Its number.
-        pid: u32,
-        /// What it was called.
-        name: String,
-    },
-    /// The kernel does not let us look.
-    #[error(
-        "process {pid} may not be looked into: that takes the same user and, where ptrace is restricted, root (sudo)"
-    )]
-    Denied {
-        /// Its number.
-        pid: u32,
-    },
-    /// The kernel's account of it cannot be read.
-    #[error("the kernel's account of process {pid} cannot be read: {what}")]
-    Unreadable {
-        /// Its number.
-        pid: u32,
-        /// What failed.
-        what: String,
-    },
-    /// The program in memory is not the file that the kernel names as its executable.
-    #[error("the memory of process {pid} does not hold {}: {what}", exe.display())]
-    OtherProgram {
-        /// Its number.
-        pid: u32,
-        /// Its executable.
-        exe: PathBuf,
-        /// What does not fit.
-        what: &'static str,
-    },
-    /// Its executable is not Go, a library in it is.
-    #[error(
-        "process {pid} is not a Go program ({}), but Go code is loaded as a library: {} ({version}); gotrace does not look into libraries",
-        exe.display(), library.display()
-    )]
-    Library {
-        /// Its number.
-        pid: u32,
-        /// Its executable.
-        exe: PathBuf,
-        /// The library.
-        library: PathBuf,
-        /// The Go version that built it.
-        version: String,
-    },
-}
-
-fn list(pids: &[u32]) -> String {
-    pids.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
-}
+use crate::units::{Nanos, RuntimeAddr, clock_time};
 
 /// `PF_KTHREAD` (include/linux/sched.h).
 const KERNEL_THREAD: u64 = 0x0020_0000;
@@ -143,20 +44,27 @@ impl Process {
         let path = format!("/proc/{pid}");
         let folder = OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_DIRECTORY).open(path);
         let process = Self { pid, folder: folder.map_err(|_| ProcessError::Gone { pid })? };
-        let status = fs::read_to_string(process.path("status")).map_err(|_| ProcessError::Gone { pid })?;
+        process.check()?;
+        Ok(process)
+    }
+
+    /// Whether it is a process, and still runs.
+    fn check(&self) -> Result<(), ProcessError> {
+        let pid = self.pid;
+        let status = fs::read_to_string(self.path("status")).map_err(|_| ProcessError::Gone { pid })?;
         if let Some(owner) = number_after(&status, "Tgid:")
             && owner != pid
         {
             return Err(ProcessError::Thread { tid: pid, pid: owner });
         }
-        let stat = process.stat()?;
+        let stat = self.stat()?;
         if stat.flags & KERNEL_THREAD != 0 {
             return Err(ProcessError::Kernel { pid, name: stat.name });
         }
         if matches!(stat.state, 'Z' | 'X') {
             return Err(ProcessError::Zombie { pid, name: stat.name });
         }
-        Ok(process)
+        Ok(())
     }
 
     /// The path of one of its files in /proc.
@@ -195,6 +103,19 @@ impl Process {
         let text = fs::read(self.path("stat")).map_err(|error| self.failed("stat", &error))?;
         Stat::parse(&text)
             .ok_or_else(|| ProcessError::Unreadable { pid: self.pid, what: "its stat".to_owned() })
+    }
+
+    /// How long all of its threads together have been on a processor; none when the kernel does not tell.
+    #[must_use]
+    pub fn cpu_time(&self) -> Option<Nanos> {
+        let mut clock: libc::clockid_t = 0;
+        // SAFETY: `clock` is writable.
+        if unsafe { libc::clock_getcpuclockid(libc::pid_t::try_from(self.pid).ok()?, &raw mut clock) } != 0 {
+            return None;
+        }
+        let time = clock_time(clock)?;
+        // The clock goes by the number, which is still this process's when the process is still there.
+        self.stat().ok().map(|_| time)
     }
 
     /// By how much its addresses are larger than its binary's. It is proven on its memory: what the file has
@@ -259,11 +180,14 @@ impl Process {
     /// What to make of an error.
     pub(super) fn failed(&self, what: &str, error: &io::Error) -> ProcessError {
         let pid = self.pid;
+        // An address space that no longer is reads as an empty file: the process has ended, or has become
+        // another program.
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            return self.check().err().unwrap_or(ProcessError::Replaced { pid });
+        }
         match error.raw_os_error() {
             Some(libc::EACCES | libc::EPERM) => ProcessError::Denied { pid },
             Some(libc::ESRCH | libc::ENOENT) => ProcessError::Gone { pid },
-            // What a memory that no longer is gives: the end of the file.
-            _ if !self.path("stat").exists() => ProcessError::Gone { pid },
             _ => ProcessError::Unreadable { pid, what: format!("{what}: {error}") },
         }
     }

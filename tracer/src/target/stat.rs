@@ -69,7 +69,7 @@ mod tests {
         assert_eq!((stat.name.as_str(), stat.state, stat.flags), ("a) b", 'S', 4_194_304));
         assert_eq!((stat.minor_faults, stat.major_faults), (11, 2));
         assert_eq!((stat.user, stat.system), (Nanos(30_000_000), Nanos(40_000_000)));
-        assert_eq!((stat.start, stat.processor), (Nanos(6_000_000_000), Some(1)));
+        assert_eq!((stat.start, stat.processor), (Nanos(6_000_000_000), Some(17)));
         assert_eq!(Stat::parse(b"7 (a"), None);
         assert_eq!(Stat::parse(b""), None);
     }

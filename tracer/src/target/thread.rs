@@ -21,8 +21,6 @@ pub struct ThreadState {
     pub syscall: Option<SystemCall>,
     /// The kernel function that it sleeps in, when the kernel tells.
     pub wchan: Option<String>,
-    /// How often it has been taken off a processor, or left it.
-    pub switches: Option<u64>,
     /// Since when it has not been on a processor, on the boot clock; none while it runs, and where the kernel
     /// does not tell (`CONFIG_SCHED_DEBUG`).
     pub off_cpu_since: Option<Nanos>,
@@ -51,7 +49,6 @@ impl Process {
             wchan: fs::read_to_string(folder.join("wchan"))
                 .ok()
                 .filter(|name| !name.is_empty() && name != "0"),
-            switches: switches(&folder),
             off_cpu_since: stat.processor.filter(|_| sleeps).and_then(|cpu| off_cpu_since(&folder, cpu)),
         })
     }
@@ -89,14 +86,6 @@ fn system_call(text: &str) -> Option<SystemCall> {
         *argument = u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok()?;
     }
     Some(SystemCall { number, arguments })
-}
-
-fn switches(folder: &Path) -> Option<u64> {
-    let status = fs::read_to_string(folder.join("status")).ok()?;
-    let count = |field| status.lines().find_map(|line: &str| line.strip_prefix(field))?.trim().parse().ok();
-    let (left, taken): (u64, u64) =
-        (count("voluntary_ctxt_switches:")?, count("nonvoluntary_ctxt_switches:")?);
-    left.checked_add(taken)
 }
 
 /// `se.exec_start` is the moment when the scheduler last counted the thread's time on a processor: for a thread

@@ -1,8 +1,8 @@
 //! What the file tells about the program's memory once it runs: where to look, and how a stack is unwound.
 
+use super::GoBinary;
 use super::code;
 use super::lines::PC_SP;
-use super::{GoBinary, InitTask};
 use crate::units::VirtAddr;
 
 /// The functions that read or write `runtime.allgs`, the list of all goroutines (runtime/proc.go). With profile
@@ -63,11 +63,5 @@ impl GoBinary {
     #[must_use]
     pub fn init_state_size(&self) -> usize {
         if self.layout().is_ok_and(|layout| layout.init_tasks.is_none()) { 8 } else { 4 }
-    }
-
-    /// The init function among a task's that an address is in.
-    #[must_use]
-    pub fn is_function_of(&self, task: &InitTask, at: VirtAddr) -> bool {
-        self.functions().containing(at).is_some_and(|function| task.functions.contains(&function.entry))
     }
 }
