@@ -124,7 +124,7 @@ impl Build {
         assert!(!entries.is_empty(), "{name} noted nothing");
         let run = Run { name, build: self, case, entries, traced };
         if !run.is_cold() {
-            println!("{}: nothing came from a disk; not compared", run.name);
+            eprintln!("{}: nothing came from a disk; not compared", run.name);
         }
         run
     }
