@@ -36,6 +36,9 @@ const fn on(name: &'static str, finding: &'static str, counts: &'static [(&'stat
     Case { name, kind: None, percent: 95, by: &[], object: "", finding, counts }
 }
 
+/// Where every server of these listens.
+const HOST: &str = "127.0.0.1:";
+
 pub(crate) static CASES: [Case; 17] = [
     Case { finding: "sleep_in_init", ..waits("sleep", "sleep", &["sleep"]) },
     Case { finding: "sleep_in_init", ..waits("nanosleep", "sleep", &["nanosleep"]) },
@@ -43,9 +46,9 @@ pub(crate) static CASES: [Case; 17] = [
     Case { finding: "goroutine_in_init", ..waits("mutex", "goroutine", &["sync.Mutex.Lock"]) },
     Case { finding: "goroutine_in_init", ..waits("chan", "goroutine", &["chan receive"]) },
     // The resolver asks for both kinds of address in goroutines of their own, and collects the answers.
-    Case { finding: "dns_in_init", ..waits("dns", "dns", &["chan receive", "select"]) },
-    Case { finding: "network_in_init", ..waits("http", "network", &["select"]) },
-    Case { object: "127.0.0.1:", finding: "network_in_init", ..waits("tcp", "network", &["IO wait"]) },
+    Case { object: HOST, finding: "dns_in_init", ..waits("dns", "dns", &["chan receive", "select"]) },
+    Case { object: HOST, finding: "network_in_init", ..waits("http", "network", &["select"]) },
+    Case { object: HOST, finding: "network_in_init", ..waits("tcp", "network", &["IO wait"]) },
     Case { object: "/fifo", finding: "file_in_init", ..waits("fifo", "file", &["openat", "read"]) },
     Case { finding: "blocked_in_init", ..waits("child", "other", &["waitid", "wait4"]) },
     // The memory that the content goes to takes page faults of its own, and the collector helps.
