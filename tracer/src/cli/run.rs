@@ -64,8 +64,9 @@ pub(super) struct Args {
     /// What makes the program ready: listen (a socket listens), accept (a connection was accepted), log:REGEX
     /// (what it writes to its standard output or error matches, in the first 256 bytes of a write), file:PATH
     /// (the file is there), or http://URL (it answers with a status below 400)
-    #[arg(long, value_name = "CONDITION", default_value = "listen")]
-    ready_when: ReadyWhen,
+    /// [default: listen]
+    #[arg(long, value_name = "CONDITION")]
+    ready_when: Option<ReadyWhen>,
     /// From how long on a wait before main.main is told by itself, such as 100us
     #[arg(long, value_name = "TIME", default_value = "100us", value_parser = humantime::parse_duration)]
     slow: Duration,
@@ -88,7 +89,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 10)]
     top: usize,
     /// The size of the buffer between kernel and gotrace, in KiB: a power of two
-    #[arg(long, value_name = "KIB", default_value_t = 1024, value_parser = ring_size)]
+    #[arg(long, value_name = "KIB", default_value_t = 4096, value_parser = ring_size)]
     ring_size: u32,
     /// Under sudo, run the program as root and not as the user who called sudo
     #[arg(long)]
@@ -174,7 +175,7 @@ fn once(
         ring_bytes: args.ring_size * 1024,
         kernel_log: common.kernel_log(),
         until: args.until,
-        ready_when: args.ready_when.clone(),
+        ready_when: args.ready_when.clone().unwrap_or(ReadyWhen::Listen),
         slow_wait: args.slow,
     };
     let session = Session::prepare(&binary, &plan.sites, gated, &options)?;
@@ -182,6 +183,10 @@ fn once(
     let trace = session.run(path)?;
     let mut report = report(&binary, &plan, path, &trace);
     report.subject.repetition = repetition;
+    // Many programs never listen, and nobody asked; a condition that was given is missed.
+    if report.timeline.ready.is_none() {
+        report.awaited = args.ready_when.as_ref().map(ToString::to_string);
+    }
     Ok((report, trace))
 }
 
@@ -285,6 +290,7 @@ fn report(binary: &GoBinary, plan: &StartupPlan, exe: &Path, trace: &Trace) -> R
         missing: plan.missing.iter().map(missing_probe).collect(),
         losses: trace.losses.clone(),
         undecodable: trace.undecodable,
+        awaited: None,
     }
 }
 

@@ -28,7 +28,7 @@ use crate::target::pid_namespace;
 use crate::units::{Nanos, boot_clock};
 use zerocopy::{FromBytes as _, IntoBytes as _};
 
-/// How often the ring buffer is drained. At the default size it takes 32 000 records in between.
+/// How often the ring buffer is drained. At the default size it takes 25 000 inits in between.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How long an interrupted program has to end by itself before the report is made without its end.

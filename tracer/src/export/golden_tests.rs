@@ -132,6 +132,7 @@ fn report() -> Report {
             at_main: Some(Counts { threads: 4, ps: Some(2), goroutines: 7 }),
         },
         ending: Ending::Running,
+        awaited: None,
         missing: vec![MissingProbe {
             probe: "schedinit_done",
             function: "runtime.rt0_go".to_owned(),

@@ -112,6 +112,8 @@ enum Line<'a> {
     Summary {
         to_main_ns: Option<Nanos>,
         to_ready_ns: Option<Nanos>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        not_ready: Option<&'a str>,
         ended: &'static str,
         exit_code: Option<i32>,
         signal: Option<i32>,
@@ -346,6 +348,7 @@ fn summary(report: &Report) -> Line<'_> {
     Line::Summary {
         to_main_ns: report.timeline.to_main,
         to_ready_ns: report.timeline.to_ready(),
+        not_ready: report.awaited.as_deref(),
         ended,
         exit_code,
         signal,

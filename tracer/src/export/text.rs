@@ -101,6 +101,9 @@ impl Text {
             .to_ready()
             .map_or(String::new(), |ready| format!(", ready after {bold}{}{bold:#}", ready.for_people()));
         writeln!(out, "{main}{ready}; {ending}{after}")?;
+        if let Some(condition) = &report.awaited {
+            writeln!(out, "{bold}not ready:{bold:#} {} did not come", printable(condition))?;
+        }
         writeln!(out)
     }
 

@@ -92,6 +92,8 @@ fn blocked(init: &Init, parts: &Parts, waits: &[&Wait], whole: Nanos) -> Vec<Fin
 
 fn words(cause: Cause, longest: Option<&Wait>) -> (&'static str, &'static str, &'static str) {
     let collector = longest.and_then(|wait| wait.reason) == Some("wait for GC cycle");
+    let child =
+        longest.and_then(|wait| wait.syscall.as_deref()).is_some_and(|syscall| syscall.starts_with("wait"));
     match cause {
         Cause::Sleep => ("sleep_in_init", "sleeps", "wait for what it is waiting for, after main has begun"),
         Cause::Dns => (
@@ -115,6 +117,9 @@ fn words(cause: Cause, longest: Option<&Wait>) -> (&'static str, &'static str, &
             "allocate less in the init, or raise GOGC for the start",
         ),
         Cause::Futex => ("lock_in_init", "waits for a lock", "see who holds it: the runtime, or C code"),
+        Cause::Other if child => {
+            ("child_in_init", "waits for a child process", "run it when its result is first needed")
+        }
         Cause::PageFault | Cause::Other => ("blocked_in_init", "is blocked", "do it after main has begun"),
     }
 }

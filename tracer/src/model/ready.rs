@@ -1,5 +1,6 @@
 //! When a program is ready.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -48,6 +49,19 @@ impl FromStr for ReadyWhen {
             // As the option's name suggests: http:http://host/path.
             Some(("http", url)) if url.starts_with("http://") => Ok(Self::Http(url.to_owned())),
             _ => Err(ReadyError::Unknown),
+        }
+    }
+}
+
+/// As the option takes it.
+impl fmt::Display for ReadyWhen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listen => f.write_str("listen"),
+            Self::Accept => f.write_str("accept"),
+            Self::Log(regex) => write!(f, "log:{regex}"),
+            Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::Http(url) => f.write_str(url),
         }
     }
 }

@@ -17,6 +17,8 @@ pub struct Report {
     pub timeline: StartupTimeline,
     /// How it ended.
     pub ending: Ending,
+    /// The condition of readiness that was asked for and never came.
+    pub awaited: Option<String>,
     /// What could not be probed, each with the reason.
     pub missing: Vec<MissingProbe>,
     /// Every probe's account, also when nothing was lost.

@@ -118,6 +118,7 @@ impl Build {
     }
 
     /// Runs a case under gotrace.
+    #[expect(clippy::print_stdout, reason = "what is not compared is said")]
     pub(crate) fn run(&'static self, case: &'static Case) -> Run {
         let fixture = self.of_case(case.name);
         let traced = trace::<&str>(&fixture, &[], &[]);
