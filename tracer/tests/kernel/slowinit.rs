@@ -45,10 +45,8 @@ fn the_parts_of_every_init_and_phase_add_up() {
     });
 }
 
-/// As many inits as the largest programs have, all within a few milliseconds. They do not fit into the ring yet, as
-/// large as it is by default; this fails when they do.
+/// More inits than the largest programs have, all within a few milliseconds.
 #[test]
-#[should_panic(expected = "manypkgs")]
 #[ignore = "needs root, BPF and fixtures: cargo xtask test"]
 fn ten_thousand_inits_are_all_seen() {
     let fixture = fixture("manypkgs");

@@ -50,7 +50,7 @@ pub(crate) static CASES: [Case; 17] = [
     Case { object: HOST, finding: "network_in_init", ..waits("http", "network", &["select"]) },
     Case { object: HOST, finding: "network_in_init", ..waits("tcp", "network", &["IO wait"]) },
     Case { object: "/fifo", finding: "file_in_init", ..waits("fifo", "file", &["openat", "read"]) },
-    Case { finding: "blocked_in_init", ..waits("child", "other", &["waitid", "wait4"]) },
+    Case { finding: "child_in_init", ..waits("child", "other", &["waitid", "wait4"]) },
     // The memory that the content goes to takes page faults of its own, and the collector helps.
     Case { object: "/cold", percent: 80, finding: "file_in_init", ..waits("coldfile", "file", &["read"]) },
     // Of single pages, none of which takes long.
@@ -118,7 +118,6 @@ impl Build {
     }
 
     /// Runs a case under gotrace.
-    #[expect(clippy::print_stdout, reason = "what is not compared is said")]
     pub(crate) fn run(&'static self, case: &'static Case) -> Run {
         let fixture = self.of_case(case.name);
         let traced = trace::<&str>(&fixture, &[], &[]);
