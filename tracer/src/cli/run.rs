@@ -308,13 +308,13 @@ fn missing_probe(missing: &plan::MissingHook) -> MissingProbe {
 fn functions(binary: &GoBinary, plan: &StartupPlan, task: &InitTask) -> Vec<InitFunction> {
     let probed: Vec<_> = plan.sites.iter().filter(|planned| planned.hook == Probe::InitFunction).collect();
     let describe = |address: &VirtAddr| {
-        let frame = binary.frames(*address).pop();
-        let function = binary.functions().containing(*address);
-        let name = function.as_ref().map_or_else(|| format!("?{address:#x}"), |found| found.name.clone());
-        let within = |site: VirtAddr| function.as_ref().is_some_and(|of| of.entry <= site && site < of.end);
-        let site = probed.iter().map(|planned| planned.site.address).find(|site| within(*site));
-        let (file, line) = frame.map_or((None, 0), |frame| (frame.file, frame.line));
-        InitFunction { name, file, line, site }
+        let Some(function) = binary.functions().containing(*address) else {
+            return InitFunction { name: format!("?{address:#x}"), file: None, line: 0, site: None };
+        };
+        let within = |site: &VirtAddr| function.entry <= *site && *site < function.end;
+        let site = probed.iter().map(|planned| planned.site.address).find(within);
+        let (file, line) = binary.written(&function);
+        InitFunction { name: function.name, file, line, site }
     };
     task.functions.iter().map(describe).collect()
 }

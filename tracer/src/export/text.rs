@@ -252,16 +252,9 @@ impl Text {
         let large =
             |timed: &&TimedFunction| timed.wall.is_some_and(|wall| wall.0 >= init.wall.0 / PART_SHARE);
         for TimedFunction { function, wall, .. } in init.functions.iter().filter(large) {
-            let file = function.file.as_deref().map_or(String::new(), |file| {
-                format!(" {}:{}", file.rsplit('/').next().unwrap_or(file), function.line)
-            });
             let wall = wall.map_or(String::new(), Nanos::for_people);
-            writeln!(
-                out,
-                "  {dim}{wall:>9}  of it in {}{}{dim:#}",
-                printable(&function.name),
-                printable(&file)
-            )?;
+            let begin = function.begin().to_string();
+            writeln!(out, "  {dim}{wall:>9}  of it in {}{dim:#}", printable(&begin))?;
         }
         Ok(())
     }

@@ -154,10 +154,11 @@ fn place(init: &Init, wait: &Wait) -> Option<Frame> {
 }
 
 fn on_cpu(init: &Init, parts: &Parts, whole: Nanos) -> Option<Finding> {
+    let slowest = init.functions.iter().max_by_key(|timed| timed.wall);
     stands_out(parts.on_cpu, whole, SHARE_ON_CPU).then(|| Finding {
         id: "large_init",
         package: Some(init.package()),
-        place: None,
+        place: slowest.map(|timed| timed.function.begin()),
         duration: parts.on_cpu,
         text: format!("init of {} computes for {}", init.package(), parts.on_cpu.for_people()),
         advice: "compute it when it is first needed (sync.OnceValue), or at build time",
