@@ -40,6 +40,12 @@ impl StatusReport {
         )?;
         let head = if self.status.is_stuck() { warn } else { bold };
         writeln!(out, "{head}{}{head:#}", self.headline())?;
+        if self.status.stopped {
+            writeln!(
+                out,
+                "  {warn}the process is stopped by a signal or a debugger{warn:#}; SIGCONT lets it go on"
+            )?;
+        }
         if let Some(frame) = &self.status.init_function {
             writeln!(out, "  in {}", printable(&place(frame)))?;
         }

@@ -40,6 +40,8 @@ pub struct MainState {
 pub struct Snapshot {
     /// When, on the boot clock.
     pub at: Nanos,
+    /// Whether a signal or a debugger has stopped the process.
+    pub stopped: bool,
     /// The init tasks' states, in the order of the tasks.
     pub inits: Vec<InitState>,
     /// The main goroutine; none when the runtime has not made it yet.
@@ -100,7 +102,8 @@ impl<'a> Observed<'a> {
         let main = MainGoroutine::find(self.binary, self.bias, &self.memory)
             .and_then(|main| main.map(|main| main.read(&self.memory)).transpose());
         let main = main.map(|main| main.map(|goroutine| self.main_state(goroutine)));
-        Ok(Snapshot { at: boot_clock(), inits, main })
+        let stopped = matches!(self.process.stat()?.state, 'T' | 't');
+        Ok(Snapshot { at: boot_clock(), stopped, inits, main })
     }
 
     fn init_state(&self, task: &InitTask) -> Result<InitState, ObserveError> {
