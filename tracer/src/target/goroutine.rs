@@ -304,3 +304,7 @@ impl Raw {
         field(thread, m.procid).filter(|procid| *procid != 0)
     }
 }
+
+#[cfg(test)]
+#[path = "goroutine_tests.rs"]
+mod tests;
