@@ -85,11 +85,12 @@ impl StatusReport {
                 format!("init is over: all {} inits are done; {main}", status.inits)
             }
             Stage::InInit { seq, package, begun } => {
-                let which = format!("package {} of {}, {}", seq + 1, status.inits, printable(package));
-                match (self.stays_for(), begun) {
-                    (Some(at_least), _) => format!("stuck in init for at least {}: {which}", time(at_least)),
-                    (None, true) => format!("in init: {which}"),
-                    (None, false) => format!("in init: before {which}"),
+                let before = if *begun { "" } else { "before " };
+                let package = printable(package);
+                let which = format!("{before}package {} of {}, {package}", seq + 1, status.inits);
+                match self.stays_for() {
+                    Some(at_least) => format!("stuck in init for at least {}: {which}", time(at_least)),
+                    None => format!("in init: {which}"),
                 }
             }
         }

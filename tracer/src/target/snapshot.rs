@@ -98,10 +98,16 @@ impl<'a> Observed<'a> {
     /// When it has ended, or its memory is not as expected.
     pub fn look(&self) -> Result<Snapshot, ObserveError> {
         // The inits first: should one end meanwhile, the goroutine is further on and not behind.
-        let inits = self.tasks.iter().map(|task| self.init_state(task)).collect::<Result<_, _>>()?;
+        let inits: Vec<_> = self.tasks.iter().map(|task| self.init_state(task)).collect::<Result<_, _>>()?;
         let main = MainGoroutine::find(self.binary, self.bias, &self.memory)
             .and_then(|main| main.map(|main| main.read(&self.memory)).transpose());
-        let main = main.map(|main| main.map(|goroutine| self.main_state(goroutine)));
+        let main = match main {
+            // It runs the inits, so it is there.
+            Ok(None) if inits.iter().any(|state| *state != InitState::NotStarted) => {
+                Err(GoroutineError::NoList)
+            }
+            main => main.map(|main| main.map(|goroutine| self.main_state(goroutine))),
+        };
         let stopped = matches!(self.process.stat()?.state, 'T' | 't');
         Ok(Snapshot { at: boot_clock(), stopped, inits, main })
     }
