@@ -33,6 +33,19 @@ impl Nanos {
         Self(self.0.saturating_sub(earlier.0))
     }
 
+    /// With three or four digits and a unit.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "shown with four digits")]
+    pub fn for_people(self) -> String {
+        let nanos = self.0 as f64;
+        match self.0 {
+            0..1_000 => format!("{} ns", self.0),
+            1_000..1_000_000 => format!("{:.1} µs", nanos / 1e3),
+            1_000_000..1_000_000_000 => format!("{:.2} ms", nanos / 1e6),
+            _ => format!("{:.3} s", nanos / 1e9),
+        }
+    }
+
     /// As milliseconds, for people.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "shown with three digits")]
@@ -60,4 +73,17 @@ pub fn boot_clock() -> Nanos {
     // SAFETY: `now` is writable; the clock exists since Linux 2.6.39, so the call cannot fail.
     unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut now) };
     Nanos(now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Nanos;
+
+    #[test]
+    fn times_are_readable_at_every_size() {
+        assert_eq!(Nanos(999).for_people(), "999 ns");
+        assert_eq!(Nanos(12_345).for_people(), "12.3 µs");
+        assert_eq!(Nanos(8_420_000).for_people(), "8.42 ms");
+        assert_eq!(Nanos(11_000_000_000).for_people(), "11.000 s");
+    }
 }

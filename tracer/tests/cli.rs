@@ -2,9 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "support/image.rs"]
+mod image;
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
+
+use image::Image;
 
 fn gotrace(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_gotrace")).args(args).output().unwrap()
@@ -82,6 +87,27 @@ fn an_unknown_machine_is_refused_as_such() {
     let output = gotrace(&["inspect", program.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(4));
     assert!(said(&output).contains("RISC-V") || said(&output).contains("243"), "{}", said(&output));
+}
+
+/// Refused before anything else is asked of the machine, so root and BPF make no difference.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn an_arm64_go_program_is_refused_on_x86_64_and_still_inspected() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("program");
+    executable(&program, &Image { arm64: true, ..Image::default() }.bytes());
+    let program = program.to_str().unwrap();
+    let output = gotrace(&["run", "--", program]);
+    assert_eq!(output.status.code(), Some(4));
+    let expected = format!(
+        "gotrace: {program} is built for arm64, this machine is x86-64; gotrace inspect still reads it\n"
+    );
+    assert_eq!(said(&output), expected);
+    assert!(output.stdout.is_empty(), "{:?}", output.stdout);
+    let output = gotrace(&["inspect", program]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(stdout.contains("arm64") && stdout.contains("_rt0_arm64_linux"), "{stdout}");
 }
 
 #[test]

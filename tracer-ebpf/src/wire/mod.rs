@@ -3,9 +3,11 @@
 //! A record's kind is the probe that wrote it. All fields are little-endian machine words in natural
 //! alignment with no padding (zerocopy checks it), and a record's size follows from its probe.
 
+pub mod account;
 pub mod loss;
 pub mod process;
 pub mod startup;
+pub mod syscall;
 
 use core::fmt;
 
@@ -33,11 +35,15 @@ pub enum Probe {
     Init = 7,
     /// `main.main`
     MainMain = 8,
+    /// The main thread was kept off the CPU for long.
+    Wait = 9,
+    /// A system call returned whose object matters.
+    Call = 10,
 }
 
 impl Probe {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Exec,
         Self::Exit,
         Self::GoEntry,
@@ -47,6 +53,8 @@ impl Probe {
         Self::GcEnable,
         Self::Init,
         Self::MainMain,
+        Self::Wait,
+        Self::Call,
     ];
 
     /// The probe of that number.
@@ -58,7 +66,7 @@ impl Probe {
     /// Whether the kernel itself calls it, and no instruction of the program.
     #[must_use]
     pub const fn is_tracepoint(self) -> bool {
-        matches!(self, Self::Exec | Self::Exit)
+        matches!(self, Self::Exec | Self::Exit | Self::Wait | Self::Call)
     }
 
     /// The name that reports use.
@@ -74,6 +82,8 @@ impl Probe {
             Self::GcEnable => "gcenable",
             Self::Init => "init",
             Self::MainMain => "main_main",
+            Self::Wait => "wait",
+            Self::Call => "call",
         }
     }
 }

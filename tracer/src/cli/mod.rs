@@ -6,6 +6,7 @@ mod exit;
 mod inspect;
 mod log;
 mod output;
+mod ready;
 mod run;
 mod session;
 mod signals;

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
@@ -18,7 +19,8 @@ use crate::export::{self, Export as _, InitOrder, Text};
 use crate::model::budget::Budget;
 use crate::model::series::{Series, Start};
 use crate::model::{
-    Ending, InitCatalogue, InitName, MissingProbe, Observation, Repetition, Report, StartupTimeline, Subject,
+    BinarySymbols, Ending, InitCatalogue, InitName, MissingProbe, Observation, ReadyWhen, Repetition, Report,
+    StartupTimeline, Subject,
 };
 use crate::probe::Probe;
 use crate::probe::plan::{self, StartupPlan};
@@ -54,8 +56,9 @@ pub(super) struct Args {
     /// itself, and what the program writes there goes to standard error; with -o FILE it stays where it is
     #[arg(long)]
     json: bool,
-    /// When to end the tracing: main, exit, or after a time such as 30s. The program goes on
-    #[arg(long, value_name = "WHEN", default_value = "exit")]
+    /// When to end the tracing: main, ready, exit, or after a time such as 30s. The program goes on; if it ends
+    /// before, so does the tracing
+    #[arg(long, value_name = "WHEN", default_value = "ready")]
     until: Until,
     /// Run the command N times, one after another, and report the median and the spread of all. A program
     /// that outlives its trace is ended with SIGTERM before the next run (and with SIGKILL after 10 s)
@@ -65,6 +68,14 @@ pub(super) struct Args {
     /// Repeatable. Exceeded, and so is a figure that was not reached or not measured: exit code 6
     #[arg(long, value_name = "FIGURE=TIME", value_delimiter = ',')]
     budget: Vec<Budget>,
+    /// What makes the program ready: listen (a socket listens), accept (a connection was accepted), log:REGEX
+    /// (what it writes to its standard output or error matches, in the first 256 bytes of a write), file:PATH
+    /// (the file is there), or http://URL (it answers with a status below 400)
+    #[arg(long, value_name = "CONDITION", default_value = "listen")]
+    ready_when: ReadyWhen,
+    /// From how long on a wait before main.main is told by itself, such as 100us
+    #[arg(long, value_name = "TIME", default_value = "100us", value_parser = humantime::parse_duration)]
+    slow: Duration,
     /// The order of the inits in text
     #[arg(long, value_enum, default_value = "slowest")]
     sort: Sort,
@@ -153,8 +164,13 @@ fn once(
     let binary = GoBinary::open(path)?;
     let plan = traceable(&binary)?;
     doctor::fit(doctor::checks(&format!("gotrace run -- {}", name.to_string_lossy())))?;
-    let options =
-        Options { ring_bytes: args.ring_size * 1024, kernel_log: common.kernel_log(), until: args.until };
+    let options = Options {
+        ring_bytes: args.ring_size * 1024,
+        kernel_log: common.kernel_log(),
+        until: args.until,
+        ready_when: args.ready_when.clone(),
+        slow_wait: args.slow,
+    };
     let session = Session::prepare(&binary, &plan.sites, gated, &options)?;
     common.note(&format!("{}: {}, {} sites probed", path.display(), binary.version(), plan.sites.len()));
     let trace = session.run(path)?;
@@ -225,8 +241,14 @@ fn report(binary: &GoBinary, plan: &StartupPlan, exe: &Path, trace: &Trace) -> R
     let mut catalogue = InitCatalogue::new(tasks, sites);
     add_unlisted_tasks(&mut catalogue, binary, &trace.events);
     let ExecStamp { boot: begin, wall_unix } = trace.stamp;
-    let observation = Observation { begin, end: trace.end, gone: trace.gone };
-    let timeline = StartupTimeline::of(&trace.events, &catalogue, &observation);
+    let Trace { end, gone, closing, ready, .. } = *trace;
+    let observation = Observation { begin, end, gone, closing, ready };
+    let bias = trace.events.iter().find_map(|event| match &event.kind {
+        EventKind::Hit(hit) => catalogue.bias(hit),
+        _ => None,
+    });
+    let symbols = BinarySymbols { binary, bias: bias.unwrap_or(0) };
+    let timeline = StartupTimeline::of(&trace.events, &catalogue, &symbols, &observation);
     let ending = match (&timeline.replaced_by, trace.status()) {
         (Some(by), _) => Ending::Replaced(by.clone()),
         (None, None) => Ending::Running,

@@ -107,6 +107,7 @@ pub struct Blocked {
     pub sleep_ns: Option<Nanos>,
     pub page_fault_ns: Option<Nanos>,
     pub goroutine_ns: Option<Nanos>,
+    pub gc_ns: Option<Nanos>,
     pub other_ns: Option<Nanos>,
 }
 

@@ -1,6 +1,6 @@
 //! What became of a budget, in a sentence.
 
-use super::{printable, time};
+use super::printable;
 use crate::model::budget::{Budget, Outcome};
 use crate::units::Nanos;
 
@@ -8,18 +8,20 @@ use crate::units::Nanos;
 #[must_use]
 pub fn verdict(budget: &Budget, outcome: Outcome, runs: usize) -> (bool, String) {
     let name = printable(&budget.figure.to_string());
-    let limit = time(budget.limit);
+    let limit = budget.limit.for_people();
     let of_runs = if runs > 1 { format!(", the median of {runs} runs") } else { String::new() };
     match outcome {
-        Outcome::Met(value) => (false, format!("budget met: {name} is {}, of {limit}{of_runs}", time(value))),
+        Outcome::Met(value) => {
+            (false, format!("budget met: {name} is {}, of {limit}{of_runs}", value.for_people()))
+        }
         Outcome::Exceeded(value) => {
             let over = value.since(budget.limit);
             (
                 true,
                 format!(
                     "budget exceeded: {name} is {}, {}{} over its {limit}{of_runs}",
-                    time(value),
-                    time(over),
+                    value.for_people(),
+                    over.for_people(),
                     percent(over, budget.limit)
                 ),
             )

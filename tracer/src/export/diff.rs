@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
 
-use super::{printable, time};
+use super::printable;
 use crate::model::diff::{Change, Comparison, FLOOR, Measured, QUARTILE_RUNS, RANGE_RUNS, Verdict};
 use crate::model::series::Figure;
 use crate::model::{Program, Recording};
@@ -134,11 +134,11 @@ impl DiffText {
         let name = printable(&change.figure.to_string());
         let line = format!(
             "  {:>9}  {:>9}  {style}{:>10}  {:>8}{style:#}  {:>10}  {name:<width$}  {note}",
-            time(a),
-            time(b),
+            a.for_people(),
+            b.for_people(),
             signed(difference),
             percent(difference, a),
-            format!("±{}", time(noise)),
+            format!("±{}", noise.for_people()),
         );
         writeln!(out, "{}", line.trim_end())
     }
@@ -156,14 +156,14 @@ impl DiffText {
             if found.is_empty() {
                 continue;
             }
-            writeln!(out, "\n{what}: {}, inits {} in all", count(found.len(), "figure"), time(sum))?;
+            writeln!(out, "\n{what}: {}, inits {} in all", count(found.len(), "figure"), sum.for_people())?;
             let is_large =
                 |(change, median): &&(&Change, Nanos)| *median >= FLOOR || change.figure.kind() != "init";
             let large = found.iter().filter(is_large).count();
             let shown = if self.all { found.len() } else { large.min(SHOWN) };
             // The largest come first.
             for (change, median) in &found[..shown.min(found.len())] {
-                writeln!(out, "  {:>9}  {}", time(*median), printable(&change.figure.to_string()))?;
+                writeln!(out, "  {:>9}  {}", median.for_people(), printable(&change.figure.to_string()))?;
             }
             if shown < found.len() {
                 writeln!(out, "  and {} more; --all shows them", found.len() - shown)?;
@@ -237,7 +237,7 @@ fn explained_by(change: &Change, difference: i64) -> String {
 
 fn signed(nanos: i64) -> String {
     let sign = if nanos < 0 { "-" } else { "+" };
-    format!("{sign}{}", time(Nanos(nanos.unsigned_abs())))
+    format!("{sign}{}", Nanos(nanos.unsigned_abs()).for_people())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shown with one digit after the point")]

@@ -18,11 +18,18 @@ fn phase(name: PhaseName, start: u64, duration: u64) -> Phase {
         }
         _ => Vec::new(),
     };
-    Phase { name, start: Nanos(start), duration: Nanos(duration), done: name != PhaseName::Main, steps }
+    Phase {
+        name,
+        start: Nanos(start),
+        duration: Nanos(duration),
+        done: name != PhaseName::Main,
+        steps,
+        parts: None,
+    }
 }
 
 fn init(name: InitName, start: u64, wall: u64) -> Init {
-    Init { name, start: Nanos(start), wall: Nanos(wall), done: true }
+    Init { name, start: Nanos(start), wall: Nanos(wall), done: true, parts: None }
 }
 
 fn package(name: &str) -> InitName {
@@ -61,6 +68,9 @@ fn report() -> Report {
             ended: None,
             replaced_by: None,
             unmarked: Vec::new(),
+            waits: Vec::new(),
+            libraries: Vec::new(),
+            ready: None,
         },
         ending: Ending::Running,
         missing: vec![MissingProbe {

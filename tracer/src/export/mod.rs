@@ -16,7 +16,7 @@ pub use diff::{DiffText, Side};
 pub use diff_ndjson::DiffNdjson;
 pub use ndjson::Ndjson;
 pub use repeats::RepeatsText;
-pub use text::{InitOrder, Text, time};
+pub use text::{InitOrder, Text};
 
 use crate::model::Report;
 

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::Export;
-use crate::model::{Ending, Report};
+use crate::model::{Cause, Ending, Report, findings};
 use crate::units::Nanos;
 
 /// The contract's version: it changes when a field is renamed or changes its meaning.
@@ -41,6 +41,8 @@ enum Line<'a> {
         done: bool,
         #[serde(skip_serializing_if = "Vec::is_empty")]
         steps: Vec<Step>,
+        #[serde(flatten)]
+        parts: Option<Parts>,
     },
     Init {
         seq: usize,
@@ -49,6 +51,36 @@ enum Line<'a> {
         wall_ns: Nanos,
         done: bool,
         resolved: bool,
+        #[serde(flatten)]
+        parts: Option<Parts>,
+    },
+    Wait {
+        package: Option<String>,
+        kind: &'static str,
+        syscall: Option<&'a str>,
+        object: Option<&'a str>,
+        wait_reason: Option<&'static str>,
+        start_ns: Nanos,
+        duration_ns: Nanos,
+        goid: Option<u64>,
+        stack: Vec<String>,
+    },
+    Library {
+        path: &'a str,
+        package: Option<String>,
+        start_ns: Nanos,
+        duration_ns: Nanos,
+        bytes: u64,
+    },
+    Finding {
+        id: &'static str,
+        package: Option<&'a str>,
+        function: Option<&'a str>,
+        file: Option<&'a str>,
+        line: Option<u32>,
+        duration_ns: Nanos,
+        text: &'a str,
+        advice: &'static str,
     },
     Missing {
         probe: &'static str,
@@ -84,6 +116,59 @@ struct Step {
     duration_ns: Nanos,
 }
 
+/// Where the time of a phase or an init went.
+#[derive(Serialize)]
+struct Parts {
+    on_cpu_ns: Nanos,
+    runnable_ns: Nanos,
+    blocked_ns: Nanos,
+    remainder_ns: Nanos,
+    blocked: Blocked,
+    syscalls: u64,
+    page_faults: Option<u64>,
+    major_faults: Option<u64>,
+}
+
+/// What `blocked_ns` consists of.
+#[derive(Serialize)]
+struct Blocked {
+    file_ns: Nanos,
+    network_ns: Nanos,
+    dns_ns: Nanos,
+    futex_ns: Nanos,
+    sleep_ns: Nanos,
+    page_fault_ns: Nanos,
+    goroutine_ns: Nanos,
+    gc_ns: Nanos,
+    other_ns: Nanos,
+}
+
+impl Parts {
+    fn of(parts: &crate::model::Parts) -> Self {
+        let by = |cause| parts.blocked_by(cause);
+        Self {
+            on_cpu_ns: parts.on_cpu,
+            runnable_ns: parts.runnable,
+            blocked_ns: parts.blocked(),
+            remainder_ns: parts.remainder,
+            blocked: Blocked {
+                file_ns: by(Cause::File),
+                network_ns: by(Cause::Network),
+                dns_ns: by(Cause::Dns),
+                futex_ns: by(Cause::Futex),
+                sleep_ns: by(Cause::Sleep),
+                page_fault_ns: by(Cause::PageFault),
+                goroutine_ns: by(Cause::Goroutine),
+                gc_ns: by(Cause::Gc),
+                other_ns: by(Cause::Other),
+            },
+            syscalls: parts.syscalls,
+            page_faults: parts.minor_faults.zip(parts.major_faults).map(|(minor, major)| minor + major),
+            major_faults: parts.major_faults,
+        }
+    }
+}
+
 impl Export for Ndjson {
     fn write(&self, report: &Report, out: &mut dyn Write) -> io::Result<()> {
         let subject = &report.subject;
@@ -117,6 +202,7 @@ impl Export for Ndjson {
                     duration_ns: phase.duration,
                     done: phase.done,
                     steps: phase.steps.iter().map(step).collect(),
+                    parts: phase.parts.as_ref().map(Parts::of),
                 },
             )?;
         }
@@ -130,6 +216,52 @@ impl Export for Ndjson {
                     wall_ns: init.wall,
                     done: init.done,
                     resolved: !init.is_unresolved(),
+                    parts: init.parts.as_ref().map(Parts::of),
+                },
+            )?;
+        }
+        let package = |init: Option<usize>| init.map(|init| report.timeline.inits[init].package());
+        for wait in &report.timeline.waits {
+            line(
+                out,
+                &Line::Wait {
+                    package: package(wait.init),
+                    kind: wait.cause.name(),
+                    syscall: wait.syscall.as_deref(),
+                    object: wait.object.as_deref(),
+                    wait_reason: wait.reason,
+                    start_ns: wait.start,
+                    duration_ns: wait.duration,
+                    goid: wait.goid,
+                    stack: wait.stack.iter().map(ToString::to_string).collect(),
+                },
+            )?;
+        }
+        for library in &report.timeline.libraries {
+            line(
+                out,
+                &Line::Library {
+                    path: &library.path,
+                    package: package(library.init),
+                    start_ns: library.start,
+                    duration_ns: library.duration,
+                    bytes: library.bytes,
+                },
+            )?;
+        }
+        for finding in &findings(&report.timeline) {
+            let place = finding.place.as_ref();
+            line(
+                out,
+                &Line::Finding {
+                    id: finding.id,
+                    package: finding.package.as_deref(),
+                    function: place.map(|frame| frame.function.as_str()),
+                    file: place.and_then(|frame| frame.file.as_deref()),
+                    line: place.map(|frame| frame.line),
+                    duration_ns: finding.duration,
+                    text: &finding.text,
+                    advice: finding.advice,
                 },
             )?;
         }
@@ -154,7 +286,7 @@ fn summary(report: &Report) -> Line<'_> {
     };
     Line::Summary {
         to_main_ns: report.timeline.to_main,
-        to_ready_ns: None,
+        to_ready_ns: report.timeline.to_ready(),
         ended,
         exit_code,
         signal,

@@ -5,10 +5,11 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
+use super::printable;
 use super::text::InitOrder;
-use super::{printable, time};
 use crate::model::series::{Figure, Samples};
 use crate::model::{Repeats, Spread};
+use crate::units::Nanos;
 
 /// The format.
 #[derive(Clone, Copy, Debug)]
@@ -93,7 +94,7 @@ impl RepeatsText {
         let Some(Spread { min, q1, median, q3, max, .. }) = samples.spread() else {
             return writeln!(out, "  {:>54}  {name}{count}", "");
         };
-        let [median, q1, q3, min, max] = [median, q1, q3, min, max].map(time);
+        let [median, q1, q3, min, max] = [median, q1, q3, min, max].map(Nanos::for_people);
         writeln!(out, "  {bold}{median:>9}{bold:#}  {q1:>9}  {q3:>9}  {min:>9}  {max:>9}  {name}{count}")
     }
 

@@ -52,13 +52,23 @@ impl InitCatalogue {
         self.tasks.insert(task.address, entry);
     }
 
+    /// Whether that probe was planned: only then does the lack of its hits mean anything.
+    #[must_use]
+    pub fn has_site(&self, probe: Probe) -> bool {
+        self.sites.contains_key(&probe)
+    }
+
+    /// How far from the addresses that it states the binary was loaded, as this hit tells.
+    #[must_use]
+    pub fn bias(&self, hit: &Hit) -> Option<u64> {
+        Some(hit.ip.0.wrapping_sub(self.sites.get(&hit.probe)?.0))
+    }
+
     /// The address, as the binary states it, of the task that this hit began; none for a hit of a probe that
     /// was not planned.
     #[must_use]
     pub fn task_address(&self, hit: &Hit) -> Option<VirtAddr> {
-        let site = self.sites.get(&hit.probe)?;
-        let bias = hit.ip.0.wrapping_sub(site.0);
-        Some(VirtAddr(hit.argument.wrapping_sub(bias)))
+        Some(VirtAddr(hit.argument.wrapping_sub(self.bias(hit)?)))
     }
 
     /// The name of the task at that address.

@@ -4,7 +4,10 @@ use std::io::BufRead;
 
 use thiserror::Error;
 
-use super::series::{BLOCKED, MAIN, PARTS, Parts, Series, Start, Stretch, TooMuch};
+use super::parts::Cause;
+use super::series::{
+    BLOCKED, MAIN, ON_CPU, PartTimes, REMAINDER, RUNNABLE, Series, Start, Stretch, TooMuch, of_cause,
+};
 use crate::event::recorded::{Header, Lines, Recorded, RecordedError, Spent};
 use crate::units::Nanos;
 
@@ -161,30 +164,30 @@ fn stretch(name: String, wall: Nanos, done: bool, spent: &Spent) -> Stretch {
     Stretch { name, wall, done, parts: parts(spent) }
 }
 
-fn parts(spent: &Spent) -> Parts {
-    let mut parts = Parts::default();
-    let mut set = |name: &str, value: Option<Nanos>| {
-        if let Some(place) = PARTS.iter().position(|part| *part == name) {
-            parts[place] = value;
-        }
-    };
-    set("on_cpu", spent.on_cpu_ns);
-    set("runnable", spent.runnable_ns);
-    set("remainder", spent.remainder_ns);
+fn parts(spent: &Spent) -> PartTimes {
+    let mut times = PartTimes::default();
+    times[ON_CPU] = spent.on_cpu_ns;
+    times[RUNNABLE] = spent.runnable_ns;
+    times[REMAINDER] = spent.remainder_ns;
     match &spent.blocked {
         Some(blocked) => {
-            set("file", blocked.file_ns);
-            set("network", blocked.network_ns);
-            set("dns", blocked.dns_ns);
-            set("futex", blocked.futex_ns);
-            set("sleep", blocked.sleep_ns);
-            set("page_fault", blocked.page_fault_ns);
-            set("goroutine", blocked.goroutine_ns);
-            set("other", blocked.other_ns);
+            for cause in Cause::ALL {
+                times[of_cause(cause)] = match cause {
+                    Cause::File => blocked.file_ns,
+                    Cause::Network => blocked.network_ns,
+                    Cause::Dns => blocked.dns_ns,
+                    Cause::Futex => blocked.futex_ns,
+                    Cause::Sleep => blocked.sleep_ns,
+                    Cause::PageFault => blocked.page_fault_ns,
+                    Cause::Goroutine => blocked.goroutine_ns,
+                    Cause::Gc => blocked.gc_ns,
+                    Cause::Other => blocked.other_ns,
+                };
+            }
         }
-        None => parts[BLOCKED] = spent.blocked_ns,
+        None => times[BLOCKED] = spent.blocked_ns,
     }
-    parts
+    times
 }
 
 #[cfg(test)]
@@ -267,7 +270,7 @@ mod tests {
             );
             let series = read(&text).unwrap().series;
             let samples = series.get(&Figure::init("a")).unwrap().clone();
-            (samples.part(BLOCKED), samples.part(2))
+            (samples.part(BLOCKED), samples.part(of_cause(Cause::File)))
         };
         assert_eq!(of(""), (Some(Nanos(5)), None));
         assert_eq!(of(",\"blocked\":{\"file_ns\":4}"), (None, Some(Nanos(4))));

@@ -17,8 +17,13 @@ use super::plan::PlannedSite;
 use super::uprobe_multi::{self, Link, Point, Supported};
 
 /// The raw tracepoints, by the name of their program and their own.
-const TRACEPOINTS: [(&str, &str); 2] =
-    [("process_exec", "sched_process_exec"), ("process_exit", "sched_process_exit")];
+const TRACEPOINTS: [(&str, &str); 5] = [
+    ("sched_switch", "sched_switch"),
+    ("sched_wakeup", "sched_wakeup"),
+    ("sys_exit", "sys_exit"),
+    ("process_exec", "sched_process_exec"),
+    ("process_exit", "sched_process_exit"),
+];
 
 /// The program that serves every uprobe site.
 const STARTUP: &str = "startup";

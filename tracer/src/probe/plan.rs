@@ -1,7 +1,7 @@
 //! Which functions to probe for which question, and where in them. Pure: facts about a binary in, sites out.
 
 use super::Probe;
-use crate::target::gobin::{Function, GoBinary, Site, SiteRefusal, Support};
+use crate::target::gobin::{Function, GoBinary, Machine, Site, SiteRefusal, Support};
 
 /// The sites that show a program's startup, and what cannot be had.
 #[derive(Debug)]
@@ -52,10 +52,13 @@ pub fn startup(binary: &GoBinary) -> StartupPlan {
 
 /// The function in which Go's own code begins: the ELF entry point, or Go's `main` when C starts the program.
 fn go_entry(binary: &GoBinary) -> &'static str {
-    const ENTRY: &str = "_rt0_amd64_linux";
+    let own = match binary.machine() {
+        Machine::X86_64 => "_rt0_amd64_linux",
+        Machine::Aarch64 => "_rt0_arm64_linux",
+    };
     let entry = binary.entry();
-    match binary.functions().named(ENTRY) {
-        Some(function) if function.entry <= entry && entry < function.end => ENTRY,
+    match binary.functions().named(own) {
+        Some(function) if function.entry <= entry && entry < function.end => own,
         _ => "main",
     }
 }
@@ -101,6 +104,10 @@ impl StartupPlan {
 }
 
 fn absence(binary: &GoBinary, function: &str) -> String {
+    let namesakes = binary.functions().count_named(function);
+    if namesakes > 1 {
+        return format!("the binary has {namesakes} functions of that name, which cannot be told apart");
+    }
     match binary.inlined_into(function).first() {
         Some(host) => format!("inlined, for example into {host}"),
         None => "the binary has no such function".to_owned(),

@@ -1,7 +1,7 @@
 //! What the reader says of binaries that were made by hand.
 
 use gotrace::probe::plan;
-use gotrace::target::gobin::{BinaryError, GoBinary, SiteKind, Support, VersionSource};
+use gotrace::target::gobin::{BinaryError, GoBinary, Machine, SiteKind, Support, VersionSource};
 
 use crate::image::{Image, Inits};
 use crate::walk;
@@ -127,6 +127,31 @@ fn a_version_of_tomorrow_may_mark_wrappers_otherwise() {
     let schedinit = binary.functions().named("runtime.schedinit").expect("runtime.schedinit");
     assert_eq!(schedinit.func_id, 0);
     assert_eq!(plan::startup(&binary).missing.len(), 1);
+}
+
+#[test]
+fn functions_that_cannot_be_told_apart_are_not_called_absent() {
+    // A version whose mark is known, and a wrapper that has another.
+    let binary = open(Image { wrapper: Some(31), ..Image::default() });
+    assert!(binary.functions().named("runtime.schedinit").is_none());
+    assert_eq!(binary.functions().count_named("runtime.schedinit"), 2);
+    let plan = plan::startup(&binary);
+    let [missing] = &plan.missing[..] else { panic!("{:?}", plan.missing) };
+    assert_eq!(missing.hook.name(), "schedinit");
+    assert!(missing.reason.contains("2 functions of that name"), "{missing:?}");
+}
+
+#[test]
+fn an_arm64_programs_entry_is_looked_for_by_its_own_name() {
+    let binary = open(Image { arm64: true, ..Image::default() });
+    assert_eq!(binary.machine(), Machine::Aarch64);
+    let plan = plan::startup(&binary);
+    assert!(plan.sites.is_empty(), "{:?}", plan.sites);
+    let entry = plan.missing.iter().find(|missing| missing.hook.name() == "go_entry").expect("the hook");
+    assert_eq!(entry.function, "_rt0_arm64_linux");
+    for missing in &plan.missing {
+        assert!(missing.reason.contains("x86-64 code only, not in arm64's"), "{missing:?}");
+    }
 }
 
 #[test]

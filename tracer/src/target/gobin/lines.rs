@@ -1,5 +1,6 @@
 //! From an address to source lines, through inlined calls (runtime/symtab.go, runtime/symtabinl.go).
 
+use std::fmt;
 use std::sync::OnceLock;
 
 use serde::Serialize;
@@ -48,6 +49,17 @@ pub struct Frame {
     pub line: u32,
     /// Whether this function was inlined into the next frame's.
     pub inlined: bool,
+}
+
+/// `net/http.init server.go:12`: the function, the file's name and the line.
+impl fmt::Display for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.function)?;
+        match &self.file {
+            Some(file) => write!(f, " {}:{}", file.rsplit('/').next().unwrap_or(file), self.line),
+            None => Ok(()),
+        }
+    }
 }
 
 impl GoBinary {

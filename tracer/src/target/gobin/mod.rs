@@ -14,9 +14,11 @@ mod layout;
 mod lines;
 mod pclntab;
 mod relocations;
+mod runtime_layout;
 mod site;
 mod source;
 mod version;
+mod wait_reason;
 
 use std::fmt;
 use std::fs::File;
@@ -28,8 +30,10 @@ pub use error::BinaryError;
 pub use functions::{Function, Functions};
 pub use init_tasks::InitTask;
 pub use lines::Frame;
+pub use runtime_layout::{GLayout, MLayout, RuntimeLayout};
 pub use site::{Site, SiteKind, SiteRefusal};
 pub use version::{GoVersion, VersionSource};
+pub use wait_reason::wait_reason;
 
 use crate::units::{FileOffset, VirtAddr};
 use elf::Elf;
