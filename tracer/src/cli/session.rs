@@ -123,16 +123,9 @@ impl Session {
         gated: Gated,
         options: &Options,
     ) -> anyhow::Result<Self> {
-        match arm(binary, sites, gated.pid(), options) {
-            Ok((attached, kernel)) => {
-                let (until, ready_when) = (options.until, options.ready_when.clone());
-                Ok(Self { gated, attached, kernel, until, ready_when })
-            }
-            Err(error) => {
-                gated.abandon();
-                Err(error)
-            }
-        }
+        let (attached, kernel) = arm(binary, sites, gated.pid(), options)?;
+        let (until, ready_when) = (options.until, options.ready_when.clone());
+        Ok(Self { gated, attached, kernel, until, ready_when })
     }
 
     /// Releases the program and follows it to the end of the trace; the probes are gone when this returns.
