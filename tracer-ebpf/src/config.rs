@@ -45,6 +45,10 @@ pub struct GoConfig {
     pub g_sched_bp: u32,
     /// The offset of `g.goid`.
     pub g_goid: u32,
+    /// The offset of `g.gopc`.
+    pub g_gopc: u32,
+    /// Keeps the size a multiple of eight.
+    pub reserved: u32,
     /// 1 to tell what is written to standard output and standard error.
     pub tell_writes: u32,
 }

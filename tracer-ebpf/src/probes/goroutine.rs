@@ -51,6 +51,13 @@ pub(super) fn goid(g: u64) -> u64 {
     read(g + u64::from(go.g_goid)).unwrap_or(0)
 }
 
+/// The address behind the go statement that made it; 0 when it is not known.
+#[inline(always)]
+pub(super) fn made_by(g: u64) -> u64 {
+    let go = GO.load();
+    if go.g_gopc == 0 { 0 } else { read(g + u64::from(go.g_gopc)).unwrap_or(0) }
+}
+
 /// Fills in the goroutine's stack, the innermost frame first, from the thread's registers when they are on it,
 /// else from where it was left (parked, or in C code). Returns how many frames there are.
 #[inline(always)]

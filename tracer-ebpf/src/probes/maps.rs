@@ -28,6 +28,8 @@ pub(super) static GO: Global<GoConfig> = Global::new(GoConfig {
     g_sched_pc: 0,
     g_sched_bp: 0,
     g_goid: 0,
+    g_gopc: 0,
+    reserved: 0,
     tell_writes: 0,
 });
 

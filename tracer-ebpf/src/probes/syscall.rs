@@ -52,6 +52,9 @@ fn sys_exit(ctx: RawTracePointContext) -> i32 {
         number::OPEN => call(&saved, result, Object::Path(saved.arguments[0])),
         number::CONNECT => call(&saved, result, Object::Bytes(saved.arguments[1], saved.arguments[2])),
         number::MMAP if (saved.fd as i32) >= 0 => call(&saved, result, Object::None),
+        number::CLONE => call(&saved, result, Object::None),
+        // Its flags are the first word of its argument.
+        number::CLONE3 => call(&saved, result, Object::Bytes(saved.arguments[0], 8)),
         number::MPROTECT if main.g == 0 => call(&saved, result, Object::None),
         _ => after_main(main, &saved, result),
     }

@@ -12,7 +12,8 @@ pub struct Hit {
     pub header: Header,
     /// The instruction's address in the process: tells the load bias.
     pub ip: u64,
-    /// What the site's register held. For [`Probe::Init`] the address of the init task.
+    /// What the site's register held. For [`Probe::Init`] the address of the init task,
+    /// for [`Probe::GoStart`] and [`Probe::GoExit`] that behind the go statement.
     pub argument: u64,
     /// Where the main thread's time went up to here.
     pub account: Account,

@@ -30,6 +30,7 @@ pub mod number {
     pub const SENDMSG: u64 = 46;
     pub const RECVMSG: u64 = 47;
     pub const LISTEN: u64 = 50;
+    pub const CLONE: u64 = 56;
     pub const EXECVE: u64 = 59;
     pub const WAIT4: u64 = 61;
     pub const FCNTL: u64 = 72;
@@ -51,6 +52,7 @@ pub mod number {
     pub const PREADV: u64 = 295;
     pub const PWRITEV: u64 = 296;
     pub const STATX: u64 = 332;
+    pub const CLONE3: u64 = 435;
     pub const EPOLL_PWAIT2: u64 = 441;
 }
 

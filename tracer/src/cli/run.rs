@@ -19,15 +19,16 @@ use crate::export::{self, Export as _, InitOrder, Text};
 use crate::model::budget::Budget;
 use crate::model::series::{Series, Start};
 use crate::model::{
-    BinarySymbols, Ending, InitCatalogue, InitName, MissingProbe, Observation, ReadyWhen, Repetition, Report,
-    StartupTimeline, Subject,
+    BinarySymbols, Ending, InitCatalogue, InitFunction, InitName, MissingProbe, Observation, ReadyWhen,
+    Repetition, Report, StartupTimeline, Subject,
 };
 use crate::probe::Probe;
-use crate::probe::plan::{self, StartupPlan};
+use crate::probe::plan::{self, Detail, StartupPlan};
 use crate::target::command;
-use crate::target::gobin::{GoBinary, Machine, Support};
+use crate::target::gobin::{GoBinary, InitTask, Machine, Support};
 use crate::target::launch::{ExecStamp, Launch};
 use crate::target::user::InvokingUser;
+use crate::units::VirtAddr;
 
 /// Start a Go program and show where its startup time goes
 ///
@@ -60,14 +61,6 @@ pub(super) struct Args {
     /// before, so does the tracing
     #[arg(long, value_name = "WHEN", default_value = "ready")]
     until: Until,
-    /// Run the command N times, one after another, and report the median and the spread of all. A program
-    /// that outlives its trace is ended with SIGTERM before the next run (and with SIGKILL after 10 s)
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    repeat: u32,
-    /// What the startup may take, of several runs their median: to_main, to_ready, a phase, or init:PACKAGE.
-    /// Repeatable. Exceeded, and so is a figure that was not reached or not measured: exit code 6
-    #[arg(long, value_name = "FIGURE=TIME", value_delimiter = ',')]
-    budget: Vec<Budget>,
     /// What makes the program ready: listen (a socket listens), accept (a connection was accepted), log:REGEX
     /// (what it writes to its standard output or error matches, in the first 256 bytes of a write), file:PATH
     /// (the file is there), or http://URL (it answers with a status below 400)
@@ -76,6 +69,18 @@ pub(super) struct Args {
     /// From how long on a wait before main.main is told by itself, such as 100us
     #[arg(long, value_name = "TIME", default_value = "100us", value_parser = humantime::parse_duration)]
     slow: Duration,
+    /// Probe phases and inits only: no steps of the bootstrap, no single init functions, no goroutines. Costs the
+    /// program less
+    #[arg(long)]
+    lean: bool,
+    /// Run the command N times, one after another, and report the median and the spread of all. A program
+    /// that outlives its trace is ended with SIGTERM before the next run (and with SIGKILL after 10 s)
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    repeat: u32,
+    /// What the startup may take, of several runs their median: to_main, to_ready, a phase, or init:PACKAGE.
+    /// Repeatable. Exceeded, and so is a figure that was not reached or not measured: exit code 6
+    #[arg(long, value_name = "FIGURE=TIME", value_delimiter = ',')]
+    budget: Vec<Budget>,
     /// The order of the inits in text
     #[arg(long, value_enum, default_value = "slowest")]
     sort: Sort,
@@ -162,7 +167,8 @@ fn once(
     // 0.29 ms like this). When anything fails from here on, the child goes without having run.
     let gated = launch.fork().with_context(|| format!("cannot start {}", path.display()))?;
     let binary = GoBinary::open(path)?;
-    let plan = traceable(&binary)?;
+    let detail = if args.lean { Detail::Lean } else { Detail::Full };
+    let plan = traceable(&binary, detail)?;
     doctor::fit(doctor::checks(&format!("gotrace run -- {}", name.to_string_lossy())))?;
     let options = Options {
         ring_bytes: args.ring_size * 1024,
@@ -204,7 +210,7 @@ fn exit_of(incomplete: bool, within: bool, status: ExitStatus) -> Exit {
 }
 
 /// What cannot be traced is refused here, each with its reason; what can only partly be, says so.
-fn traceable(binary: &GoBinary) -> anyhow::Result<StartupPlan> {
+fn traceable(binary: &GoBinary, detail: Detail) -> anyhow::Result<StartupPlan> {
     let refuse = |reason: String| Err(super::exit::TargetRefused(reason).into());
     let shown = binary.path().display();
     let host = if cfg!(target_arch = "x86_64") { Machine::X86_64 } else { Machine::Aarch64 };
@@ -220,14 +226,19 @@ fn traceable(binary: &GoBinary) -> anyhow::Result<StartupPlan> {
             binary.version()
         ));
     }
-    let plan = plan::startup(binary);
+    let plan = plan::startup(binary, detail);
     if plan.sites.is_empty() {
         let reasons: Vec<String> =
             plan.missing.iter().map(|missing| format!("{}: {}", missing.function, missing.reason)).collect();
         return refuse(format!("{shown} offers no place to probe: {}", reasons.join("; ")));
     }
     for missing in &plan.missing {
-        tracing::warn!("not probed: {} ({}): {}", missing.hook, missing.function, missing.reason);
+        let plan::MissingHook { hook, function, reason } = missing;
+        if hook.is_detail() {
+            tracing::info!("not probed: {hook} ({function}): {reason}");
+        } else {
+            tracing::warn!("not probed: {hook} ({function}): {reason}");
+        }
     }
     Ok(plan)
 }
@@ -238,8 +249,12 @@ fn report(binary: &GoBinary, plan: &StartupPlan, exe: &Path, trace: &Trace) -> R
         tracing::warn!("the list of inits is not to be had: {error}");
         Vec::new()
     });
+    let tasks = tasks.into_iter().map(|task| {
+        let functions = functions(binary, plan, &task);
+        (task, functions)
+    });
     let mut catalogue = InitCatalogue::new(tasks, sites);
-    add_unlisted_tasks(&mut catalogue, binary, &trace.events);
+    add_unlisted_tasks(&mut catalogue, binary, plan, &trace.events);
     let ExecStamp { boot: begin, wall_unix } = trace.stamp;
     let Trace { end, gone, closing, ready, .. } = *trace;
     let observation = Observation { begin, end, gone, closing, ready };
@@ -275,11 +290,36 @@ fn report(binary: &GoBinary, plan: &StartupPlan, exe: &Path, trace: &Trace) -> R
 
 fn missing_probe(missing: &plan::MissingHook) -> MissingProbe {
     let plan::MissingHook { hook, function, reason } = missing;
-    MissingProbe { probe: hook.name(), function: function.clone(), reason: reason.clone() }
+    MissingProbe {
+        probe: hook.name(),
+        function: function.clone(),
+        reason: reason.clone(),
+        is_detail: hook.is_detail(),
+    }
+}
+
+/// What an init task runs, by name and place.
+fn functions(binary: &GoBinary, plan: &StartupPlan, task: &InitTask) -> Vec<InitFunction> {
+    let probed: Vec<_> = plan.sites.iter().filter(|planned| planned.hook == Probe::InitFunction).collect();
+    let describe = |address: &VirtAddr| {
+        let frame = binary.frames(*address).pop();
+        let function = binary.functions().containing(*address);
+        let name = function.as_ref().map_or_else(|| format!("?{address:#x}"), |found| found.name.clone());
+        let within = |site: VirtAddr| function.as_ref().is_some_and(|of| of.entry <= site && site < of.end);
+        let site = probed.iter().map(|planned| planned.site.address).find(|site| within(*site));
+        let (file, line) = frame.map_or((None, 0), |frame| (frame.file, frame.line));
+        InitFunction { name, file, line, site }
+    };
+    task.functions.iter().map(describe).collect()
 }
 
 /// The runtime's own tasks need not be in the binary's list; each is read at the address that was hit.
-fn add_unlisted_tasks(catalogue: &mut InitCatalogue, binary: &GoBinary, events: &[Event]) {
+fn add_unlisted_tasks(
+    catalogue: &mut InitCatalogue,
+    binary: &GoBinary,
+    plan: &StartupPlan,
+    events: &[Event],
+) {
     for event in events {
         let EventKind::Hit(hit) = &event.kind else { continue };
         if hit.probe != Probe::Init {
@@ -288,7 +328,10 @@ fn add_unlisted_tasks(catalogue: &mut InitCatalogue, binary: &GoBinary, events: 
         let Some(address) = catalogue.task_address(hit) else { continue };
         if let InitName::Unknown(_) = catalogue.name(address) {
             match binary.init_task(address) {
-                Ok(task) => catalogue.add(task),
+                Ok(task) => {
+                    let functions = functions(binary, plan, &task);
+                    catalogue.add(task, functions);
+                }
                 Err(error) => tracing::warn!("the init task at {address:#x} is unknown: {error}"),
             }
         }

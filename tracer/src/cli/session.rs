@@ -241,6 +241,8 @@ fn go_config(binary: &GoBinary, slow_wait: Duration) -> GoConfig {
         g_sched_pc: g.sched_pc,
         g_sched_bp: g.sched_bp,
         g_goid: g.goid,
+        g_gopc: g.gopc,
+        reserved: 0,
         tell_writes: 0,
     }
 }

@@ -56,7 +56,8 @@ pub struct Hit {
     pub probe: Probe,
     /// The instruction's address.
     pub ip: RuntimeAddr,
-    /// What the site's register held: for [`Probe::Init`] the init task's address.
+    /// What the site's register held: for [`Probe::Init`] the init task's address, for [`Probe::GoStart`] and
+    /// [`Probe::GoExit`] the address behind the go statement, for [`Probe::ProcResize`] the number of Ps.
     pub argument: u64,
     /// Where the main thread's time went up to here.
     pub account: Account,
@@ -148,7 +149,17 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
         | Probe::RuntimeMain
         | Probe::GcEnable
         | Probe::Init
-        | Probe::MainMain => {
+        | Probe::MainMain
+        | Probe::MallocInit
+        | Probe::MallocInitDone
+        | Probe::GcInit
+        | Probe::GcInitDone
+        | Probe::ProcResize
+        | Probe::ProcResizeDone
+        | Probe::Sysmon
+        | Probe::InitFunction
+        | Probe::GoStart
+        | Probe::GoExit => {
             let hit: startup::Hit = prefix(bytes)?;
             let startup::Hit { header: _, ip, argument, account } = hit;
             EventKind::Hit(Hit { probe, ip: RuntimeAddr(ip), argument, account })

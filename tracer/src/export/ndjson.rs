@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::Export;
-use crate::model::{Cause, Ending, Report, findings};
+use crate::model::{Cause, Counts, Ending, Report, TimedFunction, findings};
 use crate::units::Nanos;
 
 /// The contract's version: it changes when a field is renamed or changes its meaning.
@@ -53,6 +53,23 @@ enum Line<'a> {
         resolved: bool,
         #[serde(flatten)]
         parts: Option<Parts>,
+        goroutines_started: Option<u64>,
+        goroutines_at_main: Option<u64>,
+        file: Option<&'a str>,
+        line: Option<u32>,
+    },
+    InitFunction {
+        package: String,
+        function: &'a str,
+        file: Option<&'a str>,
+        line: Option<u32>,
+        start_ns: Option<Nanos>,
+        wall_ns: Option<Nanos>,
+    },
+    AtMain {
+        threads: u64,
+        ps: Option<u64>,
+        goroutines: u64,
     },
     Wait {
         package: Option<String>,
@@ -206,6 +223,22 @@ impl Export for Ndjson {
                 },
             )?;
         }
+        // What main.main did until the program was ready.
+        if let (Some(ready), Some(to_main)) = (report.timeline.ready, report.timeline.to_main) {
+            let start_ns = Nanos(report.timeline.begin.0 + to_main.0);
+            let duration_ns = ready.since(start_ns);
+            line(
+                out,
+                &Line::Phase {
+                    name: "ready",
+                    start_ns,
+                    duration_ns,
+                    done: true,
+                    steps: Vec::new(),
+                    parts: None,
+                },
+            )?;
+        }
         for (seq, init) in report.timeline.inits.iter().enumerate() {
             line(
                 out,
@@ -217,8 +250,29 @@ impl Export for Ndjson {
                     done: init.done,
                     resolved: !init.is_unresolved(),
                     parts: init.parts.as_ref().map(Parts::of),
+                    goroutines_started: init.started.map(|started| started.total),
+                    goroutines_at_main: init.started.map(|started| started.at_main),
+                    file: place(init.functions.first()).0,
+                    line: place(init.functions.first()).1,
                 },
             )?;
+            for timed in &init.functions {
+                let (file, at) = place(Some(timed));
+                line(
+                    out,
+                    &Line::InitFunction {
+                        package: init.package(),
+                        function: &timed.function.name,
+                        file,
+                        line: at,
+                        start_ns: timed.start,
+                        wall_ns: timed.wall,
+                    },
+                )?;
+            }
+        }
+        if let Some(Counts { threads, ps, goroutines }) = report.timeline.at_main {
+            line(out, &Line::AtMain { threads, ps, goroutines })?;
         }
         let package = |init: Option<usize>| init.map(|init| report.timeline.inits[init].package());
         for wait in &report.timeline.waits {
@@ -274,6 +328,11 @@ impl Export for Ndjson {
         }
         line(out, &summary(report))
     }
+}
+
+fn place(timed: Option<&TimedFunction>) -> (Option<&str>, Option<u32>) {
+    let Some(TimedFunction { function, .. }) = timed else { return (None, None) };
+    (function.file.as_deref(), function.file.as_ref().map(|_| function.line))
 }
 
 fn summary(report: &Report) -> Line<'_> {

@@ -1,5 +1,6 @@
 //! Several runs of one command, for people: the median and the spread of every figure.
 
+use crate::units::Nanos;
 use std::cmp::Reverse;
 use std::io::{self, Write};
 
@@ -9,7 +10,6 @@ use super::printable;
 use super::text::InitOrder;
 use crate::model::series::{Figure, Samples};
 use crate::model::{Repeats, Spread};
-use crate::units::Nanos;
 
 /// The format.
 #[derive(Clone, Copy, Debug)]

@@ -5,7 +5,9 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 
 use super::{Export, printable};
-use crate::model::{Cause, Ending, Init, MainReached, Parts, Phase, PhaseName, Report, findings};
+use crate::model::{
+    Cause, Counts, Ending, Init, MainReached, Parts, Phase, PhaseName, Report, TimedFunction, findings,
+};
 use crate::units::Nanos;
 
 /// How wide a phase's bar is when the phase is all there is, in characters.
@@ -13,6 +15,9 @@ const PHASE_BAR: usize = 28;
 
 /// How many findings are shown.
 const FINDINGS: usize = 8;
+
+/// From this much on an init's functions are shown by themselves.
+const FUNCTIONS_FROM: Nanos = Nanos(1_000_000);
 
 /// A part of the time is shown from this much on, and from this share of the whole on.
 const PART: Nanos = Nanos(20_000);
@@ -161,6 +166,24 @@ impl Text {
                 writeln!(out, "  {dim}  of it {:<20} at {at:>9}  {duration:>9}{dim:#}", step.name)?;
             }
         }
+        if let Some(slowest) = timeline.libraries.iter().max_by_key(|library| library.duration) {
+            let name = slowest.path.rsplit('/').next().unwrap_or(&slowest.path);
+            writeln!(
+                out,
+                "  {dim}libraries mapped before main.main: {}, the slowest {} in {}{dim:#}",
+                timeline.libraries.len(),
+                printable(name),
+                slowest.duration.for_people()
+            )?;
+        }
+        if let Some(counts) = &timeline.at_main {
+            let ps = counts.ps.map_or(String::new(), |ps| format!("{ps} Ps, "));
+            let Counts { threads, goroutines, .. } = counts;
+            writeln!(
+                out,
+                "  {dim}when main.main began: {threads} threads, {ps}{goroutines} goroutines{dim:#}"
+            )?;
+        }
         writeln!(out)
     }
 
@@ -210,8 +233,34 @@ impl Text {
                 bar(init.wall.0, widest, INIT_BAR),
                 printable(&init.package()),
             )?;
+            if init.wall >= FUNCTIONS_FROM {
+                self.functions(init, out)?;
+            }
         }
         writeln!(out)
+    }
+
+    /// Which of its functions took an init's time, when there is a choice.
+    fn functions(self, init: &Init, out: &mut dyn Write) -> io::Result<()> {
+        let dim = self.style(Style::new().dimmed());
+        if init.functions.len() < 2 {
+            return Ok(());
+        }
+        let large =
+            |timed: &&TimedFunction| timed.wall.is_some_and(|wall| wall.0 >= init.wall.0 / PART_SHARE);
+        for TimedFunction { function, wall, .. } in init.functions.iter().filter(large) {
+            let file = function.file.as_deref().map_or(String::new(), |file| {
+                format!(" {}:{}", file.rsplit('/').next().unwrap_or(file), function.line)
+            });
+            let wall = wall.map_or(String::new(), Nanos::for_people);
+            writeln!(
+                out,
+                "  {dim}{wall:>9}  of it in {}{}{dim:#}",
+                printable(&function.name),
+                printable(&file)
+            )?;
+        }
+        Ok(())
     }
 
     fn account(self, report: &Report, out: &mut dyn Write) -> io::Result<()> {
@@ -236,6 +285,7 @@ impl Text {
             writeln!(out, "{warn}a larger ring loses less: --ring-size{warn:#}")?;
         }
         for missing in &report.missing {
+            let warn = if missing.is_detail { dim } else { warn };
             writeln!(
                 out,
                 "{warn}not probed:{warn:#} {} ({}): {}",

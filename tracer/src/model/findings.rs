@@ -18,6 +18,9 @@ const SHARE: u64 = 20;
 /// Computing is what inits are for, so only a larger part of the start stands out.
 const SHARE_ON_CPU: u64 = 5;
 
+/// So many goroutines that an init leaves running stand out.
+const MANY_GOROUTINES: u64 = 50;
+
 /// A sentence about the start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
@@ -55,6 +58,7 @@ pub fn findings(timeline: &StartupTimeline) -> Vec<Finding> {
         findings.extend(dlopen(init, &libraries, whole));
         findings.extend(blocked(init, parts, &waits, whole));
         findings.extend(on_cpu(init, parts, whole));
+        findings.extend(left_behind(init));
     }
     findings.extend(cold(timeline, whole));
     findings.extend(starved(timeline, whole));
@@ -152,6 +156,19 @@ fn on_cpu(init: &Init, parts: &Parts, whole: Nanos) -> Option<Finding> {
         duration: parts.on_cpu,
         text: format!("init of {} computes for {}", init.package(), parts.on_cpu.for_people()),
         advice: "compute it when it is first needed (sync.OnceValue), or at build time",
+    })
+}
+
+/// Goroutines cost memory and scans as long as they are there.
+fn left_behind(init: &Init) -> Option<Finding> {
+    let count = init.started?.at_main;
+    (count >= MANY_GOROUTINES).then(|| Finding {
+        id: "goroutines_left_by_init",
+        package: Some(init.package()),
+        place: None,
+        duration: init.wall,
+        text: format!("init of {} leaves {count} goroutines running", init.package()),
+        advice: "start them when they are first needed, with a way to end them",
     })
 }
 

@@ -77,6 +77,8 @@ pub struct MissingProbe {
     pub function: String,
     /// Why, for people.
     pub reason: String,
+    /// Whether only detail is missing for it.
+    pub is_detail: bool,
 }
 
 /// The account of the whole run.
@@ -148,7 +150,7 @@ impl Report {
         let totals = self.totals();
         let lost = totals.dropped + totals.unresolved + totals.undecodable;
         lost == 0
-            && self.missing.is_empty()
+            && self.missing.iter().all(|missing| missing.is_detail)
             && self.timeline.unmarked.is_empty()
             && self.main_reached() != MainReached::NothingSeen
     }

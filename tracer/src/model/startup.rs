@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use tracer_ebpf::wire::Probe;
 
-use super::catalogue::{InitCatalogue, InitName};
+use super::catalogue::{InitCatalogue, InitFunction, InitName};
+use super::goroutines::{Counts, Started, counts, started};
 use super::libraries::{Library, libraries, linking};
 use super::parts::{Cause, Parts};
 use super::waits::{Symbols, Wait, waits};
@@ -49,6 +50,8 @@ pub struct StartupTimeline {
     pub libraries: Vec<Library>,
     /// When the program was ready, if it was seen to be.
     pub ready: Option<Nanos>,
+    /// What there was when `main.main` began; none when it was not reached or goroutines were not counted.
+    pub at_main: Option<Counts>,
 }
 
 /// A stretch of the startup.
@@ -124,9 +127,57 @@ pub struct Init {
     pub done: bool,
     /// Where its time went; none when its begin or end was not seen.
     pub parts: Option<Parts>,
+    /// The functions that it ran, in order.
+    pub functions: Vec<TimedFunction>,
+    /// The goroutines that were started while it ran; none when they were not counted.
+    pub started: Option<Started>,
+}
+
+/// A function of an init.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimedFunction {
+    /// Which.
+    pub function: InitFunction,
+    /// When it began; none when it was not probed: then the one before holds its time as well.
+    pub start: Option<Nanos>,
+    /// How long it took, or has taken so far.
+    pub wall: Option<Nanos>,
 }
 
 impl Init {
+    fn new(name: InitName, start: Nanos, functions: &[InitFunction]) -> Self {
+        let functions = functions
+            .iter()
+            .enumerate()
+            // The first begins with the task.
+            .map(|(index, function)| TimedFunction {
+                function: function.clone(),
+                start: (index == 0).then_some(start),
+                wall: None,
+            })
+            .collect();
+        Self { name, start, wall: Nanos(0), done: false, parts: None, functions, started: None }
+    }
+
+    /// The function that is probed at `site` begins, and so ends the one before.
+    fn enter(&mut self, site: VirtAddr, time: Nanos) {
+        let entered = self
+            .functions
+            .iter()
+            .position(|timed| timed.function.site == Some(site) && timed.start.is_none());
+        if let Some(entered) = entered {
+            self.leave(time);
+            self.functions[entered].start = Some(time);
+        }
+    }
+
+    fn leave(&mut self, time: Nanos) {
+        let running = self.functions.iter_mut().rfind(|timed| timed.start.is_some() && timed.wall.is_none());
+        if let Some(timed) = running {
+            timed.wall = timed.start.map(|start| time.since(start));
+        }
+    }
+
     /// Whether the package is unknown.
     #[must_use]
     pub fn is_unresolved(&self) -> bool {
@@ -158,7 +209,12 @@ impl StartupTimeline {
         let ended = image.ended(observation.gone);
         let closing = if image.next.is_none() { observation.closing } else { None };
         let horizon = Mark { time: ended.unwrap_or(observation.end), account: closing };
-        let inits = inits(image.events, catalogue, horizon);
+        let mut inits = inits(image.events, catalogue, horizon);
+        let counted = catalogue.has_site(Probe::GoStart) && catalogue.has_site(Probe::GoExit);
+        if counted {
+            let started = started(image.events, &inits);
+            inits.iter_mut().zip(started).for_each(|(init, started)| init.started = Some(started));
+        }
         let marks = Marks::of(&image, catalogue, observation.begin, ended);
         let to_main = marks.main.map(|main| main.time.since(observation.begin));
         let go_entry = marks.go_entry.map(|mark| mark.time);
@@ -178,6 +234,7 @@ impl StartupTimeline {
             waits: Vec::new(),
             libraries,
             ready: observation.ready,
+            at_main: if counted { counts(image.events) } else { None },
         };
         timeline.waits = waits(image.events, &mut timeline, symbols);
         timeline
@@ -275,7 +332,8 @@ struct Marks {
     begin: Mark,
     exec: Option<Mark>,
     go_entry: Option<Mark>,
-    schedinit: Option<Step>,
+    bootstrap: Vec<Step>,
+    runtime: Vec<Step>,
     runtime_main: Option<Mark>,
     package_init: Option<Mark>,
     /// Whether packages' inits may have begun where none is probed.
@@ -287,19 +345,32 @@ struct Marks {
 impl Marks {
     fn of(image: &Image<'_>, catalogue: &InitCatalogue, begin: Nanos, ended: Option<Nanos>) -> Self {
         let main = image.first(Probe::MainMain);
-        let schedinit = image.first(Probe::SchedInit).zip(image.first(Probe::SchedInitDone));
+        let step = |name, begin, end| {
+            let (start, end) = image.first(begin).zip(image.first(end))?;
+            Some(Step { name, start: start.time, duration: end.time.since(start.time) })
+        };
+        let bootstrap = [
+            step("schedinit", Probe::SchedInit, Probe::SchedInitDone),
+            step("mallocinit", Probe::MallocInit, Probe::MallocInitDone),
+            step("gcinit", Probe::GcInit, Probe::GcInitDone),
+            step("procresize", Probe::ProcResize, Probe::ProcResizeDone),
+            step("first_goroutine", Probe::GoStart, Probe::RuntimeMain),
+        ];
+        let package_init = first_package_init(image, catalogue, main);
+        let until_packages = |name, begin| {
+            let (start, end) = image.first(begin).zip(package_init)?;
+            Some(Step { name, start: start.time, duration: end.time.since(start.time) })
+        };
+        let runtime = [until_packages("sysmon", Probe::Sysmon), until_packages("gcenable", Probe::GcEnable)];
         Self {
             // The account begins with the call of execve.
             begin: Mark { time: begin, account: Some(Account::default()) },
             exec: image.exec,
             go_entry: image.first(Probe::GoEntry),
-            schedinit: schedinit.map(|(start, end)| Step {
-                name: "schedinit",
-                start: start.time,
-                duration: end.time.since(start.time),
-            }),
+            bootstrap: bootstrap.into_iter().flatten().collect(),
+            runtime: runtime.into_iter().flatten().collect(),
             runtime_main: image.first(Probe::RuntimeMain),
-            package_init: first_package_init(image, catalogue, main),
+            package_init,
             packages_unseen: image.first(Probe::GcEnable).is_some() && !catalogue.has_site(Probe::Init),
             main,
             ended,
@@ -337,7 +408,8 @@ impl Marks {
                 continue;
             };
             let steps = match name {
-                PhaseName::RuntimeBootstrap => self.schedinit.clone().into_iter().collect(),
+                PhaseName::RuntimeBootstrap => self.bootstrap.clone(),
+                PhaseName::RuntimeInit => self.runtime.clone(),
                 _ => Vec::new(),
             };
             let parts = if *name == PhaseName::Main { None } else { start.parts_until(end) };
@@ -369,16 +441,24 @@ fn first_package_init(image: &Image<'_>, catalogue: &InitCatalogue, main: Option
 fn inits(events: &[Event], catalogue: &InitCatalogue, horizon: Mark) -> Vec<Init> {
     let mut inits: Vec<Init> = Vec::new();
     let mut open: Option<Mark> = None;
+    let mut bias = None;
     let mut seen: HashSet<VirtAddr> = HashSet::new();
     let close = |inits: &mut Vec<Init>, open: &mut Option<Mark>, end: Mark, done: bool| {
         if let (Some(start), Some(init)) = (open.take(), inits.last_mut()) {
             init.wall = end.time.since(start.time);
+            init.leave(end.time);
             init.parts = start.parts_until(end);
             init.done = done;
         }
     };
     for event in events {
         let EventKind::Hit(hit) = &event.kind else { continue };
+        if hit.probe == Probe::InitFunction
+            && open.is_some()
+            && let (Some(init), Some(bias)) = (inits.last_mut(), bias)
+        {
+            init.enter(VirtAddr(hit.ip.0.wrapping_sub(bias)), event.time);
+        }
         if !matches!(hit.probe, Probe::Init | Probe::GcEnable | Probe::MainMain) {
             continue;
         }
@@ -387,11 +467,12 @@ fn inits(events: &[Event], catalogue: &InitCatalogue, horizon: Mark) -> Vec<Init
         if hit.probe != Probe::Init {
             continue;
         }
+        bias = catalogue.bias(hit);
         // Go >= 1.21 passes the runtime's own tasks a second time, to no effect.
         let Some(task) = catalogue.task_address(hit).filter(|task| seen.insert(*task)) else { continue };
         let name = catalogue.name(task);
         if name != InitName::Empty {
-            inits.push(Init { name, start: event.time, wall: Nanos(0), done: false, parts: None });
+            inits.push(Init::new(name, event.time, catalogue.functions(task)));
             open = Some(mark);
         }
     }

@@ -19,6 +19,11 @@ fn task(address: u64, package: &str, functions: usize) -> InitTask {
 fn catalogue() -> InitCatalogue {
     let tasks =
         [task(0x10, "runtime", 1), task(0x20, "errors", 1), task(0x30, "empty", 0), task(0x40, "main", 1)];
+    let tasks = tasks.map(|task| {
+        let function = InitFunction { name: "init".to_owned(), file: None, line: 0, site: None };
+        let functions = vec![function; task.functions.len()];
+        (task, functions)
+    });
     InitCatalogue::new(tasks, [(Probe::Init, VirtAddr(SITE))])
 }
 

@@ -105,7 +105,7 @@ fn inits_and_their_order_are_those_that_go_reports() {
 fn every_hook_has_a_site_that_the_kernel_emulates() {
     for fixture in fixtures() {
         let binary = open(&fixture);
-        let plan = plan::startup(&binary);
+        let plan = plan::startup(&binary, plan::Detail::Lean);
         assert!(plan.missing.is_empty(), "{}: {:?}", fixture.name, plan.missing);
         let bytes = std::fs::read(&fixture.path).expect("a program");
         for planned in &plan.sites {
@@ -176,7 +176,7 @@ fn versions_of_tomorrow_offer_all_but_inits() {
         let Some((bytes, version)) = patched(&fixture, "99") else { continue };
         let binary = walk::open(&bytes).unwrap_or_else(|error| panic!("{}: {error}", fixture.name));
         assert_eq!((binary.version().raw(), binary.support()), (version.as_str(), Support::TooNew));
-        let plan = plan::startup(&binary);
+        let plan = plan::startup(&binary, plan::Detail::Lean);
         let missing: Vec<&str> = plan.missing.iter().map(|missing| missing.hook.name()).collect();
         assert_eq!(missing, ["init"], "{}: {:?}", fixture.name, plan.missing);
         patches += 1;
