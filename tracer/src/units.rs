@@ -69,9 +69,19 @@ impl fmt::LowerHex for FileOffset {
 /// Now, on the boot clock: the one that the kernel side stamps its records with.
 #[must_use]
 pub fn boot_clock() -> Nanos {
+    now(libc::CLOCK_BOOTTIME)
+}
+
+/// Now, on the clock that Go's runtime takes its times from (`runtime.nanotime`): it stands still in suspend.
+#[must_use]
+pub fn monotonic_clock() -> Nanos {
+    now(libc::CLOCK_MONOTONIC)
+}
+
+fn now(clock: libc::clockid_t) -> Nanos {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `now` is writable; the clock exists since Linux 2.6.39, so the call cannot fail.
-    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut now) };
+    // SAFETY: `now` is writable; both clocks exist since Linux 2.6.39, so the call cannot fail.
+    unsafe { libc::clock_gettime(clock, &raw mut now) };
     Nanos(now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned())
 }
 

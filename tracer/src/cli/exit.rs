@@ -9,6 +9,8 @@ use crate::probe::attach::AttachError;
 use crate::probe::load::LoadError;
 use crate::target::command::CommandError;
 use crate::target::gobin::BinaryError;
+use crate::target::process::ProcessError;
+use crate::target::snapshot::ObserveError;
 
 /// How a verb ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +55,18 @@ impl From<Exit> for ExitCode {
 pub(super) fn code_of(result: anyhow::Result<Exit>) -> ExitCode {
     let exit = result.unwrap_or_else(|error| {
         anstream::eprintln!("gotrace: {}", with_causes(&error));
-        if error.is::<BinaryError>() || error.is::<CommandError>() || error.is::<TargetRefused>() {
+        let process = match error.downcast_ref() {
+            Some(ObserveError::Process(process)) => Some(process),
+            _ => error.downcast_ref(),
+        };
+        if let Some(ProcessError::Denied { .. }) = process {
+            Exit::Environment
+        } else if process.is_some()
+            || error.is::<ObserveError>()
+            || error.is::<BinaryError>()
+            || error.is::<CommandError>()
+            || error.is::<TargetRefused>()
+        {
             Exit::Target
         } else if error.is::<Unfit>() || error.is::<LoadError>() || error.is::<AttachError>() {
             Exit::Environment

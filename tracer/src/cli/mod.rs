@@ -1,5 +1,6 @@
 //! One verb a file. clap's types end here.
 
+mod attach;
 mod diff;
 mod doctor;
 mod exit;
@@ -27,6 +28,7 @@ pub use exit::Exit;
   sudo gotrace run -- ./server          the startup timeline of a program
   gotrace diff before.ndjson after.ndjson
                                         what became slower or faster
+  sudo gotrace attach server            how far a running program's start is, and what it waits for
   gotrace inspect ./server              what a binary is, and where it can be probed
   gotrace doctor                        whether gotrace can work here"
 )]
@@ -65,6 +67,7 @@ enum Color {
 enum Verb {
     Run(run::Args),
     Diff(diff::Args),
+    Attach(attach::Args),
     Inspect(inspect::Args),
     Doctor(doctor::Args),
 }
@@ -95,6 +98,7 @@ pub fn main() -> ExitCode {
     exit::code_of(match &verb {
         Verb::Run(args) => run::run(args, &common),
         Verb::Diff(args) => diff::run(args),
+        Verb::Attach(args) => attach::run(args),
         Verb::Inspect(args) => inspect::run(args),
         Verb::Doctor(args) => doctor::run(args),
     })

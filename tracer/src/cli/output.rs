@@ -64,7 +64,7 @@ impl Outputs {
     }
 
     /// Writes wherever that format is wanted.
-    fn write(
+    pub(super) fn write(
         &mut self,
         format: Format,
         write: impl Fn(bool, &mut dyn Write) -> io::Result<()>,

@@ -6,6 +6,8 @@ mod diff_ndjson;
 pub mod inspect;
 mod ndjson;
 mod repeats;
+mod status;
+mod status_ndjson;
 mod text;
 
 use std::io;

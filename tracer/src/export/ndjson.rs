@@ -10,7 +10,7 @@ use crate::model::{Cause, Counts, Ending, Report, TimedFunction, findings};
 use crate::units::Nanos;
 
 /// The contract's version: it changes when a field is renamed or changes its meaning.
-const SCHEMA: u32 = 1;
+pub(super) const SCHEMA: u32 = 1;
 
 /// The format.
 #[derive(Clone, Copy, Debug)]

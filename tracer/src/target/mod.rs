@@ -1,7 +1,15 @@
 //! WHO and WHAT: the program to trace, who asked for it, and what its binary says about itself.
 
 pub mod command;
+pub mod descriptor;
 pub mod gobin;
+pub mod goroutine;
 pub mod launch;
+pub mod memory;
 pub mod pid_namespace;
+pub mod process;
+pub mod snapshot;
+pub mod stat;
+pub mod syscall;
+pub mod thread;
 pub mod user;

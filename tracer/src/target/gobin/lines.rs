@@ -17,7 +17,8 @@ const DEEPEST: usize = 128;
 /// `PATH_MAX` of every system that Go programs are built on.
 const LONGEST_PATH: usize = 4096;
 
-/// Where a function's tables of values by address are in its record: pcfile and pcln, then pcdata by index.
+/// Where a function's tables of values by address are in its record: pcsp, pcfile and pcln, then pcdata by index.
+pub(super) const PC_SP: usize = 16;
 const PC_FILE: usize = 20;
 const PC_LINE: usize = 24;
 const NPCDATA: usize = 28;
@@ -177,7 +178,7 @@ impl GoBinary {
         (offset != u32::MAX).then(|| VirtAddr(base.wrapping_add(u64::from(offset))))
     }
 
-    fn value_at(&self, function: &Function, table: u32, at: VirtAddr) -> Option<i32> {
+    pub(super) fn value_at(&self, function: &Function, table: u32, at: VirtAddr) -> Option<i32> {
         self.values(function, table).find(|(end, _)| at.0 < *end).map(|(_, value)| value)
     }
 

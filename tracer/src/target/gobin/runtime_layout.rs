@@ -12,6 +12,8 @@ pub struct RuntimeLayout {
     pub g: GLayout,
     /// `runtime.m`
     pub m: MLayout,
+    /// `runtime.pollDesc`
+    pub poll: PollLayout,
 }
 
 /// `runtime.g`. `stack.lo` and `stack.hi` have always been its first two words.
@@ -37,10 +39,23 @@ pub struct GLayout {
     pub waitsince: u32,
     /// `waitreason`, 1 byte.
     pub waitreason: u32,
+    /// `lockedm`: the thread that alone may run it, as main's during init.
+    pub lockedm: u32,
     /// `gopc`: where the go statement is that made it.
     pub gopc: u32,
     /// `startpc`: the function it began in.
     pub startpc: u32,
+}
+
+/// `runtime.pollDesc`: a descriptor that the network poller watches (runtime/netpoll.go).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PollLayout {
+    /// `fd`
+    pub fd: u32,
+    /// `rg`: the goroutine that waits to read.
+    pub rg: u32,
+    /// `wg`: the goroutine that waits to write.
+    pub wg: u32,
 }
 
 /// `runtime.m`. `g0` has always been its first word.
@@ -64,13 +79,14 @@ impl RuntimeLayout {
             return None;
         }
         let g = match version.minor() {
-            19 => GLayout { gopc: 296, startpc: 312, ..G_119 },
+            19 => GLayout { lockedm: 232, gopc: 296, startpc: 312, ..G_119 },
             21 | 22 => G_119,
             23 | 24 => GLayout {
                 atomicstatus: 152,
                 goid: 160,
                 waitsince: 176,
                 waitreason: 184,
+                lockedm: 216,
                 gopc: 288,
                 startpc: 304,
                 ..G_119
@@ -84,7 +100,12 @@ impl RuntimeLayout {
             25 => MLayout { procid: 64, curg: 184, p: 200, id: 224 },
             _ => MLayout { procid: 64, curg: 184, p: 208, id: 232 },
         };
-        Some(Self { g, m })
+        // Go 1.21 put `fdseq` behind the descriptor.
+        let poll = match version.minor() {
+            19 => PollLayout { fd: 8, rg: 24, wg: 32 },
+            _ => PollLayout { fd: 8, rg: 32, wg: 40 },
+        };
+        Some(Self { g, m, poll })
     }
 }
 
@@ -99,6 +120,7 @@ const G_119: GLayout = GLayout {
     goid: 152,
     waitsince: 168,
     waitreason: 176,
+    lockedm: 208,
     gopc: 280,
     startpc: 296,
 };

@@ -1,0 +1,179 @@
+//! The status of a program that runs already, one JSON object a line: the same contract as the report of a run.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::ndjson::SCHEMA;
+use super::status::place;
+use crate::model::{MainView, Stage, StatusReport};
+use crate::units::Nanos;
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Line<'a> {
+    Header {
+        schema: u32,
+        gotrace: &'static str,
+        pid: u32,
+        exe: String,
+        go_version: &'a str,
+        module: Option<&'a str>,
+        start_ns: Nanos,
+        wall_clock_unix_ns: u64,
+        kernel: &'a str,
+    },
+    StartupStatus {
+        state: &'static str,
+        stuck: bool,
+        package: Option<&'a str>,
+        seq: Option<usize>,
+        begun: Option<bool>,
+        inits: usize,
+        inits_done: usize,
+        function: Option<&'a str>,
+        file: Option<&'a str>,
+        line: Option<u32>,
+        in_main: Option<bool>,
+        at_ns: Nanos,
+        age_ns: Nanos,
+        user_ns: Nanos,
+        system_ns: Nanos,
+        page_faults: u64,
+        major_faults: u64,
+    },
+    BlockedNow {
+        goid: u64,
+        state: &'static str,
+        kind: Option<&'static str>,
+        wait_reason: Option<&'static str>,
+        tid: Option<u32>,
+        syscall: Option<&'static str>,
+        syscall_number: Option<u64>,
+        arguments: Option<[u64; 6]>,
+        wchan: Option<&'a str>,
+        fd: Option<u64>,
+        object: Option<&'a str>,
+        since_ns: Option<Nanos>,
+        for_ns: Option<Nanos>,
+        evidence: Option<&'static str>,
+        at_most_ns: Nanos,
+        stack: Vec<String>,
+        stack_whole: bool,
+    },
+    Missing {
+        probe: &'static str,
+        function: &'static str,
+        reason: String,
+    },
+    Summary {
+        to_main_ns: Option<Nanos>,
+        to_ready_ns: Option<Nanos>,
+        ended: &'static str,
+        events: u64,
+        dropped: u64,
+        complete: bool,
+        target_overhead_ns: Option<Nanos>,
+    },
+}
+
+impl StatusReport {
+    /// Writes the whole report.
+    ///
+    /// # Errors
+    /// Only those of the writer.
+    pub(super) fn write_ndjson(&self, out: &mut dyn Write) -> io::Result<()> {
+        let mut line = |line: &Line<'_>| {
+            serde_json::to_writer(&mut *out, line)?;
+            out.write_all(b"\n")
+        };
+        let subject = &self.subject;
+        line(&Line::Header {
+            schema: SCHEMA,
+            gotrace: env!("CARGO_PKG_VERSION"),
+            pid: subject.pid,
+            exe: subject.exe.to_string_lossy().into_owned(),
+            go_version: &subject.go_version,
+            module: subject.module.as_deref(),
+            start_ns: self.began,
+            wall_clock_unix_ns: subject.wall_clock_unix_ns,
+            kernel: &subject.kernel,
+        })?;
+        line(&self.status_line())?;
+        if let Some(main) = self.status.main_view() {
+            line(&self.blocked_line(main))?;
+        }
+        if let Err(reason) = &self.status.main {
+            line(&Line::Missing {
+                probe: "goroutine_1",
+                function: "runtime.main",
+                reason: reason.to_string(),
+            })?;
+        }
+        line(&Line::Summary {
+            to_main_ns: None,
+            to_ready_ns: None,
+            ended: "running",
+            events: 0,
+            dropped: 0,
+            complete: self.status.main.is_ok(),
+            target_overhead_ns: None,
+        })
+    }
+
+    fn status_line(&self) -> Line<'_> {
+        let status = &self.status;
+        let (state, package, seq, begun) = match &status.stage {
+            Stage::BeforeInit => ("before_init", None, None, None),
+            Stage::InInit { seq, package, begun } => {
+                ("in_init", Some(package.as_str()), Some(*seq), Some(*begun))
+            }
+            Stage::InitOver => ("init_over", None, None, None),
+        };
+        let frame = status.init_function.as_ref();
+        Line::StartupStatus {
+            state,
+            stuck: status.is_stuck(),
+            package,
+            seq,
+            begun,
+            inits: status.inits,
+            inits_done: status.done,
+            function: frame.map(|frame| frame.function.as_str()),
+            file: frame.and_then(|frame| frame.file.as_deref()),
+            line: frame.map(|frame| frame.line).filter(|line| *line != 0),
+            in_main: status.in_main,
+            at_ns: self.at,
+            age_ns: self.age(),
+            user_ns: self.usage.user,
+            system_ns: self.usage.system,
+            page_faults: self.usage.minor_faults,
+            major_faults: self.usage.major_faults,
+        }
+    }
+
+    fn blocked_line<'a>(&'a self, main: &'a MainView) -> Line<'a> {
+        let state = &main.state;
+        let call = main.call();
+        let stays = self.stays_for();
+        Line::BlockedNow {
+            goid: 1,
+            state: state.goroutine.status.name(),
+            kind: main.kind(),
+            wait_reason: state.wait_reason,
+            tid: state.thread.as_ref().map(|thread| thread.tid),
+            syscall: call.and_then(|call| call.name()),
+            syscall_number: call.map(|call| call.number),
+            arguments: call.map(|call| call.arguments),
+            wchan: state.thread.as_ref().and_then(|thread| thread.wchan.as_deref()),
+            fd: state.object.as_ref().and_then(|object| object.fd),
+            object: state.object.as_ref().and_then(|object| object.object.as_deref()),
+            since_ns: stays.map(|stays| self.at.since(stays)),
+            for_ns: stays,
+            evidence: main.stays.map(|stays| stays.evidence.name()),
+            at_most_ns: self.age(),
+            stack: main.stack.frames.iter().map(place).collect(),
+            stack_whole: main.stack.whole,
+        }
+    }
+}

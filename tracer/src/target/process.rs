@@ -1,0 +1,356 @@
+//! Which running process is meant, and what the kernel says of it as a whole.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use super::gobin::GoBinary;
+use super::memory::{Memory as _, ProcessMemory};
+use super::stat::Stat;
+use crate::units::RuntimeAddr;
+
+/// A process that cannot be looked at.
+#[derive(Debug, Error)]
+pub enum ProcessError {
+    /// There is none of that number.
+    #[error("there is no process {pid}")]
+    Gone {
+        /// Its number.
+        pid: u32,
+    },
+    /// Nothing that runs is called so.
+    #[error(
+        "no process is named {name}; gotrace attach takes a process id, or the name of a program that runs"
+    )]
+    NoneNamed {
+        /// As it was given.
+        name: String,
+    },
+    /// More than one is called so.
+    #[error("{} processes are named {name}; attach to one of them by its id: {}", pids.len(), list(pids))]
+    SeveralNamed {
+        /// As it was given.
+        name: String,
+        /// Their numbers.
+        pids: Vec<u32>,
+    },
+    /// The number is a thread's.
+    #[error("{tid} is a thread of process {pid}, and no process; attach to {pid}")]
+    Thread {
+        /// The number.
+        tid: u32,
+        /// The process it belongs to.
+        pid: u32,
+    },
+    /// A thread of the kernel.
+    #[error("process {pid} is a thread of the kernel ({name}), and no program")]
+    Kernel {
+        /// Its number.
+        pid: u32,
+        /// What the kernel calls it.
+        name: String,
+    },
+    /// It has ended, and its parent has not asked how.
+    #[error(
+        "process {pid} ({name}) has ended; only its exit code is left, for its parent to collect (a zombie)"
+    )]
+    Zombie {
+        /// Its number.
+        pid: u32,
+        /// What it was called.
+        name: String,
+    },
+    /// The kernel does not let us look.
+    #[error(
+        "process {pid} may not be looked into: that takes the same user and, where ptrace is restricted, root (sudo)"
+    )]
+    Denied {
+        /// Its number.
+        pid: u32,
+    },
+    /// The kernel's account of it cannot be read.
+    #[error("the kernel's account of process {pid} cannot be read: {what}")]
+    Unreadable {
+        /// Its number.
+        pid: u32,
+        /// What failed.
+        what: String,
+    },
+    /// The program in memory is not the file that the kernel names as its executable.
+    #[error("the memory of process {pid} does not hold {}: {what}", exe.display())]
+    OtherProgram {
+        /// Its number.
+        pid: u32,
+        /// Its executable.
+        exe: PathBuf,
+        /// What does not fit.
+        what: &'static str,
+    },
+    /// Its executable is not Go, a library in it is.
+    #[error(
+        "process {pid} is not a Go program ({}), but Go code is loaded as a library: {} ({version}); gotrace does not look into libraries",
+        exe.display(), library.display()
+    )]
+    Library {
+        /// Its number.
+        pid: u32,
+        /// Its executable.
+        exe: PathBuf,
+        /// The library.
+        library: PathBuf,
+        /// The Go version that built it.
+        version: String,
+    },
+}
+
+fn list(pids: &[u32]) -> String {
+    pids.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// `PF_KTHREAD` (include/linux/sched.h).
+const KERNEL_THREAD: u64 = 0x0020_0000;
+
+/// A running process. All that is read of it goes through its own open folder in /proc: should the process end,
+/// reads fail, and never reach another one that was given its number.
+#[derive(Debug)]
+pub struct Process {
+    /// Its number, as gotrace's own PID namespace counts.
+    pub pid: u32,
+    folder: File,
+}
+
+impl Process {
+    /// The process of that number or name.
+    ///
+    /// # Errors
+    /// When there is none, more than one, or nothing that can be looked at.
+    pub fn find(who: &str) -> Result<Self, ProcessError> {
+        if let Ok(pid) = who.parse() {
+            return Self::of_pid(pid);
+        }
+        match named(who)[..] {
+            [] => Err(ProcessError::NoneNamed { name: who.to_owned() }),
+            [pid] => Self::of_pid(pid),
+            ref pids => Err(ProcessError::SeveralNamed { name: who.to_owned(), pids: pids.to_vec() }),
+        }
+    }
+
+    fn of_pid(pid: u32) -> Result<Self, ProcessError> {
+        let path = format!("/proc/{pid}");
+        let folder = OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_DIRECTORY).open(path);
+        let process = Self { pid, folder: folder.map_err(|_| ProcessError::Gone { pid })? };
+        let status = fs::read_to_string(process.path("status")).map_err(|_| ProcessError::Gone { pid })?;
+        if let Some(owner) = number_after(&status, "Tgid:")
+            && owner != pid
+        {
+            return Err(ProcessError::Thread { tid: pid, pid: owner });
+        }
+        let stat = process.stat()?;
+        if stat.flags & KERNEL_THREAD != 0 {
+            return Err(ProcessError::Kernel { pid, name: stat.name });
+        }
+        if matches!(stat.state, 'Z' | 'X') {
+            return Err(ProcessError::Zombie { pid, name: stat.name });
+        }
+        Ok(process)
+    }
+
+    /// The path of one of its files in /proc.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}/{name}", self.folder.as_raw_fd()))
+    }
+
+    /// Its executable's path, as its own mount namespace has it; that may be deleted.
+    #[must_use]
+    pub fn exe(&self) -> PathBuf {
+        fs::read_link(self.path("exe")).unwrap_or_else(|_| PathBuf::from("?"))
+    }
+
+    /// Its executable, open: the very file that runs, whatever its path names by now and in whatever mount
+    /// namespace.
+    ///
+    /// # Errors
+    /// When the kernel does not let us, or the process has ended.
+    pub fn open_exe(&self) -> Result<File, ProcessError> {
+        File::open(self.path("exe")).map_err(|error| self.failed("its executable", &error))
+    }
+
+    /// Its memory, to read.
+    ///
+    /// # Errors
+    /// When the kernel does not let us, or the process has ended.
+    pub fn memory(&self) -> Result<ProcessMemory, ProcessError> {
+        File::open(self.path("mem")).map(ProcessMemory).map_err(|error| self.failed("its memory", &error))
+    }
+
+    /// What the kernel counts of it.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn stat(&self) -> Result<Stat, ProcessError> {
+        let text = fs::read(self.path("stat")).map_err(|error| self.failed("stat", &error))?;
+        Stat::parse(&text)
+            .ok_or_else(|| ProcessError::Unreadable { pid: self.pid, what: "its stat".to_owned() })
+    }
+
+    /// By how much its addresses are larger than its binary's. It is proven on its memory: what the file has
+    /// at the binary's own tables must be there.
+    ///
+    /// # Errors
+    /// When another program is in its memory, or it cannot be read.
+    pub fn load_bias(&self, binary: &GoBinary, memory: &ProcessMemory) -> Result<u64, ProcessError> {
+        let auxv = fs::read(self.path("auxv")).map_err(|error| self.failed("auxv", &error))?;
+        let other = |what| ProcessError::OtherProgram { pid: self.pid, exe: binary.path().to_owned(), what };
+        let entry = aux_value(&auxv, libc::AT_ENTRY)
+            .ok_or_else(|| other("the kernel names no entry point (it is starting, or ending)"))?;
+        let bias = entry.wrapping_sub(binary.entry().0);
+        let tables = binary.landmarks();
+        let at = |address: u64| RuntimeAddr(address.wrapping_add(bias));
+        let word = memory.u64(at(tables.moduledata.0)).map_err(|error| self.failed("its memory", &error))?;
+        // The dynamic linker fills the pointer in; until then it may be zero.
+        if word != 0 && word != at(tables.pclntab.0).0 {
+            return Err(other("its tables point elsewhere"));
+        }
+        let magic = memory.u32(at(tables.pclntab.0)).map_err(|error| self.failed("its memory", &error))?;
+        if magic != tables.magic {
+            return Err(other("its function table is another one"));
+        }
+        Ok(bias)
+    }
+
+    /// The Go library that it has loaded, if any. Only asked when its executable is not Go.
+    #[must_use]
+    pub fn go_library(&self) -> Option<(PathBuf, GoBinary)> {
+        /// More libraries than programs load.
+        const MOST: usize = 512;
+        let maps = fs::read_to_string(self.path("maps")).ok()?;
+        let mut seen = Vec::new();
+        for line in maps.lines().filter(|line| line.split(' ').nth(1).is_some_and(|mode| mode.contains('x')))
+        {
+            let Some(path) = line.find('/').map(|from| &line[from..]) else { continue };
+            if seen.contains(&path) || seen.len() == MOST {
+                continue;
+            }
+            seen.push(path);
+            // Its own root: the path is one of its mount namespace's.
+            let here = self.path("root").join(path.trim_start_matches('/'));
+            if let Ok(binary) = GoBinary::open(&here) {
+                return Some((PathBuf::from(path), binary));
+            }
+        }
+        None
+    }
+
+    /// Whether its `CLOCK_MONOTONIC` is ours: not in a time namespace of its own.
+    #[must_use]
+    pub fn shares_clock(&self) -> bool {
+        let namespace = |path: &Path| fs::read_link(path).ok();
+        match namespace(&self.path("ns/time")) {
+            Some(its) => Some(its) == namespace(Path::new("/proc/self/ns/time")),
+            // Kernels before 5.6 have no such namespaces; ours has, so we were not let.
+            None => false,
+        }
+    }
+
+    /// What to make of an error.
+    pub(super) fn failed(&self, what: &str, error: &io::Error) -> ProcessError {
+        let pid = self.pid;
+        match error.raw_os_error() {
+            Some(libc::EACCES | libc::EPERM) => ProcessError::Denied { pid },
+            Some(libc::ESRCH | libc::ENOENT) => ProcessError::Gone { pid },
+            // What a memory that no longer is gives: the end of the file.
+            _ if !self.path("stat").exists() => ProcessError::Gone { pid },
+            _ => ProcessError::Unreadable { pid, what: format!("{what}: {error}") },
+        }
+    }
+}
+
+/// Every process whose program, name or first argument is called so; neither gotrace itself nor its parents
+/// under the same name (`sudo gotrace attach server`).
+fn named(name: &str) -> Vec<u32> {
+    let own = std::process::id();
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let mut pids: Vec<u32> = processes
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid| *pid != own && is_named(Path::new(&format!("/proc/{pid}")), name))
+        .collect();
+    pids.sort_unstable();
+    pids
+}
+
+fn is_named(folder: &Path, name: &str) -> bool {
+    if let Ok(exe) = fs::read_link(folder.join("exe")) {
+        let exe = exe.to_string_lossy();
+        return base(exe.strip_suffix(" (deleted)").unwrap_or(&exe)) == name || has_argument(folder, name);
+    }
+    // Without the right to see its program there is still its name, of at most 15 bytes.
+    fs::read_to_string(folder.join("comm"))
+        .is_ok_and(|comm| name.as_bytes().get(..name.len().min(15)) == Some(comm.trim_end().as_bytes()))
+}
+
+/// Whether it was started under that name: through a link, say.
+fn has_argument(folder: &Path, name: &str) -> bool {
+    let arguments = fs::read(folder.join("cmdline")).unwrap_or_default();
+    let first = arguments.split(|byte| *byte == 0).next().unwrap_or_default();
+    base(&String::from_utf8_lossy(first)) == name
+}
+
+fn base(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// The number behind a field's name in `/proc/PID/status`.
+fn number_after(status: &str, field: &str) -> Option<u32> {
+    status.lines().find_map(|line| line.strip_prefix(field))?.trim().parse().ok()
+}
+
+/// A value of the auxiliary vector: pairs of words.
+fn aux_value(auxv: &[u8], key: u64) -> Option<u64> {
+    let word = |bytes: &[u8]| bytes.try_into().ok().map(u64::from_le_bytes);
+    auxv.chunks_exact(16).find(|pair| word(&pair[..8]) == Some(key)).and_then(|pair| word(&pair[8..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_wrong_number_has_its_own_message() {
+        assert!(matches!(Process::find("4294967295"), Err(ProcessError::Gone { .. })));
+        assert!(matches!(Process::find("no such program"), Err(ProcessError::NoneNamed { .. })));
+        assert!(matches!(Process::find("2"), Err(ProcessError::Kernel { .. } | ProcessError::Gone { .. })));
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let zombie = loop {
+            match Process::find(&child.id().to_string()) {
+                Err(error) => break error,
+                Ok(_) => std::thread::yield_now(),
+            }
+        };
+        assert!(matches!(zombie, ProcessError::Zombie { .. }), "{zombie}");
+        child.wait().unwrap();
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                // SAFETY: gettid has no preconditions.
+                let tid = unsafe { libc::gettid() };
+                Process::find(&tid.to_string()).map(drop)
+            });
+            let error = thread.join().unwrap().unwrap_err();
+            assert!(matches!(error, ProcessError::Thread { .. }), "{error}");
+        });
+    }
+
+    #[test]
+    fn a_process_that_ends_is_gone_and_no_other() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let process = Process::find(&child.id().to_string()).unwrap();
+        process.stat().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let error = process.stat().unwrap_err();
+        assert!(matches!(error, ProcessError::Gone { .. }), "{error}");
+    }
+}

@@ -1,0 +1,76 @@
+//! `/proc/PID/stat` and `/proc/PID/task/TID/stat` (fs/proc/array.c, `do_task_stat`).
+
+use crate::units::Nanos;
+
+/// What the kernel counts of a process or a thread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// Its name: the program's at first, of at most 15 bytes.
+    pub name: String,
+    /// What it is doing: `R` runs or waits for a processor, `S` and `D` sleep, `T` is stopped, `Z` has ended.
+    pub state: char,
+    /// `PF_…` (include/linux/sched.h).
+    pub flags: u64,
+    /// Page faults that needed no I/O, since it began.
+    pub minor_faults: u64,
+    /// Page faults that did.
+    pub major_faults: u64,
+    /// Time on a processor in the program, in steps of 10 ms.
+    pub user: Nanos,
+    /// Time on a processor in the kernel, in steps of 10 ms.
+    pub system: Nanos,
+    /// When it began, on the boot clock, in steps of 10 ms.
+    pub start: Nanos,
+    /// The processor that it ran on last.
+    pub processor: Option<usize>,
+}
+
+impl Stat {
+    /// Parses the file's one line; none when it is not one.
+    #[must_use]
+    pub fn parse(line: &[u8]) -> Option<Self> {
+        let line = String::from_utf8_lossy(line);
+        // The name may hold anything, also brackets; what follows its last one does not.
+        let (before, rest) = line.rsplit_once(')')?;
+        let (_, name) = before.split_once('(')?;
+        let fields: Vec<&str> = rest.split_whitespace().collect();
+        // proc(5) counts from one, and the name is the second.
+        let number = |field: usize| fields.get(field.checked_sub(3)?)?.parse::<u64>().ok();
+        let time = |field: usize| Some(Nanos(number(field)?.saturating_mul(1_000_000_000 / ticks())));
+        Some(Self {
+            name: name.to_owned(),
+            state: fields.first()?.chars().next()?,
+            flags: number(9)?,
+            minor_faults: number(10)?,
+            major_faults: number(12)?,
+            user: time(14)?,
+            system: time(15)?,
+            start: time(22)?,
+            processor: number(39).and_then(|processor| usize::try_from(processor).ok()),
+        })
+    }
+}
+
+/// How many of the kernel's ticks a second has.
+fn ticks() -> u64 {
+    // SAFETY: sysconf has no preconditions.
+    let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+    u64::try_from(ticks).ok().filter(|ticks| (1..=1_000_000).contains(ticks)).unwrap_or(100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_brackets_and_blanks_is_a_name() {
+        let line = b"7 (a) b) S 1 7 7 0 -1 4194304 11 0 2 0 3 4 0 0 20 0 5 0 600 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 1 0 0\n";
+        let stat = Stat::parse(line).unwrap();
+        assert_eq!((stat.name.as_str(), stat.state, stat.flags), ("a) b", 'S', 4_194_304));
+        assert_eq!((stat.minor_faults, stat.major_faults), (11, 2));
+        assert_eq!((stat.user, stat.system), (Nanos(30_000_000), Nanos(40_000_000)));
+        assert_eq!((stat.start, stat.processor), (Nanos(6_000_000_000), Some(1)));
+        assert_eq!(Stat::parse(b"7 (a"), None);
+        assert_eq!(Stat::parse(b""), None);
+    }
+}
