@@ -23,6 +23,8 @@ enum Line<'a> {
         schema: u32,
         gotrace: &'static str,
         pid: u32,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ppid: Option<u32>,
         exe: String,
         go_version: &'a str,
         module: Option<&'a str>,
@@ -195,6 +197,7 @@ impl Export for Ndjson {
                 schema: SCHEMA,
                 gotrace: env!("CARGO_PKG_VERSION"),
                 pid: subject.pid,
+                ppid: subject.parent,
                 exe: subject.exe.to_string_lossy().into_owned(),
                 go_version: &subject.go_version,
                 module: subject.module.as_deref(),
@@ -341,6 +344,7 @@ fn summary(report: &Report) -> Line<'_> {
         Ending::Running => ("running", None, None, None),
         Ending::Exited(code) => ("exited", Some(*code), None, None),
         Ending::Killed(signal) => ("killed", None, Some(*signal), None),
+        Ending::Gone => ("gone", None, None, None),
         Ending::Replaced(by) => ("replaced", None, None, Some(by.as_str())),
     };
     Line::Summary {

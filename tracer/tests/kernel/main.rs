@@ -10,6 +10,7 @@ mod output;
 #[path = "../support/mod.rs"]
 mod support;
 mod transparency;
+mod watching;
 
 use serde_json::Value;
 
