@@ -116,6 +116,7 @@ fn report(
     Ok(StatusReport {
         subject: Subject {
             parent: None,
+            watched: false,
             repetition: None,
             pid: process.pid,
             exe: process.exe(),

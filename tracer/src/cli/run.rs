@@ -263,6 +263,7 @@ fn report(binary: &GoBinary, plan: &StartupPlan, exe: &Path, trace: &Trace) -> R
         subject: Subject {
             pid: trace.pid,
             parent: None,
+            watched: false,
             exe: std::fs::canonicalize(exe).unwrap_or_else(|_| exe.to_owned()),
             go_version: binary.version().to_string(),
             module: binary.build_info().and_then(|info| info.main_module().map(ToOwned::to_owned)),

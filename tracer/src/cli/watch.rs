@@ -258,6 +258,7 @@ fn report(binary: &GoBinary, plan: &StartupPlan, started: &SeenStart) -> Report 
         subject: Subject {
             pid: *pid,
             parent: parent.filter(|parent| *parent != 0),
+            watched: true,
             exe: binary.path().to_owned(),
             go_version: binary.version().to_string(),
             module: binary.build_info().and_then(|info| info.main_module().map(ToOwned::to_owned)),

@@ -99,6 +99,7 @@ fn report() -> Report {
         subject: Subject {
             pid: 42,
             parent: None,
+            watched: false,
             exe: PathBuf::from("/srv/app"),
             go_version: "go1.26.6".to_owned(),
             module: Some("example.com/app".to_owned()),

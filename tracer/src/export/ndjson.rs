@@ -25,6 +25,8 @@ enum Line<'a> {
         pid: u32,
         #[serde(skip_serializing_if = "Option::is_none")]
         ppid: Option<u32>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        watched: Option<bool>,
         exe: String,
         go_version: &'a str,
         module: Option<&'a str>,
@@ -198,6 +200,7 @@ impl Export for Ndjson {
                 gotrace: env!("CARGO_PKG_VERSION"),
                 pid: subject.pid,
                 ppid: subject.parent,
+                watched: subject.watched.then_some(true),
                 exe: subject.exe.to_string_lossy().into_owned(),
                 go_version: &subject.go_version,
                 module: subject.module.as_deref(),

@@ -102,7 +102,8 @@ impl Text {
         let ready = timeline
             .to_ready()
             .map_or(String::new(), |ready| format!(", ready after {bold}{}{bold:#}", ready.for_people()));
-        writeln!(out, "{main}{ready}; {ending}{after}")?;
+        let begin = if subject.watched { ", from the end of its execve on" } else { "" };
+        writeln!(out, "{main}{ready}; {ending}{after}{begin}")?;
         writeln!(out)
     }
 

@@ -29,6 +29,8 @@ pub struct Recording {
     pub programs: Vec<Program>,
     /// How many runs have no end, because the file was cut short; they are left out.
     pub cut: usize,
+    /// How many runs were watched: their times begin at the end of the execve, and not at its call.
+    pub watched: usize,
 }
 
 /// Whose startups they are.
@@ -93,11 +95,13 @@ impl Recording {
         let mut recording = Self::default();
         let mut lines = Lines::new(reader);
         let mut run: Option<Start> = None;
+        let mut watched = false;
         while let Some((line, recorded)) = lines.next_line()? {
             match recorded {
                 Recorded::Other => {}
                 Recorded::Header(header) => {
                     recording.cut += usize::from(run.is_some());
+                    watched = header.watched;
                     recording.begin(header, line)?;
                     run = Some(Start::default());
                 }
@@ -122,6 +126,7 @@ impl Recording {
                     start.to_main = summary.to_main_ns;
                     start.to_ready = summary.to_ready_ns;
                     start.complete = summary.complete;
+                    recording.watched += usize::from(watched);
                     recording.series.add(start).map_err(|source| RecordingError::TooMuch { line, source })?;
                 }
             }
@@ -236,6 +241,13 @@ mod tests {
         }
         assert!(says(&cut).contains("cut short"), "{}", says(&cut));
         assert_eq!(says(""), "holds no run");
+    }
+
+    #[test]
+    fn watched_runs_are_counted() {
+        let watched = RUN.replacen("\"schema\":1", "\"schema\":1,\"watched\":true", 1);
+        assert_ne!(watched, RUN);
+        assert_eq!(read(&format!("{watched}{RUN}")).unwrap().watched, 1);
     }
 
     #[test]

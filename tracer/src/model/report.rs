@@ -32,6 +32,8 @@ pub struct Subject {
     pub pid: u32,
     /// Its parent's, where somebody else than gotrace started it.
     pub parent: Option<u32>,
+    /// Whether it was watched from the end of its execve on, where its times begin, and not from the call.
+    pub watched: bool,
     /// Its executable.
     pub exe: PathBuf,
     /// The Go version that built it, as `go version` prints it.
