@@ -14,7 +14,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use tracer_ebpf::config::{Config, GoConfig, WatchConfig};
 
 use super::exit::TargetRefused;
-use super::run::{catalogue, kernel_release, missing_probe, traceable};
+use super::run::{catalogue, kernel_release, missing_probe, ring_size, traceable};
 use super::{Common, Exit};
 use crate::event::{self, Event, EventKind};
 use crate::export::{Export as _, InitOrder, Ndjson, Text};
@@ -34,9 +34,6 @@ const DRAIN_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How many changes of what was dropped are remembered.
 const SNAPSHOTS: usize = 256;
-
-/// The ring buffer's size in bytes: 500 starts of a hundred inits each between two looks.
-const RING_BYTES: u32 = 8 << 20;
 
 /// Show the startup of every new process of a Go program
 ///
@@ -66,6 +63,9 @@ pub(super) struct Args {
     /// How many inits to show in text; 0 for all
     #[arg(long, value_name = "N", default_value_t = 5)]
     top: usize,
+    /// The size of the buffer between kernel and gotrace, in KiB: a power of two
+    #[arg(long, value_name = "KIB", default_value_t = 8192, value_parser = ring_size)]
+    ring_size: u32,
     /// The program to watch: a path, or a name that is looked for in PATH
     binary: OsString,
 }
@@ -95,7 +95,7 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
         config: Config::default(),
         go: GoConfig::default(),
         watch: watch_config(),
-        ring_bytes: RING_BYTES,
+        ring_bytes: args.ring_size * 1024,
         kernel_log: false,
     })?;
     let mut watch = Watch {
