@@ -116,7 +116,7 @@ impl Sort {
     }
 }
 
-fn ring_size(text: &str) -> Result<u32, String> {
+pub(super) fn ring_size(text: &str) -> Result<u32, String> {
     match text.parse::<u32>() {
         Ok(kib) if kib.is_power_of_two() && (4..=1 << 20).contains(&kib) => Ok(kib),
         _ => Err("a power of two from 4 to 1048576 is needed".to_owned()),

@@ -1,5 +1,6 @@
 //! `gotrace watch BINARY`: the startup of every new process of a binary, whoever starts it.
 
+use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io::{self, BufWriter, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -13,9 +14,9 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use tracer_ebpf::config::{Config, GoConfig, WatchConfig};
 
 use super::exit::TargetRefused;
-use super::run::{catalogue, kernel_release, missing_probe, traceable};
+use super::run::{catalogue, kernel_release, missing_probe, ring_size, traceable};
 use super::{Common, Exit};
-use crate::event::{self, EventKind};
+use crate::event::{self, Event, EventKind};
 use crate::export::{Export as _, InitOrder, Ndjson, Text};
 use crate::model::{BinarySymbols, Ending, Observation, Report, SeenStart, Starts, StartupTimeline, Subject};
 use crate::probe::attach::Scope;
@@ -30,6 +31,9 @@ use crate::{doctor, files};
 
 /// How often the ring buffer is drained.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(20);
+
+/// How many changes of what was dropped are remembered.
+const SNAPSHOTS: usize = 256;
 
 /// Show the startup of every new process of a Go program
 ///
@@ -59,6 +63,9 @@ pub(super) struct Args {
     /// How many inits to show in text; 0 for all
     #[arg(long, value_name = "N", default_value_t = 5)]
     top: usize,
+    /// The size of the buffer between kernel and gotrace, in KiB: a power of two
+    #[arg(long, value_name = "KIB", default_value_t = 8192, value_parser = ring_size)]
+    ring_size: u32,
     /// The program to watch: a path, or a name that is looked for in PATH
     binary: OsString,
 }
@@ -88,14 +95,14 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
         config: Config::default(),
         go: GoConfig::default(),
         watch: watch_config(),
-        ring_bytes: 1 << 20,
+        ring_bytes: args.ring_size * 1024,
         kernel_log: false,
     })?;
     let mut watch = Watch {
         reader: Reader::new(loaded.take_events()?),
         counters: loaded.take_counters()?,
         starts: Starts::default(),
-        dropped: Vec::new(),
+        dropped: VecDeque::new(),
         undecodable: 0,
     };
     let attached = loaded.attach(binary.file(), &plan.sites, Scope::Starts)?;
@@ -112,11 +119,17 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
         }
         show(&report, args)
     };
+    // What was dropped before the first start: nothing.
+    watch.losses()?;
+    let mut unsure = 0_u64;
     let mut left = args.count.unwrap_or(u64::MAX);
     while left > 0 && !ended.load(Ordering::SeqCst) {
         std::thread::sleep(DRAIN_INTERVAL);
+        watch.losses()?;
         for started in watch.drain() {
-            if left > 0 {
+            if !watch.is_sure(&started)? {
+                unsure += 1;
+            } else if left > 0 {
                 let losses = watch.losses_of(&started)?;
                 tell(&started, losses, std::mem::take(&mut watch.undecodable))?;
                 left -= 1;
@@ -129,13 +142,18 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     let stray = watch.starts.stray;
     rest.extend(std::mem::take(&mut watch.starts).into_rest());
     for started in rest.into_iter().take(usize::try_from(left).unwrap_or(usize::MAX)) {
-        let losses = watch.losses_of(&started)?;
-        tell(&started, losses, 0)?;
+        if watch.is_sure(&started)? {
+            let losses = watch.losses_of(&started)?;
+            tell(&started, losses, 0)?;
+        } else {
+            unsure += 1;
+        }
     }
     let losses = read_losses(&watch.counters).context("cannot read the loss counters")?;
     let dropped: u64 = losses.iter().map(|loss| loss.dropped).sum();
     let hits: u64 = losses.iter().map(|loss| loss.hits).sum();
-    common.note(&format!("{told} starts told; {hits} probe hits, {dropped} lost, {stray} of no known start"));
+    common.note(&format!("{told} starts told, {unsure} left out because their main.main may be what was lost; {hits} probe hits, \
+         {dropped} lost, {stray} of no known start"));
     Ok(if dropped + stray > 0 { Exit::Incomplete } else { Exit::Ok })
 }
 
@@ -144,8 +162,8 @@ struct Watch {
     reader: Reader,
     counters: Array<MapData, [u64; 2]>,
     starts: Starts,
-    /// What was dropped when the last start was told, by probe.
-    dropped: Vec<u64>,
+    /// How much had been dropped by when, by probe; a line for each time that it changed.
+    dropped: VecDeque<(Nanos, Vec<u64>)>,
     undecodable: u64,
 }
 
@@ -167,17 +185,41 @@ impl Watch {
         over
     }
 
-    /// A start's hits, and what was lost since the last one was told: whose, nobody knows.
-    fn losses_of(&mut self, started: &SeenStart) -> anyhow::Result<Vec<ProbeLoss>> {
-        let mut losses = read_losses(&self.counters).context("cannot read the loss counters")?;
-        self.dropped.resize(losses.len(), 0);
-        for (loss, before) in losses.iter_mut().zip(&mut self.dropped) {
-            let since = loss.dropped - *before;
-            *before = loss.dropped;
-            let delivered = started.events.iter().filter(|event| probe_of(&event.kind) == loss.probe).count();
-            (loss.hits, loss.dropped) = (delivered as u64 + since, since);
+    /// A start's hits, and what was lost from its begin on: whose, nobody knows, so it counts for every start
+    /// that was under way.
+    fn losses_of(&mut self, seen: &SeenStart) -> anyhow::Result<Vec<ProbeLoss>> {
+        let begin = seen.events.first().map_or(Nanos(0), |event| event.time);
+        let mut losses = self.losses()?;
+        let before = self.dropped.iter().rev().find(|(time, _)| *time <= begin).map(|(_, dropped)| dropped);
+        for (index, loss) in losses.iter_mut().enumerate() {
+            let before = before.and_then(|dropped| dropped.get(index)).copied().unwrap_or(0);
+            let delivered = seen.events.iter().filter(|event| probe_of(&event.kind) == loss.probe).count();
+            loss.dropped -= before;
+            loss.hits = delivered as u64 + loss.dropped;
         }
         Ok(losses)
+    }
+
+    fn losses(&mut self) -> anyhow::Result<Vec<ProbeLoss>> {
+        let now = boot_clock();
+        let losses = read_losses(&self.counters).context("cannot read the loss counters")?;
+        let dropped: Vec<u64> = losses.iter().map(|loss| loss.dropped).collect();
+        if self.dropped.back().is_none_or(|(_, last)| *last != dropped) {
+            // For a start that began before all that is kept, everything counts.
+            if self.dropped.len() == SNAPSHOTS {
+                self.dropped.pop_front();
+            }
+            self.dropped.push_back((now, dropped));
+        }
+        Ok(losses)
+    }
+
+    /// Whether the start can be told: when records of `main.main` were lost, one that seems not to have reached
+    /// it may have.
+    fn is_sure(&mut self, seen: &SeenStart) -> anyhow::Result<bool> {
+        let reached = seen.events.last().is_some_and(Event::is_main);
+        let lost = |loss: &ProbeLoss| loss.probe == Probe::MainMain && loss.dropped > 0;
+        Ok(reached || !self.losses()?.iter().any(lost))
     }
 }
 
