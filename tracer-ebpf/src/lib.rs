@@ -3,4 +3,5 @@
 #![no_std]
 
 pub mod config;
+pub mod main_thread;
 pub mod wire;

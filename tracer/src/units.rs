@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A byte's place in a file. What a uprobe is attached by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -22,7 +22,7 @@ pub struct VirtAddr(pub u64);
 pub struct RuntimeAddr(pub u64);
 
 /// Nanoseconds: a duration, or a time on the kernel's boot clock (`CLOCK_BOOTTIME`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Nanos(pub u64);
 
@@ -31,6 +31,19 @@ impl Nanos {
     #[must_use]
     pub fn since(self, earlier: Self) -> Self {
         Self(self.0.saturating_sub(earlier.0))
+    }
+
+    /// With three or four digits and a unit.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "shown with four digits")]
+    pub fn for_people(self) -> String {
+        let nanos = self.0 as f64;
+        match self.0 {
+            0..1_000 => format!("{} ns", self.0),
+            1_000..1_000_000 => format!("{:.1} µs", nanos / 1e3),
+            1_000_000..1_000_000_000 => format!("{:.2} ms", nanos / 1e6),
+            _ => format!("{:.3} s", nanos / 1e9),
+        }
     }
 
     /// As milliseconds, for people.
@@ -73,4 +86,17 @@ pub fn clock_time(clock: libc::clockid_t) -> Option<Nanos> {
     // SAFETY: `now` is writable.
     let read = unsafe { libc::clock_gettime(clock, &raw mut now) } == 0;
     read.then(|| Nanos(now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Nanos;
+
+    #[test]
+    fn times_are_readable_at_every_size() {
+        assert_eq!(Nanos(999).for_people(), "999 ns");
+        assert_eq!(Nanos(12_345).for_people(), "12.3 µs");
+        assert_eq!(Nanos(8_420_000).for_people(), "8.42 ms");
+        assert_eq!(Nanos(11_000_000_000).for_people(), "11.000 s");
+    }
 }

@@ -2,9 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "support/image.rs"]
+mod image;
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
+
+use image::Image;
 
 fn gotrace(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_gotrace")).args(args).output().unwrap()
@@ -84,6 +89,27 @@ fn an_unknown_machine_is_refused_as_such() {
     assert!(said(&output).contains("RISC-V") || said(&output).contains("243"), "{}", said(&output));
 }
 
+/// Refused before anything else is asked of the machine, so root and BPF make no difference.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn an_arm64_go_program_is_refused_on_x86_64_and_still_inspected() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("program");
+    executable(&program, &Image { arm64: true, ..Image::default() }.bytes());
+    let program = program.to_str().unwrap();
+    let output = gotrace(&["run", "--", program]);
+    assert_eq!(output.status.code(), Some(4));
+    let expected = format!(
+        "gotrace: {program} is built for arm64, this machine is x86-64; gotrace inspect still reads it\n"
+    );
+    assert_eq!(said(&output), expected);
+    assert!(output.stdout.is_empty(), "{:?}", output.stdout);
+    let output = gotrace(&["inspect", program]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(stdout.contains("arm64") && stdout.contains("_rt0_arm64_linux"), "{stdout}");
+}
+
 #[test]
 fn a_file_that_may_not_be_run_is_refused_as_such() {
     let folder = tempfile::tempdir().unwrap();
@@ -110,6 +136,46 @@ fn a_directory_and_a_fifo_are_refused_without_waiting() {
 fn a_wrong_command_line_is_a_usage_error() {
     for args in [&["run"][..], &["nonsense"], &["run", "--until", "never", "--", "true"]] {
         assert_eq!(gotrace(args).status.code(), Some(2), "{args:?}");
+    }
+}
+
+#[test]
+fn a_budget_of_no_figure_is_a_usage_error() {
+    for budget in ["main=1ms", "to_main=soon", "to_main", "to_main=1ms,init:=1s"] {
+        let output = gotrace(&["run", "--budget", budget, "--", "true"]);
+        assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    }
+    assert_eq!(gotrace(&["run", "--repeat", "0", "--", "true"]).status.code(), Some(2));
+}
+
+#[test]
+fn diff_reads_what_run_writes_and_refuses_the_rest_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let good = path("good.ndjson", include_str!("../src/export/golden/startup.ndjson"));
+    let same = gotrace(&["diff", &good, &good]);
+    assert_eq!(same.status.code(), Some(0), "{}", said(&same));
+    assert!(String::from_utf8_lossy(&same.stdout).contains("nothing beyond the noise"));
+
+    let diff = String::from_utf8(gotrace(&["diff", "--json", &good, &good]).stdout).unwrap();
+    for (bad, says) in [
+        (path("new.ndjson", "{\"type\":\"header\",\"schema\":2}"), "schema 2"),
+        (path("text.txt", include_str!("../src/export/golden/startup.txt")), "line 1"),
+        (path("diff.ndjson", &diff), "no startup but a diff"),
+        (path("empty.ndjson", ""), "no run"),
+        ("/nonexistent.ndjson".to_owned(), "No such file"),
+        (folder.path().to_str().unwrap().to_owned(), "directory"),
+    ] {
+        for files in [[&good, &bad], [&bad, &good]] {
+            let output = gotrace(&["diff", files[0], files[1]]);
+            assert_eq!(output.status.code(), Some(1), "{bad}");
+            assert!(said(&output).contains(&bad) && said(&output).contains(says), "{}", said(&output));
+            assert!(output.stdout.is_empty());
+        }
     }
 }
 

@@ -15,6 +15,18 @@ use super::maps::{COUNTERS, EVENTS};
 /// on a timer.
 #[inline(always)]
 pub(super) fn emit<T: 'static>(probe: u32, build: impl FnOnce(Header) -> T) {
+    let tid = bpf_get_current_pid_tgid() as u32;
+    emit_in_place(probe, tid, |header, record: *mut T| {
+        let built = build(header);
+        // SAFETY: `record` is room for one.
+        unsafe { record.write(built) };
+    });
+}
+
+/// As [`emit`], for records that are too large for the stack: `fill` writes the whole record where it is, for
+/// the thread `tid`.
+#[inline(always)]
+pub(super) fn emit_in_place<T: 'static>(probe: u32, tid: u32, fill: impl FnOnce(Header, *mut T)) {
     // SAFETY: the helper has no preconditions.
     let time = unsafe { bpf_ktime_get_boot_ns() };
     let Some(counters) = COUNTERS.get_ptr_mut(probe) else { return };
@@ -22,8 +34,7 @@ pub(super) fn emit<T: 'static>(probe: u32, build: impl FnOnce(Header) -> T) {
     let hits = unsafe { &raw mut (*counters).hits };
     increment(hits);
     if let Some(mut record) = EVENTS.reserve_untyped::<T>(0) {
-        let tid = bpf_get_current_pid_tgid() as u32;
-        record.write(build(Header { time, probe, tid }));
+        fill(Header { time, probe, tid }, record.as_mut_ptr());
         record.submit(u64::from(BPF_RB_NO_WAKEUP));
     } else {
         // SAFETY: as above.

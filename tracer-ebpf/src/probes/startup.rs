@@ -4,23 +4,40 @@ use aya_ebpf::{
     EbpfContext as _, helpers::generated::bpf_get_attach_cookie, macros::uprobe, programs::ProbeContext,
 };
 use aya_log_ebpf::debug;
-use tracer_ebpf::wire::startup::{Cookie, Hit};
+use tracer_ebpf::wire::{
+    Probe,
+    startup::{Cookie, Hit},
+};
 
-use super::{emit::emit, registers, target};
+use super::{emit::emit, goroutine, main_thread, registers};
 
 /// One program for every site; the site's cookie says which probe it is and where its argument is. It reads
-/// none of the target's memory: a page that the target has not touched yet could not be read from here.
+/// of the target's memory only what the target has just used: another page might not be there yet.
 #[uprobe]
 fn startup(ctx: ProbeContext) -> u32 {
-    if !target::is_current() {
+    let Some(main) = main_thread::get() else { return 0 };
+    if !main_thread::is_process_current(main) || main.over != 0 {
         return 0;
     }
     // SAFETY: `ctx` is the context that the kernel gave this program.
     let cookie = Cookie::from_bits(unsafe { bpf_get_attach_cookie(ctx.as_ptr()) });
-    let argument = registers::by_number(ctx.regs, cookie.register);
+    let mut argument = registers::by_number(ctx.regs, cookie.register);
+    if cookie.probe == Probe::GoExit as u32 {
+        // The register holds g.
+        argument = goroutine::made_by(argument);
+    }
     // SAFETY: `regs` is the context, valid for the program's run.
     let ip = unsafe { (*ctx.regs).rip };
-    emit(cookie.probe, |header| Hit { header, ip, argument });
+    emit(cookie.probe, |header| {
+        let account = main_thread::account(main, header.time);
+        Hit { header, ip, argument, account }
+    });
+    if cookie.probe == Probe::RuntimeMain as u32 {
+        // Go keeps g there (cmd/compile/abi-internal.md).
+        main.g = registers::by_number(ctx.regs, 14);
+    } else if cookie.probe == Probe::MainMain as u32 {
+        main.over = 1;
+    }
     debug!(&ctx, "probe {} at {:x}, argument {:x}", cookie.probe, ip, argument);
     0
 }

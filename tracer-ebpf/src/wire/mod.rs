@@ -3,9 +3,11 @@
 //! A record's kind is the probe that wrote it. All fields are little-endian machine words in natural
 //! alignment with no padding (zerocopy checks it), and a record's size follows from its probe.
 
+pub mod account;
 pub mod loss;
 pub mod process;
 pub mod startup;
+pub mod syscall;
 
 use core::fmt;
 
@@ -33,11 +35,35 @@ pub enum Probe {
     Init = 7,
     /// `main.main`
     MainMain = 8,
+    /// The main thread was kept off the CPU for long.
+    Wait = 9,
+    /// A system call returned whose object matters.
+    Call = 10,
+    /// `runtime.mallocinit` was entered.
+    MallocInit = 11,
+    /// It returned to `runtime.schedinit`.
+    MallocInitDone = 12,
+    /// `runtime.gcinit` was entered.
+    GcInit = 13,
+    /// It returned to `runtime.schedinit`.
+    GcInitDone = 14,
+    /// `runtime.procresize` was entered, with the number of Ps.
+    ProcResize = 15,
+    /// It returned to `runtime.schedinit`.
+    ProcResizeDone = 16,
+    /// `runtime.sysmon`, on its own thread.
+    Sysmon = 17,
+    /// An init function other than its package's first begins.
+    InitFunction = 18,
+    /// `runtime.newproc1`: a goroutine is made, by the go statement at the argument.
+    GoStart = 19,
+    /// `runtime.goexit1`: a goroutine that the go statement at the argument made is over.
+    GoExit = 20,
 }
 
 impl Probe {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 21] = [
         Self::Exec,
         Self::Exit,
         Self::GoEntry,
@@ -47,6 +73,18 @@ impl Probe {
         Self::GcEnable,
         Self::Init,
         Self::MainMain,
+        Self::Wait,
+        Self::Call,
+        Self::MallocInit,
+        Self::MallocInitDone,
+        Self::GcInit,
+        Self::GcInitDone,
+        Self::ProcResize,
+        Self::ProcResizeDone,
+        Self::Sysmon,
+        Self::InitFunction,
+        Self::GoStart,
+        Self::GoExit,
     ];
 
     /// The probe of that number.
@@ -58,7 +96,25 @@ impl Probe {
     /// Whether the kernel itself calls it, and no instruction of the program.
     #[must_use]
     pub const fn is_tracepoint(self) -> bool {
-        matches!(self, Self::Exec | Self::Exit)
+        matches!(self, Self::Exec | Self::Exit | Self::Wait | Self::Call)
+    }
+
+    /// Whether a start is told without it, only in less detail.
+    #[must_use]
+    pub const fn is_detail(self) -> bool {
+        matches!(
+            self,
+            Self::MallocInit
+                | Self::MallocInitDone
+                | Self::GcInit
+                | Self::GcInitDone
+                | Self::ProcResize
+                | Self::ProcResizeDone
+                | Self::Sysmon
+                | Self::InitFunction
+                | Self::GoStart
+                | Self::GoExit
+        )
     }
 
     /// The name that reports use.
@@ -74,6 +130,18 @@ impl Probe {
             Self::GcEnable => "gcenable",
             Self::Init => "init",
             Self::MainMain => "main_main",
+            Self::Wait => "wait",
+            Self::Call => "call",
+            Self::MallocInit => "mallocinit",
+            Self::MallocInitDone => "mallocinit_done",
+            Self::GcInit => "gcinit",
+            Self::GcInitDone => "gcinit_done",
+            Self::ProcResize => "procresize",
+            Self::ProcResizeDone => "procresize_done",
+            Self::Sysmon => "sysmon",
+            Self::InitFunction => "init_function",
+            Self::GoStart => "go_start",
+            Self::GoExit => "go_exit",
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::Header;
+use super::{Header, account::Account};
 
 /// The length of a task's name in the kernel, with its terminating zero (`TASK_COMM_LEN`).
 pub const COMM_LEN: usize = 16;
@@ -15,6 +15,8 @@ pub struct Exec {
     pub header: Header,
     /// The task's new name: the program's file name, cut at 15 bytes.
     pub comm: [u8; COMM_LEN],
+    /// Where the main thread's time went since it called execve.
+    pub account: Account,
 }
 
 /// A thread of the process ended; the process is over when its last one has.

@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::{Header, Probe};
+use super::{Header, Probe, account::Account};
 
 /// Execution reached a probed instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -12,8 +12,11 @@ pub struct Hit {
     pub header: Header,
     /// The instruction's address in the process: tells the load bias.
     pub ip: u64,
-    /// What the site's register held. For [`Probe::Init`] the address of the init task.
+    /// What the site's register held. For [`Probe::Init`] the address of the init task,
+    /// for [`Probe::GoStart`] and [`Probe::GoExit`] that behind the go statement.
     pub argument: u64,
+    /// Where the main thread's time went up to here.
+    pub account: Account,
 }
 
 /// What user space gives each site, so that one program serves all of them.

@@ -9,6 +9,7 @@ use super::Exit;
 use super::exit::TargetRefused;
 use super::output::Outputs;
 use super::run::kernel_release;
+use crate::export::Format;
 use crate::model::{LoadedCode, StartupStatus, StatusReport, Subject, Usage};
 use crate::target::gobin::{BinaryError, GoBinary, Machine, Support};
 use crate::target::process::{Process, ProcessError};
@@ -48,7 +49,7 @@ pub(super) struct Args {
 
 /// Runs the verb.
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
-    let outputs = Outputs::open(&args.output, args.json)?;
+    let mut outputs = Outputs::open(&args.output, args.json)?;
     let process = Process::find(&args.who)?;
     let binary = binary_of(&process)?;
     let observed = Observed::new(&process, &binary)?;
@@ -67,7 +68,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         }
     }
     let report = report(&process, &binary, status, &last)?;
-    outputs.write_by(|format, color, out| report.write(format, color, out))?;
+    outputs.write(Format::Ndjson, |color, out| report.write(Format::Ndjson, color, out))?;
+    outputs.finish(|color, out| report.write(Format::Text, color, out))?;
     Ok(Exit::Ok)
 }
 
@@ -113,6 +115,7 @@ fn report(
     let wall = SystemTime::now().checked_sub(ago).and_then(|wall| wall.duration_since(UNIX_EPOCH).ok());
     Ok(StatusReport {
         subject: Subject {
+            repetition: None,
             pid: process.pid,
             exe: process.exe(),
             go_version: binary.version().to_string(),

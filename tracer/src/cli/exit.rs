@@ -26,6 +26,8 @@ pub enum Exit {
     Target,
     /// The data is incomplete beyond the threshold.
     Incomplete,
+    /// A budget was exceeded.
+    OverBudget,
     /// The traced command's own exit code.
     Child(u8),
 }
@@ -44,6 +46,7 @@ impl From<Exit> for ExitCode {
             Exit::Environment => 3,
             Exit::Target => 4,
             Exit::Incomplete => 5,
+            Exit::OverBudget => 6,
             Exit::Child(code) => code,
         })
     }

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 use super::Exit;
 use crate::export::inspect::{FunctionRow, FunctionRows, HookRow, InitRow, Inspection, Lists};
-use crate::probe::plan;
+use crate::probe::plan::{self, Detail};
 use crate::target::gobin::{Frame, GoBinary, InitTask};
 use crate::units::VirtAddr;
 
@@ -49,7 +49,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
 }
 
 fn inspect(binary: &GoBinary, functions: bool) -> Inspection<'_> {
-    let plan = plan::startup(binary);
+    let plan = plan::startup(binary, Detail::Full);
     let sites = plan.sites.into_iter().map(|planned| HookRow {
         hook: planned.hook.name(),
         function: planned.function,

@@ -1,11 +1,13 @@
 //! One verb a file. clap's types end here.
 
 mod attach;
+mod diff;
 mod doctor;
 mod exit;
 mod inspect;
 mod log;
 mod output;
+mod ready;
 mod run;
 mod session;
 mod signals;
@@ -24,6 +26,8 @@ pub use exit::Exit;
     infer_subcommands = true,
     after_help = "Examples:
   sudo gotrace run -- ./server          the startup timeline of a program
+  gotrace diff before.ndjson after.ndjson
+                                        what became slower or faster
   sudo gotrace attach server            how far a running program's start is, and what it waits for
   gotrace inspect ./server              what a binary is, and where it can be probed
   gotrace doctor                        whether gotrace can work here"
@@ -62,6 +66,7 @@ enum Color {
 #[derive(Subcommand)]
 enum Verb {
     Run(run::Args),
+    Diff(diff::Args),
     Attach(attach::Args),
     Inspect(inspect::Args),
     Doctor(doctor::Args),
@@ -92,6 +97,7 @@ pub fn main() -> ExitCode {
     log::init(common.quiet, common.verbose);
     exit::code_of(match &verb {
         Verb::Run(args) => run::run(args, &common),
+        Verb::Diff(args) => diff::run(args),
         Verb::Attach(args) => attach::run(args),
         Verb::Inspect(args) => inspect::run(args),
         Verb::Doctor(args) => doctor::run(args),

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
-use crate::export::{Export, Format, Ndjson, Text};
+use crate::export::{Export as _, Format, Ndjson};
 use crate::files::AtomicFile;
-use crate::model::Report;
+use crate::model::{Report, Totals};
 
 /// More than this share of the probe hits lost makes the data incomplete, in hundredths.
 const LOSS_LIMIT_PERCENT: u64 = 1;
@@ -46,33 +46,36 @@ impl Outputs {
         self.stdout.is_some()
     }
 
-    /// Writes the report everywhere.
-    pub(super) fn write(self, report: &Report, text: Text) -> anyhow::Result<()> {
-        self.write_by(|format, color, out| match format {
-            Format::Text => Text { color, ..text }.write(report, out),
-            Format::Ndjson => Ndjson.write(report, out),
-        })
+    /// Writes a run wherever every run has its own lines.
+    pub(super) fn add(&mut self, report: &Report) -> anyhow::Result<()> {
+        self.write(Format::Ndjson, |_, out| Ndjson.write(report, out))
     }
 
-    /// Has a report written everywhere: told the format, and whether in colours.
-    pub(super) fn write_by(
-        self,
-        report: impl Fn(Format, bool, &mut dyn Write) -> io::Result<()>,
+    /// Writes the text where text is wanted, in colours or not, and gives the files their names.
+    pub(super) fn finish(
+        mut self,
+        text: impl Fn(bool, &mut dyn Write) -> io::Result<()>,
     ) -> anyhow::Result<()> {
-        let write = |format, color, out: &mut dyn Write| {
-            let mut out = io::BufWriter::new(out);
-            report(format, color, &mut out)?;
-            out.flush()
-        };
-        for (path, format, mut file) in self.files {
-            write(format, false, file.file())
-                .and_then(|()| file.commit())
+        self.write(Format::Text, text)?;
+        for (path, _, file) in self.files {
+            file.commit().with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(())
+    }
+
+    /// Writes wherever that format is wanted.
+    pub(super) fn write(
+        &mut self,
+        format: Format,
+        write: impl Fn(bool, &mut dyn Write) -> io::Result<()>,
+    ) -> anyhow::Result<()> {
+        for (path, _, file) in self.files.iter_mut().filter(|(_, of_file, _)| *of_file == format) {
+            buffered(file.file(), |out| write(false, out))
                 .with_context(|| format!("cannot write {}", path.display()))?;
         }
-        if let Some(format) = self.stdout {
+        if self.stdout == Some(format) {
             // anstream takes the colours out again when nobody would see them.
-            let out = anstream::stdout();
-            match write(format, true, &mut out.lock()) {
+            match buffered(&mut anstream::stdout().lock(), |out| write(true, out)) {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
                 other => other.context("cannot write to standard output")?,
             }
@@ -81,8 +84,13 @@ impl Outputs {
     }
 }
 
+fn buffered(out: &mut dyn Write, write: impl Fn(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let mut out = io::BufWriter::new(out);
+    write(&mut out)?;
+    out.flush()
+}
+
 /// Whether so much was lost that a script must not take the report for whole.
-pub(super) fn is_incomplete(report: &Report) -> bool {
-    let totals = report.totals();
+pub(super) fn is_incomplete(totals: &Totals) -> bool {
     totals.dropped * 100 > totals.hits * LOSS_LIMIT_PERCENT
 }

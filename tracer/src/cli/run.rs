@@ -1,9 +1,12 @@
 //! `gotrace run -- CMD`: a command's startup, with the probes in place before its first instruction.
 
+mod repeat;
+
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
@@ -12,16 +15,20 @@ use super::session::{Options, Session, Trace, Until};
 use super::{Common, Exit};
 use crate::doctor;
 use crate::event::{Event, EventKind};
-use crate::export::{InitOrder, Text};
+use crate::export::{self, Export as _, InitOrder, Text};
+use crate::model::budget::Budget;
+use crate::model::series::{Series, Start};
 use crate::model::{
-    Ending, InitCatalogue, InitName, MissingProbe, Observation, Report, StartupTimeline, Subject,
+    BinarySymbols, Ending, InitCatalogue, InitFunction, InitName, MissingProbe, Observation, ReadyWhen,
+    Repetition, Report, StartupTimeline, Subject,
 };
 use crate::probe::Probe;
-use crate::probe::plan::{self, StartupPlan};
+use crate::probe::plan::{self, Detail, StartupPlan};
 use crate::target::command;
-use crate::target::gobin::{GoBinary, Machine, Support};
+use crate::target::gobin::{GoBinary, InitTask, Machine, Support};
 use crate::target::launch::{ExecStamp, Launch};
 use crate::target::user::InvokingUser;
+use crate::units::VirtAddr;
 
 /// Start a Go program and show where its startup time goes
 ///
@@ -35,10 +42,12 @@ use crate::target::user::InvokingUser;
   sudo gotrace run -- ./server --port 8080
   sudo gotrace run --until main -o start.txt -o start.ndjson -- ./server
   sudo gotrace run --json -- esbuild --version | jq
+  sudo gotrace run --repeat 10 --until main -o before.ndjson -- ./server
+  sudo gotrace run --until main --budget to_main=50ms,init:net/http=1ms -- ./server
 
 Exit codes: the program's own (128 + N when signal N killed it) when the tracing went well; 3 when gotrace
 cannot trace here, 4 when the program is not found or no Go program that gotrace knows, 5 when more than 1 %
-of the data was lost.")]
+of the data was lost, 6 when a budget was exceeded. Of several runs the first that failed gives the code.")]
 pub(super) struct Args {
     /// Write the report to FILE; the format follows from its name (.txt, .ndjson). Repeatable; - is
     /// standard output
@@ -48,9 +57,31 @@ pub(super) struct Args {
     /// itself, and what the program writes there goes to standard error; with -o FILE it stays where it is
     #[arg(long)]
     json: bool,
-    /// When to end the tracing: main, exit, or after a time such as 30s. The program goes on
-    #[arg(long, value_name = "WHEN", default_value = "exit")]
+    /// When to end the tracing: main, ready, exit, or after a time such as 30s. The program goes on; if it ends
+    /// before, so does the tracing
+    #[arg(long, value_name = "WHEN", default_value = "ready")]
     until: Until,
+    /// What makes the program ready: listen (a socket listens), accept (a connection was accepted), log:REGEX
+    /// (what it writes to its standard output or error matches, in the first 256 bytes of a write), file:PATH
+    /// (the file is there), or http://URL (it answers with a status below 400)
+    /// [default: listen]
+    #[arg(long, value_name = "CONDITION")]
+    ready_when: Option<ReadyWhen>,
+    /// From how long on a wait before main.main is told by itself, such as 100us
+    #[arg(long, value_name = "TIME", default_value = "100us", value_parser = humantime::parse_duration)]
+    slow: Duration,
+    /// Probe phases and inits only: no steps of the bootstrap, no single init functions, no goroutines. Costs the
+    /// program less
+    #[arg(long)]
+    lean: bool,
+    /// Run the command N times, one after another, and report the median and the spread of all. A program
+    /// that outlives its trace is ended with SIGTERM before the next run (and with SIGKILL after 10 s)
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    repeat: u32,
+    /// What the startup may take, of several runs their median: to_main, to_ready, a phase, or init:PACKAGE.
+    /// Repeatable. Exceeded, and so is a figure that was not reached or not measured: exit code 6
+    #[arg(long, value_name = "FIGURE=TIME", value_delimiter = ',')]
+    budget: Vec<Budget>,
     /// The order of the inits in text
     #[arg(long, value_enum, default_value = "slowest")]
     sort: Sort,
@@ -58,7 +89,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 10)]
     top: usize,
     /// The size of the buffer between kernel and gotrace, in KiB: a power of two
-    #[arg(long, value_name = "KIB", default_value_t = 1024, value_parser = ring_size)]
+    #[arg(long, value_name = "KIB", default_value_t = 4096, value_parser = ring_size)]
     ring_size: u32,
     /// Under sudo, run the program as root and not as the user who called sudo
     #[arg(long)]
@@ -76,6 +107,15 @@ enum Sort {
     Order,
 }
 
+impl Sort {
+    fn order(self) -> InitOrder {
+        match self {
+            Self::Slowest => InitOrder::Slowest,
+            Self::Order => InitOrder::Run,
+        }
+    }
+}
+
 fn ring_size(text: &str) -> Result<u32, String> {
     match text.parse::<u32>() {
         Ok(kib) if kib.is_power_of_two() && (4..=1 << 20).contains(&kib) => Ok(kib),
@@ -85,13 +125,39 @@ fn ring_size(text: &str) -> Result<u32, String> {
 
 /// Runs the verb.
 pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
-    let Some((name, arguments)) = args.command.split_first() else {
+    let Some((name, _)) = args.command.split_first() else {
         anyhow::bail!("no command to run");
     };
     let path = command::resolve(name, std::env::var_os("PATH").as_deref())?;
-    let outputs = Outputs::open(&args.output, args.json)?;
+    let mut outputs = Outputs::open(&args.output, args.json)?;
+    if args.repeat > 1 {
+        return repeat::run(args, common, &path, outputs);
+    }
+    let (report, trace) = once(args, common, &path, &outputs, None)?;
+    outputs.add(&report)?;
+    let text = Text { order: args.sort.order(), inits: args.top, color: false };
+    outputs.finish(|color, out| Text { color, ..text }.write(&report, out))?;
+    let mut series = Series::default();
+    series.add(Start::of(&report))?;
+    let within = is_within(&args.budget, &series, common);
+    // The program goes on after the trace; its exit code is still the command's.
+    let status = trace.wait()?;
+    Ok(exit_of(output::is_incomplete(&report.totals()), within, status))
+}
+
+/// Traces the command once.
+fn once(
+    args: &Args,
+    common: &Common,
+    path: &Path,
+    outputs: &Outputs,
+    repetition: Option<Repetition>,
+) -> anyhow::Result<(Report, Trace)> {
+    let Some((name, arguments)) = args.command.split_first() else {
+        anyhow::bail!("no command to run");
+    };
     let launch = Launch {
-        program: &path,
+        program: path,
         name,
         arguments,
         user: if args.as_root { None } else { InvokingUser::of_sudo() },
@@ -101,33 +167,55 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     // and that time is the program's (dockerd's execve took 0.78 ms when its tables had been read before, and
     // 0.29 ms like this). When anything fails from here on, the child goes without having run.
     let gated = launch.fork().with_context(|| format!("cannot start {}", path.display()))?;
-    let binary = GoBinary::open(&path)?;
-    let plan = traceable(&binary)?;
+    let binary = GoBinary::open(path)?;
+    let detail = if args.lean { Detail::Lean } else { Detail::Full };
+    let plan = traceable(&binary, detail)?;
     doctor::fit(doctor::checks(&format!("gotrace run -- {}", name.to_string_lossy())))?;
-    let options =
-        Options { ring_bytes: args.ring_size * 1024, kernel_log: common.kernel_log(), until: args.until };
+    let options = Options {
+        ring_bytes: args.ring_size * 1024,
+        kernel_log: common.kernel_log(),
+        until: args.until,
+        ready_when: args.ready_when.clone().unwrap_or(ReadyWhen::Listen),
+        slow_wait: args.slow,
+    };
     let session = Session::prepare(&binary, &plan.sites, gated, &options)?;
     common.note(&format!("{}: {}, {} sites probed", path.display(), binary.version(), plan.sites.len()));
-    let trace = session.run(&path)?;
+    let trace = session.run(path)?;
+    let mut report = report(&binary, &plan, path, &trace);
+    report.subject.repetition = repetition;
+    // Many programs never listen, and nobody asked; a condition that was given is missed.
+    if report.timeline.ready.is_none() {
+        report.awaited = args.ready_when.as_ref().map(ToString::to_string);
+    }
+    Ok((report, trace))
+}
 
-    let report = report(&binary, &plan, &path, &trace);
-    let text = Text {
-        order: match args.sort {
-            Sort::Slowest => InitOrder::Slowest,
-            Sort::Order => InitOrder::Run,
-        },
-        inits: args.top,
-        color: false,
-    };
-    outputs.write(&report, text)?;
-    let incomplete = output::is_incomplete(&report);
-    // The program goes on after the trace; its exit code is still the command's.
-    let status = trace.wait()?;
-    Ok(if incomplete { Exit::Incomplete } else { Exit::Child(exit_code(status)) })
+/// Says which budgets were exceeded, and whether none was.
+fn is_within(budgets: &[Budget], series: &Series, common: &Common) -> bool {
+    let mut within = true;
+    for budget in budgets {
+        let (exceeded, said) = export::verdict(budget, budget.outcome(series), series.runs());
+        if exceeded {
+            within = false;
+            anstream::eprintln!("gotrace: {said}");
+        } else {
+            common.note(&said);
+        }
+    }
+    within
+}
+
+/// Data that is not to be trusted comes before what it says, and that before the program's own code.
+fn exit_of(incomplete: bool, within: bool, status: ExitStatus) -> Exit {
+    match (incomplete, within) {
+        (true, _) => Exit::Incomplete,
+        (false, false) => Exit::OverBudget,
+        (false, true) => Exit::Child(exit_code(status)),
+    }
 }
 
 /// What cannot be traced is refused here, each with its reason; what can only partly be, says so.
-fn traceable(binary: &GoBinary) -> anyhow::Result<StartupPlan> {
+fn traceable(binary: &GoBinary, detail: Detail) -> anyhow::Result<StartupPlan> {
     let refuse = |reason: String| Err(super::exit::TargetRefused(reason).into());
     let shown = binary.path().display();
     let host = if cfg!(target_arch = "x86_64") { Machine::X86_64 } else { Machine::Aarch64 };
@@ -143,14 +231,19 @@ fn traceable(binary: &GoBinary) -> anyhow::Result<StartupPlan> {
             binary.version()
         ));
     }
-    let plan = plan::startup(binary);
+    let plan = plan::startup(binary, detail);
     if plan.sites.is_empty() {
         let reasons: Vec<String> =
             plan.missing.iter().map(|missing| format!("{}: {}", missing.function, missing.reason)).collect();
         return refuse(format!("{shown} offers no place to probe: {}", reasons.join("; ")));
     }
     for missing in &plan.missing {
-        tracing::warn!("not probed: {} ({}): {}", missing.hook, missing.function, missing.reason);
+        let plan::MissingHook { hook, function, reason } = missing;
+        if hook.is_detail() {
+            tracing::info!("not probed: {hook} ({function}): {reason}");
+        } else {
+            tracing::warn!("not probed: {hook} ({function}): {reason}");
+        }
     }
     Ok(plan)
 }
@@ -161,11 +254,21 @@ fn report(binary: &GoBinary, plan: &StartupPlan, exe: &Path, trace: &Trace) -> R
         tracing::warn!("the list of inits is not to be had: {error}");
         Vec::new()
     });
+    let tasks = tasks.into_iter().map(|task| {
+        let functions = functions(binary, plan, &task);
+        (task, functions)
+    });
     let mut catalogue = InitCatalogue::new(tasks, sites);
-    add_unlisted_tasks(&mut catalogue, binary, &trace.events);
+    add_unlisted_tasks(&mut catalogue, binary, plan, &trace.events);
     let ExecStamp { boot: begin, wall_unix } = trace.stamp;
-    let observation = Observation { begin, end: trace.end, gone: trace.gone };
-    let timeline = StartupTimeline::of(&trace.events, &catalogue, &observation);
+    let Trace { end, gone, closing, ready, .. } = *trace;
+    let observation = Observation { begin, end, gone, closing, ready };
+    let bias = trace.events.iter().find_map(|event| match &event.kind {
+        EventKind::Hit(hit) => catalogue.bias(hit),
+        _ => None,
+    });
+    let symbols = BinarySymbols { binary, bias: bias.unwrap_or(0) };
+    let timeline = StartupTimeline::of(&trace.events, &catalogue, &symbols, &observation);
     let ending = match (&timeline.replaced_by, trace.status()) {
         (Some(by), _) => Ending::Replaced(by.clone()),
         (None, None) => Ending::Running,
@@ -180,22 +283,49 @@ fn report(binary: &GoBinary, plan: &StartupPlan, exe: &Path, trace: &Trace) -> R
             dynamic: binary.linking().interpreter.is_some(),
             kernel: kernel_release(),
             wall_clock_unix_ns: wall_unix,
+            repetition: None,
         },
         timeline,
         ending,
         missing: plan.missing.iter().map(missing_probe).collect(),
         losses: trace.losses.clone(),
         undecodable: trace.undecodable,
+        awaited: None,
     }
 }
 
 fn missing_probe(missing: &plan::MissingHook) -> MissingProbe {
     let plan::MissingHook { hook, function, reason } = missing;
-    MissingProbe { probe: hook.name(), function: function.clone(), reason: reason.clone() }
+    MissingProbe {
+        probe: hook.name(),
+        function: function.clone(),
+        reason: reason.clone(),
+        is_detail: hook.is_detail(),
+    }
+}
+
+/// What an init task runs, by name and place.
+fn functions(binary: &GoBinary, plan: &StartupPlan, task: &InitTask) -> Vec<InitFunction> {
+    let probed: Vec<_> = plan.sites.iter().filter(|planned| planned.hook == Probe::InitFunction).collect();
+    let describe = |address: &VirtAddr| {
+        let Some(function) = binary.functions().containing(*address) else {
+            return InitFunction { name: format!("?{address:#x}"), file: None, line: 0, site: None };
+        };
+        let within = |site: &VirtAddr| function.entry <= *site && *site < function.end;
+        let site = probed.iter().map(|planned| planned.site.address).find(within);
+        let (file, line) = binary.written(&function);
+        InitFunction { name: function.name, file, line, site }
+    };
+    task.functions.iter().map(describe).collect()
 }
 
 /// The runtime's own tasks need not be in the binary's list; each is read at the address that was hit.
-fn add_unlisted_tasks(catalogue: &mut InitCatalogue, binary: &GoBinary, events: &[Event]) {
+fn add_unlisted_tasks(
+    catalogue: &mut InitCatalogue,
+    binary: &GoBinary,
+    plan: &StartupPlan,
+    events: &[Event],
+) {
     for event in events {
         let EventKind::Hit(hit) = &event.kind else { continue };
         if hit.probe != Probe::Init {
@@ -204,7 +334,10 @@ fn add_unlisted_tasks(catalogue: &mut InitCatalogue, binary: &GoBinary, events: 
         let Some(address) = catalogue.task_address(hit) else { continue };
         if let InitName::Unknown(_) = catalogue.name(address) {
             match binary.init_task(address) {
-                Ok(task) => catalogue.add(task),
+                Ok(task) => {
+                    let functions = functions(binary, plan, &task);
+                    catalogue.add(task, functions);
+                }
                 Err(error) => tracing::warn!("the init task at {address:#x} is unknown: {error}"),
             }
         }

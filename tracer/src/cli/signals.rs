@@ -1,6 +1,9 @@
 //! Signals pass through gotrace to the program, as if gotrace were not there.
 
 use std::io;
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::SignalsInfo;
@@ -21,17 +24,47 @@ pub(super) struct Signals {
     received: UnboundedReceiver<Signal>,
 }
 
+/// Handlers are the process's, so this is too: set up once, aimed at one program after the other.
+static SIGNALS: OnceLock<()> = OnceLock::new();
+static PROGRAM: Mutex<Option<Program>> = Mutex::new(None);
+static ENDING: AtomicBool = AtomicBool::new(false);
+
+struct Program {
+    /// It stays the program's when that is gone, whoever has its process id then.
+    pidfd: OwnedFd,
+    pid: u32,
+    sender: UnboundedSender<Signal>,
+}
+
+/// Whether a signal came that ends programs: after this one, gotrace shall start no other.
+pub(super) fn ending() -> bool {
+    ENDING.load(Ordering::SeqCst)
+}
+
+/// Sends a signal to the program that gotrace started, and to none when it is gone.
+pub(super) fn send(pid: u32, signal: libc::c_int) {
+    if let Some(program) = program().as_ref().filter(|program| program.pid == pid) {
+        program.send(signal);
+    }
+}
+
 impl Signals {
-    /// From now on passes signals on to the process. A second interrupt ends gotrace at once; the kernel
-    /// then removes the probes.
+    /// From now on passes signals on to the process, a child of gotrace that has not run yet, and to no other.
+    /// A second interrupt ends gotrace at once; the kernel then removes the probes.
+    ///
+    /// Fails when a signal has come that ends programs: this one must not begin.
     pub(super) fn forward_to(pid: u32) -> io::Result<Self> {
-        let pid = libc::pid_t::try_from(pid).map_err(io::Error::other)?;
         let (sender, received) = unbounded_channel();
-        let signals =
-            SignalsInfo::<WithRawSiginfo>::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2])?;
-        std::thread::Builder::new()
-            .name("signals".to_owned())
-            .spawn(move || forward(signals, pid, &sender))?;
+        *program() = Some(Program { pidfd: pidfd_of(pid)?, pid, sender });
+        if SIGNALS.get().is_none() {
+            let signals =
+                SignalsInfo::<WithRawSiginfo>::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2])?;
+            std::thread::Builder::new().name("signals".to_owned()).spawn(move || forward(signals))?;
+            let _ = SIGNALS.set(());
+        }
+        if ending() {
+            return Err(io::Error::new(io::ErrorKind::Interrupted, "a signal came before the program began"));
+        }
         Ok(Self { received })
     }
 
@@ -39,26 +72,52 @@ impl Signals {
     pub(super) async fn next(&mut self) -> Signal {
         match self.received.recv().await {
             Some(signal) => signal,
-            // The thread runs as long as gotrace does.
+            // The sender lasts until another program takes this one's place.
             None => std::future::pending().await,
         }
     }
 }
 
-fn forward(mut signals: SignalsInfo<WithRawSiginfo>, pid: libc::pid_t, sender: &UnboundedSender<Signal>) {
+impl Program {
+    fn send(&self, signal: libc::c_int) {
+        let (info, flags) = (std::ptr::null::<libc::siginfo_t>(), 0);
+        // SAFETY: the call reads nothing through `info` when it is null.
+        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.pidfd.as_raw_fd(), signal, info, flags) };
+    }
+}
+
+fn program() -> MutexGuard<'static, Option<Program>> {
+    PROGRAM.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn pidfd_of(pid: u32) -> io::Result<OwnedFd> {
+    // SAFETY: the call has no preconditions.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    match i32::try_from(fd) {
+        // SAFETY: the kernel made this descriptor for the caller, close-on-exec.
+        Ok(fd @ 0..) => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+fn forward(mut signals: SignalsInfo<WithRawSiginfo>) {
     let mut interrupted = false;
     for info in &mut signals {
+        if !matches!(info.si_signo, SIGUSR1 | SIGUSR2) {
+            ENDING.store(true, Ordering::SeqCst);
+        }
+        let program = program();
         // The terminal sends Ctrl-C and the like to the whole process group: the program has its own already.
-        if info.si_code != libc::SI_KERNEL {
-            // SAFETY: the call has no preconditions. The program is gotrace's own child: its id is not
-            // reused before gotrace has waited for it, and after that gotrace is about to end.
-            unsafe { libc::kill(pid, info.si_signo) };
+        if info.si_code != libc::SI_KERNEL
+            && let Some(program) = &*program
+        {
+            program.send(info.si_signo);
         }
         if info.si_signo == SIGINT && std::mem::replace(&mut interrupted, true) {
             std::process::exit(130);
         }
         let signal = if info.si_signo == SIGINT { Signal::Interrupt } else { Signal::Other };
-        if sender.send(signal).is_err() {
+        if program.as_ref().is_none_or(|program| program.sender.send(signal).is_err()) {
             // Nobody asks any more; the program still gets its signals.
             tracing::debug!("signal {} after the trace", info.si_signo);
         }

@@ -5,10 +5,13 @@ use std::path::PathBuf;
 use tracer_ebpf::wire::Probe;
 
 use super::{Export, InitOrder, Ndjson, Text};
+use crate::event::{Account, WaitKind};
 use crate::model::{
-    Ending, Init, InitName, MissingProbe, Phase, PhaseName, Report, StartupTimeline, Step, Subject,
+    Cause, Counts, Ending, Init, InitFunction, InitName, Library, MissingProbe, Parts, Phase, PhaseName,
+    Report, Started, StartupTimeline, Step, Subject, TimedFunction, Wait,
 };
 use crate::stream::ProbeLoss;
+use crate::target::gobin::Frame;
 use crate::units::{Nanos, VirtAddr};
 
 fn phase(name: PhaseName, start: u64, duration: u64) -> Phase {
@@ -18,11 +21,73 @@ fn phase(name: PhaseName, start: u64, duration: u64) -> Phase {
         }
         _ => Vec::new(),
     };
-    Phase { name, start: Nanos(start), duration: Nanos(duration), done: name != PhaseName::Main, steps }
+    Phase {
+        name,
+        start: Nanos(start),
+        duration: Nanos(duration),
+        done: name != PhaseName::Main,
+        steps,
+        parts: None,
+    }
 }
 
 fn init(name: InitName, start: u64, wall: u64) -> Init {
-    Init { name, start: Nanos(start), wall: Nanos(wall), done: true }
+    Init {
+        name,
+        start: Nanos(start),
+        wall: Nanos(wall),
+        done: true,
+        parts: None,
+        functions: Vec::new(),
+        started: None,
+    }
+}
+
+/// An init that slept, with all that can be told of one.
+fn told(mut init: Init) -> Init {
+    let mut after = Account { on_cpu: 100_000, runnable: 30_000, ..Account::default() };
+    after.blocked[WaitKind::Sleep as usize] = 1_800_000;
+    (after.minor_faults, after.major_faults, after.syscalls) = (12, 1, 7);
+    init.parts = Some(Parts::between(&Account::default(), &after, init.wall));
+    init.started = Some(Started { total: 3, at_main: 2 });
+    let function = |name: &str, line, start, wall| TimedFunction {
+        function: InitFunction {
+            name: name.to_owned(),
+            file: Some("/src/evil.go".to_owned()),
+            line,
+            site: None,
+        },
+        start: Some(Nanos(start)),
+        wall: Some(Nanos(wall)),
+    };
+    init.functions =
+        vec![function("evil.init", 3, 1_001_000, 10_000), function("evil.init.0", 9, 1_011_000, 1_990_000)];
+    init
+}
+
+fn wait() -> Wait {
+    let frame = |function: &str, line| Frame {
+        function: function.to_owned(),
+        file: Some("/src/evil.go".to_owned()),
+        line,
+        inlined: false,
+    };
+    Wait {
+        init: Some(2),
+        start: Nanos(1_100_000),
+        duration: Nanos(1_800_000),
+        cause: Cause::Sleep,
+        syscall: Some("futex".to_owned()),
+        reason: Some("sleep"),
+        object: None,
+        goid: Some(1),
+        stack: vec![frame("time.Sleep", 1), frame("evil\u{1b}[2J.init.0", 10)],
+    }
+}
+
+fn library() -> Library {
+    let path = "/lib/libc.so.6".to_owned();
+    Library { path, init: None, start: Nanos(120_000), duration: Nanos(40_000), bytes: 2_000_000 }
 }
 
 fn package(name: &str) -> InitName {
@@ -39,6 +104,7 @@ fn report() -> Report {
             dynamic: true,
             kernel: "6.12.1".to_owned(),
             wall_clock_unix_ns: 1_700_000_000_000_000_000,
+            repetition: None,
         },
         timeline: StartupTimeline {
             begin: Nanos(1_000),
@@ -53,19 +119,25 @@ fn report() -> Report {
             inits: vec![
                 init(package("runtime"), 410_000, 20_000),
                 init(package("net/http"), 501_000, 500_000),
-                init(package("evil\u{1b}[2J"), 1_001_000, 2_000_000),
+                told(init(package("evil\u{1b}[2J"), 1_001_000, 2_000_000)),
                 init(InitName::Unknown(VirtAddr(0x999)), 3_001_000, 1_000_000),
             ],
             to_main: Some(Nanos(4_000_000)),
             ended: None,
             replaced_by: None,
             unmarked: Vec::new(),
+            waits: vec![wait()],
+            libraries: vec![library()],
+            ready: Some(Nanos(6_001_000)),
+            at_main: Some(Counts { threads: 4, ps: Some(2), goroutines: 7 }),
         },
         ending: Ending::Running,
+        awaited: None,
         missing: vec![MissingProbe {
             probe: "schedinit_done",
             function: "runtime.rt0_go".to_owned(),
             reason: "its code has no single call of the function".to_owned(),
+            is_detail: false,
         }],
         losses: vec![
             ProbeLoss { probe: Probe::Init, hits: 5, dropped: 1 },

@@ -1,7 +1,11 @@
 //! Histories -> what people and programs read. One format a file behind one small trait.
 
+mod budget;
+mod diff;
+mod diff_ndjson;
 pub mod inspect;
 mod ndjson;
+mod repeats;
 mod status;
 mod status_ndjson;
 mod text;
@@ -9,7 +13,11 @@ mod text;
 use std::io;
 use std::path::Path;
 
+pub use budget::verdict;
+pub use diff::{DiffText, Side};
+pub use diff_ndjson::DiffNdjson;
 pub use ndjson::Ndjson;
+pub use repeats::RepeatsText;
 pub use text::{InitOrder, Text};
 
 use crate::model::Report;

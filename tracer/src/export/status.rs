@@ -4,7 +4,6 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
-use super::text::time;
 use super::{Format, printable};
 use crate::model::{Evidence, MainView, Stage, StatusReport};
 use crate::target::gobin::Frame;
@@ -61,12 +60,12 @@ impl StatusReport {
             }
         }
         let usage = self.usage;
-        let cpu = time(usage.cpu.unwrap_or(Nanos(usage.user.0 + usage.system.0)));
+        let cpu = usage.cpu.unwrap_or(Nanos(usage.user.0 + usage.system.0)).for_people();
         let (faults, major) = (usage.minor_faults + usage.major_faults, usage.major_faults);
         writeln!(
             out,
             "\n{dim}since it began, {} ago: {cpu} on processors, {faults} page faults, {major} of them with I/O{dim:#}",
-            time(self.age())
+            self.age().for_people()
         )
     }
 
@@ -89,7 +88,9 @@ impl StatusReport {
                 let package = printable(package);
                 let which = format!("{before}package {} of {}, {package}", seq + 1, status.inits);
                 match self.stays_for() {
-                    Some(at_least) => format!("stuck in init for at least {}: {which}", time(at_least)),
+                    Some(at_least) => {
+                        format!("stuck in init for at least {}: {which}", at_least.for_people())
+                    }
                     None => format!("in init: {which}"),
                 }
             }
@@ -98,13 +99,13 @@ impl StatusReport {
 
     /// How the time is known, and what bounds it from above.
     fn stays(&self) -> Option<String> {
-        let at_least = time(self.stays_for()?);
+        let at_least = self.stays_for()?.for_people();
         let how = match self.status.main_view()?.stays?.evidence {
             Evidence::TwoLooks => format!("in the same place at two looks {at_least} apart"),
             Evidence::ThreadAsleep => format!("its thread has not been on a processor for {at_least}"),
             Evidence::WaitSince => format!("the garbage collector saw it wait {at_least} ago"),
         };
-        Some(format!("{how}; at most {}, the age of the process", time(self.age())))
+        Some(format!("{how}; at most {}, the age of the process", self.age().for_people()))
     }
 
     /// How long the main goroutine has been where it is, at least.

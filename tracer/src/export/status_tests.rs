@@ -59,6 +59,7 @@ fn report(stage: Stage, main: Result<Option<MainView>, GoroutineError>) -> Statu
     let begun = matches!(stage, Stage::InInit { begun: true, .. });
     StatusReport {
         subject: Subject {
+            repetition: None,
             pid: 42,
             exe: PathBuf::from("/srv/app"),
             go_version: "go1.26.6".to_owned(),

@@ -5,11 +5,23 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 
 use super::{Export, printable};
-use crate::model::{Ending, Init, MainReached, Phase, PhaseName, Report};
+use crate::model::{
+    Cause, Counts, Ending, Init, MainReached, Parts, Phase, PhaseName, Report, TimedFunction, findings,
+};
 use crate::units::Nanos;
 
 /// How wide a phase's bar is when the phase is all there is, in characters.
 const PHASE_BAR: usize = 28;
+
+/// How many findings are shown.
+const FINDINGS: usize = 8;
+
+/// From this much on an init's functions are shown by themselves.
+const FUNCTIONS_FROM: Nanos = Nanos(1_000_000);
+
+/// A part of the time is shown from this much on, and from this share of the whole on.
+const PART: Nanos = Nanos(20_000);
+const PART_SHARE: u64 = 20;
 
 /// How wide the slowest init's bar is.
 const INIT_BAR: usize = 12;
@@ -37,6 +49,7 @@ pub enum InitOrder {
 impl Export for Text {
     fn write(&self, report: &Report, out: &mut dyn Write) -> io::Result<()> {
         self.heading(report, out)?;
+        self.findings(report, out)?;
         self.phases(report, out)?;
         self.inits(report, out)?;
         self.account(report, out)
@@ -72,9 +85,9 @@ impl Text {
         };
         let after = timeline
             .ended
-            .map_or(String::new(), |ended| format!(" after {}", time(ended.since(timeline.begin))));
+            .map_or(String::new(), |ended| format!(" after {}", ended.since(timeline.begin).for_people()));
         let main = match report.main_reached() {
-            MainReached::After(to_main) => format!("main.main after {bold}{}{bold:#}", time(to_main)),
+            MainReached::After(to_main) => format!("main.main after {bold}{}{bold:#}", to_main.for_people()),
             MainReached::No => format!("{bold}main.main was not reached{bold:#}"),
             MainReached::RecordLost => "main.main was reached, but when was lost".to_owned(),
             MainReached::NotProbed => "whether main.main was reached is unknown".to_owned(),
@@ -84,7 +97,40 @@ impl Text {
                 )
             }
         };
-        writeln!(out, "{main}; {ending}{after}")?;
+        let ready = timeline
+            .to_ready()
+            .map_or(String::new(), |ready| format!(", ready after {bold}{}{bold:#}", ready.for_people()));
+        writeln!(out, "{main}{ready}; {ending}{after}")?;
+        if let Some(condition) = &report.awaited {
+            writeln!(out, "{bold}not ready:{bold:#} {} did not come", printable(condition))?;
+        }
+        writeln!(out)
+    }
+
+    fn findings(self, report: &Report, out: &mut dyn Write) -> io::Result<()> {
+        let findings = findings(&report.timeline);
+        if findings.is_empty() {
+            return Ok(());
+        }
+        let bold = self.style(Style::new().bold());
+        let dim = self.style(Style::new().dimmed());
+        let warn = self.style(AnsiColor::Yellow.on_default());
+        writeln!(out, "{bold}what stands out{bold:#}")?;
+        for finding in findings.iter().take(FINDINGS) {
+            writeln!(
+                out,
+                "  {warn}{:>9}{warn:#}  {}",
+                finding.duration.for_people(),
+                printable(&finding.text)
+            )?;
+            if let Some(place) = &finding.place {
+                writeln!(out, "             {dim}at{dim:#} {}", printable(&place.to_string()))?;
+            }
+            writeln!(out, "             {dim}{}{dim:#}", finding.advice)?;
+        }
+        if let Some(more) = findings.len().checked_sub(FINDINGS).filter(|more| *more > 0) {
+            writeln!(out, "  {dim}and {more} more, in the NDJSON report{dim:#}")?;
+        }
         writeln!(out)
     }
 
@@ -100,8 +146,8 @@ impl Text {
             if !phase.done {
                 label.push_str(if is_main { " (so far)" } else { " (not over)" });
             }
-            let at = time(phase.start.since(timeline.begin));
-            write!(out, "  {label:<28} {dim}at {at:>9}{dim:#}  {:>9}", time(phase.duration))?;
+            let at = phase.start.since(timeline.begin).for_people();
+            write!(out, "  {label:<28} {dim}at {at:>9}{dim:#}  {:>9}", phase.duration.for_people())?;
             if is_main {
                 writeln!(out)?;
                 continue;
@@ -114,12 +160,32 @@ impl Text {
             let share = share(phase.duration.0, whole);
             let bar = bar(phase.duration.0, whole, PHASE_BAR);
             let gap = if bar.is_empty() { "" } else { "  " };
-            writeln!(out, "  {share:>6}{gap}{style}{bar}{style:#}")?;
+            let parts = parts(phase.parts.as_ref(), phase.duration);
+            let gap_parts = if parts.is_empty() { "" } else { "  " };
+            writeln!(out, "  {share:>6}{gap}{style}{bar}{style:#}{gap_parts}{dim}{parts}{dim:#}")?;
             for step in &phase.steps {
-                let at = time(step.start.since(timeline.begin));
-                let duration = time(step.duration);
+                let at = step.start.since(timeline.begin).for_people();
+                let duration = step.duration.for_people();
                 writeln!(out, "  {dim}  of it {:<20} at {at:>9}  {duration:>9}{dim:#}", step.name)?;
             }
+        }
+        if let Some(slowest) = timeline.libraries.iter().max_by_key(|library| library.duration) {
+            let name = slowest.path.rsplit('/').next().unwrap_or(&slowest.path);
+            writeln!(
+                out,
+                "  {dim}libraries mapped before main.main: {}, the slowest {} in {}{dim:#}",
+                timeline.libraries.len(),
+                printable(name),
+                slowest.duration.for_people()
+            )?;
+        }
+        if let Some(counts) = &timeline.at_main {
+            let ps = counts.ps.map_or(String::new(), |ps| format!("{ps} Ps, "));
+            let Counts { threads, goroutines, .. } = counts;
+            writeln!(
+                out,
+                "  {dim}when main.main began: {threads} threads, {ps}{goroutines} goroutines{dim:#}"
+            )?;
         }
         writeln!(out)
     }
@@ -150,7 +216,7 @@ impl Text {
             }
             InitOrder::Run => format!("{total} package inits in order"),
         };
-        writeln!(out, "{bold}{what}{bold:#}, {} in all", time(Nanos(sum)))?;
+        writeln!(out, "{bold}{what}{bold:#}, {} in all", Nanos(sum).for_people())?;
         let widest = rows.iter().map(|(_, init)| init.wall.0).max().unwrap_or(0);
         for (seq, init) in rows {
             let style = self.style(if share_of(init.wall.0, sum) >= 0.1 {
@@ -158,18 +224,39 @@ impl Text {
             } else {
                 AnsiColor::Cyan.on_default()
             });
-            let at = time(init.start.since(timeline.begin));
+            let at = init.start.since(timeline.begin).for_people();
             let unfinished = if init.done { "" } else { "  (not over)" };
+            let parts = parts(init.parts.as_ref(), init.wall);
+            let gap = if parts.is_empty() { "" } else { "  " };
             writeln!(
                 out,
-                "  {:>9}  {:>6}  {style}{:<INIT_BAR$}{style:#}  {dim}at {at:>9}  #{seq:<4}{dim:#} {}{unfinished}",
-                time(init.wall),
+                "  {:>9}  {:>6}  {style}{:<INIT_BAR$}{style:#}  {dim}at {at:>9}  #{seq:<4}{dim:#} {}{unfinished}{gap}{dim}{parts}{dim:#}",
+                init.wall.for_people(),
                 share(init.wall.0, sum),
                 bar(init.wall.0, widest, INIT_BAR),
                 printable(&init.package()),
             )?;
+            if init.wall >= FUNCTIONS_FROM {
+                self.functions(init, out)?;
+            }
         }
         writeln!(out)
+    }
+
+    /// Which of its functions took an init's time, when there is a choice.
+    fn functions(self, init: &Init, out: &mut dyn Write) -> io::Result<()> {
+        let dim = self.style(Style::new().dimmed());
+        if init.functions.len() < 2 {
+            return Ok(());
+        }
+        let large =
+            |timed: &&TimedFunction| timed.wall.is_some_and(|wall| wall.0 >= init.wall.0 / PART_SHARE);
+        for TimedFunction { function, wall, .. } in init.functions.iter().filter(large) {
+            let wall = wall.map_or(String::new(), Nanos::for_people);
+            let begin = function.begin().to_string();
+            writeln!(out, "  {dim}{wall:>9}  of it in {}{dim:#}", printable(&begin))?;
+        }
+        Ok(())
     }
 
     fn account(self, report: &Report, out: &mut dyn Write) -> io::Result<()> {
@@ -194,6 +281,7 @@ impl Text {
             writeln!(out, "{warn}a larger ring loses less: --ring-size{warn:#}")?;
         }
         for missing in &report.missing {
+            let warn = if missing.is_detail { dim } else { warn };
             writeln!(
                 out,
                 "{warn}not probed:{warn:#} {} ({}): {}",
@@ -224,16 +312,18 @@ fn label(name: PhaseName, dynamic: bool) -> &'static str {
     }
 }
 
-/// A duration with three or four digits and its unit.
-pub(super) fn time(nanos: Nanos) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "shown with four digits")]
-    let nanos_float = nanos.0 as f64;
-    match nanos.0 {
-        0..1_000 => format!("{} ns", nanos.0),
-        1_000..1_000_000 => format!("{:.1} µs", nanos_float / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.2} ms", nanos_float / 1e6),
-        _ => format!("{:.3} s", nanos_float / 1e9),
-    }
+/// What kept the thread from computing, the largest first.
+fn parts(parts: Option<&Parts>, whole: Nanos) -> String {
+    let Some(parts) = parts else { return String::new() };
+    let mut shown: Vec<(Nanos, String)> =
+        Cause::ALL.map(|cause| (parts.blocked_by(cause), cause.name().replace('_', " "))).into();
+    shown.push((parts.runnable, "without a CPU".to_owned()));
+    shown.push((parts.remainder, "unexplained".to_owned()));
+    shown.retain(|(time, _)| *time >= PART && time.0 >= whole.0 / PART_SHARE);
+    shown.sort_by_key(|(time, _)| std::cmp::Reverse(*time));
+    let shown: Vec<String> =
+        shown.into_iter().map(|(time, name)| format!("{name} {}", time.for_people())).collect();
+    shown.join(", ")
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shown with one digit after the point")]
@@ -277,14 +367,6 @@ fn signal_name(signal: i32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_are_readable_at_every_size() {
-        assert_eq!(time(Nanos(999)), "999 ns");
-        assert_eq!(time(Nanos(12_345)), "12.3 µs");
-        assert_eq!(time(Nanos(8_420_000)), "8.42 ms");
-        assert_eq!(time(Nanos(11_000_000_000)), "11.000 s");
-    }
 
     #[test]
     fn bars_have_the_share_of_the_whole() {

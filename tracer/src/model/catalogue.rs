@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use tracer_ebpf::wire::Probe;
 
 use crate::event::Hit;
-use crate::target::gobin::InitTask;
+use crate::target::gobin::{Frame, InitTask};
 use crate::units::VirtAddr;
 
 /// A binary's init tasks by address, and its probe sites, from which a hit tells the load bias.
@@ -18,7 +18,28 @@ pub struct InitCatalogue {
 #[derive(Clone, Debug)]
 struct Entry {
     package: String,
-    has_functions: bool,
+    functions: Vec<InitFunction>,
+}
+
+/// One of the functions that an init task runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InitFunction {
+    /// Its name: `net/http.init` for the initialisation of variables, `net/http.init.0` for the first `init`.
+    pub name: String,
+    /// The file that it begins in, when that is known.
+    pub file: Option<String>,
+    /// The line that it begins in; zero when it is not known.
+    pub line: u32,
+    /// Where it is probed. The first of a package needs no probe: it begins with the task.
+    pub site: Option<VirtAddr>,
+}
+
+impl InitFunction {
+    /// The place where it begins.
+    #[must_use]
+    pub fn begin(&self) -> Frame {
+        Frame { function: self.name.clone(), file: self.file.clone(), line: self.line, inlined: false }
+    }
 }
 
 /// What an init task is called.
@@ -36,29 +57,44 @@ impl InitCatalogue {
     /// For a binary with these init tasks, probed at these sites.
     #[must_use]
     pub fn new(
-        tasks: impl IntoIterator<Item = InitTask>,
+        tasks: impl IntoIterator<Item = (InitTask, Vec<InitFunction>)>,
         sites: impl IntoIterator<Item = (Probe, VirtAddr)>,
     ) -> Self {
         let mut catalogue = Self { tasks: HashMap::new(), sites: sites.into_iter().collect() };
-        for task in tasks {
-            catalogue.add(task);
+        for (task, functions) in tasks {
+            catalogue.add(task, functions);
         }
         catalogue
     }
 
-    /// Adds one more task.
-    pub fn add(&mut self, task: InitTask) {
-        let entry = Entry { package: task.package, has_functions: !task.functions.is_empty() };
-        self.tasks.insert(task.address, entry);
+    /// Adds one more task with its functions.
+    pub fn add(&mut self, task: InitTask, functions: Vec<InitFunction>) {
+        self.tasks.insert(task.address, Entry { package: task.package, functions });
+    }
+
+    /// The functions of the task at that address, in the order in which they run.
+    #[must_use]
+    pub fn functions(&self, address: VirtAddr) -> &[InitFunction] {
+        self.tasks.get(&address).map_or(&[], |entry| &entry.functions)
+    }
+
+    /// Whether that probe was planned: only then does the lack of its hits mean anything.
+    #[must_use]
+    pub fn has_site(&self, probe: Probe) -> bool {
+        self.sites.contains_key(&probe)
+    }
+
+    /// How far from the addresses that it states the binary was loaded, as this hit tells.
+    #[must_use]
+    pub fn bias(&self, hit: &Hit) -> Option<u64> {
+        Some(hit.ip.0.wrapping_sub(self.sites.get(&hit.probe)?.0))
     }
 
     /// The address, as the binary states it, of the task that this hit began; none for a hit of a probe that
     /// was not planned.
     #[must_use]
     pub fn task_address(&self, hit: &Hit) -> Option<VirtAddr> {
-        let site = self.sites.get(&hit.probe)?;
-        let bias = hit.ip.0.wrapping_sub(site.0);
-        Some(VirtAddr(hit.argument.wrapping_sub(bias)))
+        Some(VirtAddr(hit.argument.wrapping_sub(self.bias(hit)?)))
     }
 
     /// The name of the task at that address.
@@ -66,7 +102,7 @@ impl InitCatalogue {
     pub fn name(&self, address: VirtAddr) -> InitName {
         match self.tasks.get(&address) {
             None => InitName::Unknown(address),
-            Some(entry) if entry.has_functions => InitName::Package(entry.package.clone()),
+            Some(entry) if !entry.functions.is_empty() => InitName::Package(entry.package.clone()),
             Some(_) => InitName::Empty,
         }
     }

@@ -17,6 +17,8 @@ pub struct Report {
     pub timeline: StartupTimeline,
     /// How it ended.
     pub ending: Ending,
+    /// The condition of readiness that was asked for and never came.
+    pub awaited: Option<String>,
     /// What could not be probed, each with the reason.
     pub missing: Vec<MissingProbe>,
     /// Every probe's account, also when nothing was lost.
@@ -42,6 +44,17 @@ pub struct Subject {
     pub kernel: String,
     /// The wall clock, in nanoseconds since 1970, at the timeline's begin.
     pub wall_clock_unix_ns: u64,
+    /// Which of several runs it is; none when it is the only one.
+    pub repetition: Option<Repetition>,
+}
+
+/// One run of several of the same command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Repetition {
+    /// Its number, from one.
+    pub run: u32,
+    /// How many were asked for.
+    pub of: u32,
 }
 
 /// How the trace of the process ended.
@@ -66,6 +79,8 @@ pub struct MissingProbe {
     pub function: String,
     /// Why, for people.
     pub reason: String,
+    /// Whether only detail is missing for it.
+    pub is_detail: bool,
 }
 
 /// The account of the whole run.
@@ -137,7 +152,7 @@ impl Report {
         let totals = self.totals();
         let lost = totals.dropped + totals.unresolved + totals.undecodable;
         lost == 0
-            && self.missing.is_empty()
+            && self.missing.iter().all(|missing| missing.is_detail)
             && self.timeline.unmarked.is_empty()
             && self.main_reached() != MainReached::NothingSeen
     }

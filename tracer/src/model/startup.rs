@@ -4,8 +4,12 @@ use std::collections::HashSet;
 
 use tracer_ebpf::wire::Probe;
 
-use super::catalogue::{InitCatalogue, InitName};
-use crate::event::{Event, EventKind, Hit};
+use super::catalogue::{InitCatalogue, InitFunction, InitName};
+use super::goroutines::{Counts, Started, counts, started};
+use super::libraries::{Library, libraries, linking};
+use super::parts::{Cause, Parts};
+use super::waits::{Symbols, Wait, waits};
+use crate::event::{Account, Event, EventKind, Hit};
 use crate::units::{Nanos, VirtAddr};
 
 /// What is known besides the events.
@@ -17,6 +21,10 @@ pub struct Observation {
     pub end: Nanos,
     /// When the process was seen to be gone, if it was. The kernel's own word of it is more exact.
     pub gone: Option<Nanos>,
+    /// Where the main thread's time had gone by then, when `main.main` had not been reached.
+    pub closing: Option<Account>,
+    /// When the program was ready, if it was seen to be.
+    pub ready: Option<Nanos>,
 }
 
 /// How a program started.
@@ -36,6 +44,14 @@ pub struct StartupTimeline {
     pub replaced_by: Option<String>,
     /// Boundaries between phases that no event marks: the phases beside them are left out.
     pub unmarked: Vec<Probe>,
+    /// The main goroutine's long waits before `main.main`, in order.
+    pub waits: Vec<Wait>,
+    /// The libraries that were mapped before `main.main`, in order.
+    pub libraries: Vec<Library>,
+    /// When the program was ready, if it was seen to be.
+    pub ready: Option<Nanos>,
+    /// What there was when `main.main` began; none when it was not reached or goroutines were not counted.
+    pub at_main: Option<Counts>,
 }
 
 /// A stretch of the startup.
@@ -51,6 +67,8 @@ pub struct Phase {
     pub done: bool,
     /// What it consists of, as far as that was probed.
     pub steps: Vec<Step>,
+    /// Where its time went; none for `main`, whose goroutine is free to leave the main thread.
+    pub parts: Option<Parts>,
 }
 
 /// A part of a phase.
@@ -107,9 +125,59 @@ pub struct Init {
     pub wall: Nanos,
     /// Whether it came to its end.
     pub done: bool,
+    /// Where its time went; none when its begin or end was not seen.
+    pub parts: Option<Parts>,
+    /// The functions that it ran, in order.
+    pub functions: Vec<TimedFunction>,
+    /// The goroutines that were started while it ran; none when they were not counted.
+    pub started: Option<Started>,
+}
+
+/// A function of an init.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimedFunction {
+    /// Which.
+    pub function: InitFunction,
+    /// When it began; none when it was not probed: then the one before holds its time as well.
+    pub start: Option<Nanos>,
+    /// How long it took, or has taken so far.
+    pub wall: Option<Nanos>,
 }
 
 impl Init {
+    fn new(name: InitName, start: Nanos, functions: &[InitFunction]) -> Self {
+        let functions = functions
+            .iter()
+            .enumerate()
+            // The first begins with the task.
+            .map(|(index, function)| TimedFunction {
+                function: function.clone(),
+                start: (index == 0).then_some(start),
+                wall: None,
+            })
+            .collect();
+        Self { name, start, wall: Nanos(0), done: false, parts: None, functions, started: None }
+    }
+
+    /// The function that is probed at `site` begins, and so ends the one before.
+    fn enter(&mut self, site: VirtAddr, time: Nanos) {
+        let entered = self
+            .functions
+            .iter()
+            .position(|timed| timed.function.site == Some(site) && timed.start.is_none());
+        if let Some(entered) = entered {
+            self.leave(time);
+            self.functions[entered].start = Some(time);
+        }
+    }
+
+    fn leave(&mut self, time: Nanos) {
+        let running = self.functions.iter_mut().rfind(|timed| timed.start.is_some() && timed.wall.is_none());
+        if let Some(timed) = running {
+            timed.wall = timed.start.map(|start| time.since(start));
+        }
+    }
+
     /// Whether the package is unknown.
     #[must_use]
     pub fn is_unresolved(&self) -> bool {
@@ -131,15 +199,31 @@ impl StartupTimeline {
     /// Makes the timeline of the program that the first exec among `events` started; what follows a second
     /// exec belongs to another program.
     #[must_use]
-    pub fn of(events: &[Event], catalogue: &InitCatalogue, observation: &Observation) -> Self {
+    pub fn of(
+        events: &[Event],
+        catalogue: &InitCatalogue,
+        symbols: &dyn Symbols,
+        observation: &Observation,
+    ) -> Self {
         let image = Image::cut(events);
         let ended = image.ended(observation.gone);
-        let horizon = ended.unwrap_or(observation.end);
-        let inits = inits(image.events, catalogue, horizon);
+        let closing = if image.next.is_none() { observation.closing } else { None };
+        let horizon = Mark { time: ended.unwrap_or(observation.end), account: closing };
+        let mut inits = inits(image.events, catalogue, horizon);
+        let counted = catalogue.has_site(Probe::GoStart) && catalogue.has_site(Probe::GoExit);
+        if counted {
+            let started = started(image.events, &inits);
+            inits.iter_mut().zip(started).for_each(|(init, started)| init.started = Some(started));
+        }
         let marks = Marks::of(&image, catalogue, observation.begin, ended);
-        let to_main = marks.main.map(|main| main.since(observation.begin));
-        let (phases, unmarked) = marks.phases(horizon);
-        Self {
+        let to_main = marks.main.map(|main| main.time.since(observation.begin));
+        let go_entry = marks.go_entry.map(|mark| mark.time);
+        let (mut phases, unmarked) = marks.phases(horizon);
+        let libraries = libraries(image.events, &inits);
+        if let Some(phase) = phases.iter_mut().find(|phase| phase.name == PhaseName::DynamicLink) {
+            phase.steps = linking(image.events, phase.start, go_entry);
+        }
+        let mut timeline = Self {
             begin: observation.begin,
             phases,
             inits,
@@ -147,24 +231,68 @@ impl StartupTimeline {
             ended,
             replaced_by: image.replaced_by(),
             unmarked,
+            waits: Vec::new(),
+            libraries,
+            ready: observation.ready,
+            at_main: if counted { counts(image.events) } else { None },
+        };
+        timeline.waits = waits(image.events, &mut timeline, symbols);
+        timeline
+    }
+
+    /// From execve to when the program was ready.
+    #[must_use]
+    pub fn to_ready(&self) -> Option<Nanos> {
+        Some(self.ready?.since(self.begin))
+    }
+
+    /// Puts a wait's time under the cause that was found out, in its init and its phase.
+    pub(super) fn reassign(&mut self, wait: &Wait, from: Cause) {
+        if let Some(parts) = wait.init.and_then(|init| self.inits[init].parts.as_mut()) {
+            parts.reassign(wait.duration, from, wait.cause);
         }
+        let phase = self.phases.iter_mut().rfind(|phase| phase.start <= wait.start);
+        if let Some(parts) = phase.and_then(|phase| phase.parts.as_mut()) {
+            parts.reassign(wait.duration, from, wait.cause);
+        }
+    }
+}
+
+/// A moment of the startup.
+#[derive(Clone, Copy)]
+struct Mark {
+    time: Nanos,
+    /// Where the main thread's time had gone by then, if that is known.
+    account: Option<Account>,
+}
+
+impl Mark {
+    fn of_hit(time: Nanos, hit: &Hit) -> Self {
+        Self { time, account: Some(hit.account) }
+    }
+
+    fn parts_until(self, end: Self) -> Option<Parts> {
+        Some(Parts::between(&self.account?, &end.account?, end.time.since(self.time)))
     }
 }
 
 /// The events of one program: from its exec to the next one's.
 struct Image<'a> {
-    exec: Option<Nanos>,
+    exec: Option<Mark>,
     events: &'a [Event],
     next: Option<&'a Event>,
 }
 
 impl<'a> Image<'a> {
     fn cut(events: &'a [Event]) -> Self {
-        let is_exec = |event: &Event| matches!(event.kind, EventKind::Exec { .. });
-        let first = events.iter().position(is_exec);
-        let exec = first.map(|index| events[index].time);
+        let exec = |event: &Event| match &event.kind {
+            EventKind::Exec { account, .. } => Some(Mark { time: event.time, account: Some(*account) }),
+            _ => None,
+        };
+        let first = events.iter().position(|event| exec(event).is_some());
         let rest = &events[first.map_or(0, |index| index + 1)..];
-        let length = rest.iter().position(is_exec).unwrap_or(rest.len());
+        let length = rest.iter().position(|event| exec(event).is_some()).unwrap_or(rest.len());
+        let exec = first.and_then(|index| exec(&events[index]));
         Self { exec, events: &rest[..length], next: rest.get(length) }
     }
 
@@ -181,7 +309,7 @@ impl<'a> Image<'a> {
 
     fn replaced_by(&self) -> Option<String> {
         match &self.next?.kind {
-            EventKind::Exec { comm } => Some(comm.clone()),
+            EventKind::Exec { comm, .. } => Some(comm.clone()),
             _ => None,
         }
     }
@@ -194,54 +322,76 @@ impl<'a> Image<'a> {
     }
 
     /// A once-only hook may fire again when the stack grows under it; the first hit counts.
-    fn first(&self, probe: Probe) -> Option<Nanos> {
-        self.hits().find(|(_, hit)| hit.probe == probe).map(|(time, _)| time)
+    fn first(&self, probe: Probe) -> Option<Mark> {
+        self.hits().find(|(_, hit)| hit.probe == probe).map(|(time, hit)| Mark::of_hit(time, hit))
     }
 }
 
 /// When each phase began.
 struct Marks {
-    begin: Nanos,
-    exec: Option<Nanos>,
-    go_entry: Option<Nanos>,
-    schedinit: Option<Step>,
-    runtime_main: Option<Nanos>,
-    package_init: Option<Nanos>,
-    main: Option<Nanos>,
+    begin: Mark,
+    exec: Option<Mark>,
+    go_entry: Option<Mark>,
+    bootstrap: Vec<Step>,
+    runtime: Vec<Step>,
+    runtime_main: Option<Mark>,
+    package_init: Option<Mark>,
+    /// Whether packages' inits may have begun where none is probed.
+    packages_unseen: bool,
+    main: Option<Mark>,
     ended: Option<Nanos>,
 }
 
 impl Marks {
     fn of(image: &Image<'_>, catalogue: &InitCatalogue, begin: Nanos, ended: Option<Nanos>) -> Self {
         let main = image.first(Probe::MainMain);
-        let schedinit = image.first(Probe::SchedInit).zip(image.first(Probe::SchedInitDone));
+        let step = |name, begin, end| {
+            let (start, end) = image.first(begin).zip(image.first(end))?;
+            Some(Step { name, start: start.time, duration: end.time.since(start.time) })
+        };
+        let bootstrap = [
+            step("schedinit", Probe::SchedInit, Probe::SchedInitDone),
+            step("mallocinit", Probe::MallocInit, Probe::MallocInitDone),
+            step("gcinit", Probe::GcInit, Probe::GcInitDone),
+            step("procresize", Probe::ProcResize, Probe::ProcResizeDone),
+            step("first_goroutine", Probe::GoStart, Probe::RuntimeMain),
+        ];
+        let package_init = first_package_init(image, catalogue, main);
+        let until_packages = |name, begin| {
+            let (start, end) = image.first(begin).zip(package_init)?;
+            Some(Step { name, start: start.time, duration: end.time.since(start.time) })
+        };
+        let runtime = [until_packages("sysmon", Probe::Sysmon), until_packages("gcenable", Probe::GcEnable)];
         Self {
-            begin,
+            // The account begins with the call of execve.
+            begin: Mark { time: begin, account: Some(Account::default()) },
             exec: image.exec,
             go_entry: image.first(Probe::GoEntry),
-            schedinit: schedinit.map(|(start, end)| Step {
-                name: "schedinit",
-                start,
-                duration: end.since(start),
-            }),
+            bootstrap: bootstrap.into_iter().flatten().collect(),
+            runtime: runtime.into_iter().flatten().collect(),
             runtime_main: image.first(Probe::RuntimeMain),
-            package_init: first_package_init(image, catalogue, main),
+            package_init,
+            packages_unseen: image.first(Probe::GcEnable).is_some() && !catalogue.has_site(Probe::Init),
             main,
             ended,
         }
     }
 
     /// The phases that were reached, and the boundaries that were passed without a mark.
-    fn phases(self, horizon: Nanos) -> (Vec<Phase>, Vec<Probe>) {
+    fn phases(self, horizon: Mark) -> (Vec<Phase>, Vec<Probe>) {
+        let packages = if self.packages_unseen { Probe::Init } else { Probe::GcEnable };
         let starts = [
             (PhaseName::Exec, Probe::Exec, Some(self.begin)),
             (PhaseName::DynamicLink, Probe::Exec, self.exec),
             (PhaseName::RuntimeBootstrap, Probe::GoEntry, self.go_entry),
             (PhaseName::RuntimeInit, Probe::RuntimeMain, self.runtime_main),
-            (PhaseName::PackageInit, Probe::GcEnable, self.package_init),
+            (PhaseName::PackageInit, packages, self.package_init),
             (PhaseName::Main, Probe::MainMain, self.main),
         ];
-        let reached = starts.iter().rposition(|(_, _, start)| start.is_some()).unwrap_or(0);
+        let is_reached = |name, start: Option<Mark>| {
+            start.is_some() || (name == PhaseName::PackageInit && self.packages_unseen)
+        };
+        let reached = starts.iter().rposition(|(name, _, start)| is_reached(*name, *start)).unwrap_or(0);
         let mut phases = Vec::new();
         let mut unmarked = Vec::new();
         for (index, (name, probe, start)) in starts.iter().enumerate().take(reached + 1) {
@@ -258,25 +408,29 @@ impl Marks {
                 continue;
             };
             let steps = match name {
-                PhaseName::RuntimeBootstrap => self.schedinit.clone().into_iter().collect(),
+                PhaseName::RuntimeBootstrap => self.bootstrap.clone(),
+                PhaseName::RuntimeInit => self.runtime.clone(),
                 _ => Vec::new(),
             };
-            phases.push(Phase { name: *name, start, duration: end.since(start), done, steps });
+            let parts = if *name == PhaseName::Main { None } else { start.parts_until(end) };
+            let duration = end.time.since(start.time);
+            phases.push(Phase { name: *name, start: start.time, duration, done, steps, parts });
         }
         (phases, unmarked)
     }
 }
 
 /// The runtime's own inits are over when `gcenable` is called; the first init after it that has not run yet
-/// is a package's. A program without any goes straight to `main.main`.
-fn first_package_init(image: &Image<'_>, catalogue: &InitCatalogue, main: Option<Nanos>) -> Option<Nanos> {
-    let enabled = image.first(Probe::GcEnable)?;
+/// is a package's. A program without any goes straight to `main.main`; where inits were not probed, that
+/// cannot be told from one that has them.
+fn first_package_init(image: &Image<'_>, catalogue: &InitCatalogue, main: Option<Mark>) -> Option<Mark> {
+    let enabled = image.first(Probe::GcEnable).filter(|_| catalogue.has_site(Probe::Init))?;
     let mut seen = HashSet::new();
     for (time, hit) in image.hits().filter(|(_, hit)| hit.probe == Probe::Init) {
         let Some(task) = catalogue.task_address(hit) else { continue };
         let new = seen.insert(task) && catalogue.name(task) != InitName::Empty;
-        if new && time >= enabled {
-            return Some(time);
+        if new && time >= enabled.time {
+            return Some(Mark::of_hit(time, hit));
         }
     }
     main
@@ -284,34 +438,45 @@ fn first_package_init(image: &Image<'_>, catalogue: &InitCatalogue, main: Option
 
 /// Every init that ran. One ends where the next step of the runtime begins, so no probe on its return is
 /// needed.
-fn inits(events: &[Event], catalogue: &InitCatalogue, horizon: Nanos) -> Vec<Init> {
+fn inits(events: &[Event], catalogue: &InitCatalogue, horizon: Mark) -> Vec<Init> {
     let mut inits: Vec<Init> = Vec::new();
-    let mut open = false;
+    let mut open: Option<Mark> = None;
+    let mut bias = None;
     let mut seen: HashSet<VirtAddr> = HashSet::new();
+    let close = |inits: &mut Vec<Init>, open: &mut Option<Mark>, end: Mark, done: bool| {
+        if let (Some(start), Some(init)) = (open.take(), inits.last_mut()) {
+            init.wall = end.time.since(start.time);
+            init.leave(end.time);
+            init.parts = start.parts_until(end);
+            init.done = done;
+        }
+    };
     for event in events {
         let EventKind::Hit(hit) = &event.kind else { continue };
+        if hit.probe == Probe::InitFunction
+            && open.is_some()
+            && let (Some(init), Some(bias)) = (inits.last_mut(), bias)
+        {
+            init.enter(VirtAddr(hit.ip.0.wrapping_sub(bias)), event.time);
+        }
         if !matches!(hit.probe, Probe::Init | Probe::GcEnable | Probe::MainMain) {
             continue;
         }
-        if open && let Some(init) = inits.last_mut() {
-            init.wall = event.time.since(init.start);
-            init.done = true;
-            open = false;
-        }
+        let mark = Mark::of_hit(event.time, hit);
+        close(&mut inits, &mut open, mark, true);
         if hit.probe != Probe::Init {
             continue;
         }
+        bias = catalogue.bias(hit);
         // Go >= 1.21 passes the runtime's own tasks a second time, to no effect.
         let Some(task) = catalogue.task_address(hit).filter(|task| seen.insert(*task)) else { continue };
         let name = catalogue.name(task);
         if name != InitName::Empty {
-            inits.push(Init { name, start: event.time, wall: Nanos(0), done: false });
-            open = true;
+            inits.push(Init::new(name, event.time, catalogue.functions(task)));
+            open = Some(mark);
         }
     }
-    if open && let Some(init) = inits.last_mut() {
-        init.wall = horizon.since(init.start);
-    }
+    close(&mut inits, &mut open, horizon, false);
     inits
 }
 

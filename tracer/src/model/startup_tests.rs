@@ -19,16 +19,47 @@ fn task(address: u64, package: &str, functions: usize) -> InitTask {
 fn catalogue() -> InitCatalogue {
     let tasks =
         [task(0x10, "runtime", 1), task(0x20, "errors", 1), task(0x30, "empty", 0), task(0x40, "main", 1)];
+    let tasks = tasks.map(|task| {
+        let function = InitFunction { name: "init".to_owned(), file: None, line: 0, site: None };
+        let functions = vec![function; task.functions.len()];
+        (task, functions)
+    });
     InitCatalogue::new(tasks, [(Probe::Init, VirtAddr(SITE))])
 }
 
+struct NoSymbols;
+
+impl Symbols for NoSymbols {
+    fn frames(&self, _address: RuntimeAddr) -> Vec<crate::target::gobin::Frame> {
+        Vec::new()
+    }
+
+    fn wait_reason(&self, _number: u8) -> Option<&'static str> {
+        None
+    }
+}
+
+/// Of a main thread that was on the CPU all the time.
+fn account(time: u64) -> Account {
+    Account { on_cpu: time - 100, ..Account::default() }
+}
+
 fn hit(time: u64, probe: Probe, task: u64) -> Event {
-    let kind = EventKind::Hit(Hit { probe, ip: RuntimeAddr(SITE + BIAS), argument: task + BIAS });
+    let kind = EventKind::Hit(Hit {
+        probe,
+        ip: RuntimeAddr(SITE + BIAS),
+        argument: task + BIAS,
+        account: account(time),
+    });
     Event { time: Nanos(time), tid: 1, kind }
 }
 
 fn exec(time: u64, comm: &str) -> Event {
-    Event { time: Nanos(time), tid: 1, kind: EventKind::Exec { comm: comm.to_owned() } }
+    Event {
+        time: Nanos(time),
+        tid: 1,
+        kind: EventKind::Exec { comm: comm.to_owned(), account: account(time) },
+    }
 }
 
 fn exit(time: u64) -> Event {
@@ -56,8 +87,8 @@ fn whole() -> Vec<Event> {
 /// Of a process that is gone when its last event is the exit of a thread.
 fn timeline(events: &[Event]) -> StartupTimeline {
     let gone = events.last().is_some_and(|event| event.kind == EventKind::Exit).then_some(Nanos(500));
-    let observation = Observation { begin: Nanos(100), end: Nanos(1000), gone };
-    StartupTimeline::of(events, &catalogue(), &observation)
+    let observation = Observation { begin: Nanos(100), end: Nanos(1000), gone, closing: None, ready: None };
+    StartupTimeline::of(events, &catalogue(), &NoSymbols, &observation)
 }
 
 fn phases(timeline: &StartupTimeline) -> Vec<(&'static str, u64, u64, bool)> {
@@ -128,8 +159,9 @@ fn an_exit_of_one_thread_is_not_the_end() {
 
 #[test]
 fn an_exit_of_a_thread_ends_nothing_while_the_process_lives() {
-    let observation = Observation { begin: Nanos(100), end: Nanos(1000), gone: None };
-    let timeline = StartupTimeline::of(&whole(), &catalogue(), &observation);
+    let observation =
+        Observation { begin: Nanos(100), end: Nanos(1000), gone: None, closing: None, ready: None };
+    let timeline = StartupTimeline::of(&whole(), &catalogue(), &NoSymbols, &observation);
     assert_eq!(timeline.ended, None);
     assert_eq!(phases(&timeline).last(), Some(&("main", 200, 800, false)));
 }
@@ -138,8 +170,14 @@ fn an_exit_of_a_thread_ends_nothing_while_the_process_lives() {
 fn a_lost_exit_is_made_up_for_by_the_parents_word() {
     let mut events = whole();
     events.pop();
-    let observation = Observation { begin: Nanos(100), end: Nanos(1000), gone: Some(Nanos(500)) };
-    assert_eq!(StartupTimeline::of(&events, &catalogue(), &observation).ended, Some(Nanos(500)));
+    let observation = Observation {
+        begin: Nanos(100),
+        end: Nanos(1000),
+        gone: Some(Nanos(500)),
+        closing: None,
+        ready: None,
+    };
+    assert_eq!(StartupTimeline::of(&events, &catalogue(), &NoSymbols, &observation).ended, Some(Nanos(500)));
 }
 
 #[test]
@@ -163,6 +201,40 @@ fn a_boundary_without_a_mark_leaves_out_the_phases_beside_it() {
     let names: Vec<_> = phases(&timeline).into_iter().map(|(name, ..)| name).collect();
     assert_eq!(names, ["exec", "dynamic_link", "package_init", "main"]);
     assert_eq!(timeline.unmarked, [Probe::RuntimeMain]);
+}
+
+/// As for a Go version whose inits' layout is not known.
+#[test]
+fn inits_that_were_not_probed_leave_out_their_phase_and_the_one_before() {
+    let mut events = whole();
+    events.retain(|event| !matches!(event.kind, EventKind::Hit(Hit { probe: Probe::Init, .. })));
+    let sites = [(Probe::GcEnable, VirtAddr(SITE)), (Probe::MainMain, VirtAddr(SITE))];
+    let catalogue = InitCatalogue::new([], sites);
+    let observation =
+        Observation { begin: Nanos(100), end: Nanos(1000), gone: None, closing: None, ready: None };
+    let of = |events: &[Event]| StartupTimeline::of(events, &catalogue, &NoSymbols, &observation);
+    let names = |timeline: &StartupTimeline| -> Vec<_> {
+        phases(timeline).into_iter().map(|(name, ..)| name).collect()
+    };
+    let whole = of(&events);
+    assert_eq!(names(&whole), ["exec", "dynamic_link", "runtime_bootstrap", "main"]);
+    assert_eq!((&whole.unmarked[..], whole.to_main), (&[Probe::Init][..], Some(Nanos(100))));
+    assert!(whole.inits.is_empty());
+    // One that hangs in a package's init is not shown as hanging in the runtime's.
+    events.retain(|event| event.time <= Nanos(160));
+    let hanging = of(&events);
+    assert_eq!(names(&hanging), ["exec", "dynamic_link", "runtime_bootstrap"]);
+    assert_eq!(hanging.unmarked, [Probe::Init]);
+}
+
+#[test]
+fn a_program_without_any_package_init_goes_straight_to_main() {
+    let mut events = whole();
+    let is_init = |event: &Event| matches!(event.kind, EventKind::Hit(Hit { probe: Probe::Init, .. }));
+    events.retain(|event| !is_init(event) || event.time < Nanos(160));
+    let timeline = timeline(&events);
+    assert_eq!(phases(&timeline)[3..5], [("runtime_init", 150, 50, true), ("package_init", 200, 0, true)]);
+    assert!(timeline.unmarked.is_empty());
 }
 
 #[test]

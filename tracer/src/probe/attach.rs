@@ -17,8 +17,16 @@ use super::plan::PlannedSite;
 use super::uprobe_multi::{self, Link, Point, Supported};
 
 /// The raw tracepoints, by the name of their program and their own.
-const TRACEPOINTS: [(&str, &str); 2] =
-    [("process_exec", "sched_process_exec"), ("process_exit", "sched_process_exit")];
+const TRACEPOINTS: [(&str, &str); 5] = [
+    ("sched_switch", "sched_switch"),
+    ("sched_wakeup", "sched_wakeup"),
+    ("sys_exit", "sys_exit"),
+    ("process_exec", "sched_process_exec"),
+    ("process_exit", "sched_process_exit"),
+];
+
+/// Those of them that `main.main` ends.
+const BEFORE_MAIN: [&str; 2] = ["sched_switch", "sched_wakeup"];
 
 /// The program that serves every uprobe site.
 const STARTUP: &str = "startup";
@@ -166,6 +174,24 @@ impl Loaded {
 }
 
 impl Attached {
+    /// Disarms what only tells of the time before `main.main`, so that a program that goes on does not pay for it:
+    /// every site, and the scheduler's tracepoints.
+    ///
+    /// # Errors
+    /// When aya cannot unload one of the programs.
+    pub fn end_startup(&mut self) -> Result<(), LoadError> {
+        drop(self.link.take());
+        if self.method == Method::PerfEvents {
+            let program: &mut UProbe = typed(&mut self.loaded, STARTUP)?;
+            program.unload().map_err(|error| LoadError::of_program(STARTUP, error))?;
+        }
+        for name in BEFORE_MAIN {
+            let program: &mut RawTracePoint = typed(&mut self.loaded, name)?;
+            program.unload().map_err(|error| LoadError::of_program(name, error))?;
+        }
+        Ok(())
+    }
+
     /// Disarms every probe and waits until none can run any more. Returns how long that took.
     pub fn detach(self) -> Duration {
         let begun = Instant::now();

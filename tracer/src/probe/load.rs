@@ -9,7 +9,8 @@ use aya::programs::ProgramError;
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use aya_log::EbpfLogger;
 use thiserror::Error;
-use tracer_ebpf::config::{CONFIG_GLOBAL, Config};
+use tracer_ebpf::config::{CONFIG_GLOBAL, Config, GO_CONFIG_GLOBAL, GoConfig};
+use tracer_ebpf::main_thread::{MAIN_MAP, MainThread};
 use zerocopy::IntoBytes as _;
 
 /// The verifier refused a program, or the kernel the object.
@@ -87,11 +88,16 @@ impl LoadError {
     }
 }
 
+/// The words of a `MainThread`; as such aya knows that any bytes will do.
+pub type MainThreadWords = [u64; size_of::<MainThread>() / size_of::<u64>()];
+
 /// What to load.
 #[derive(Clone, Copy, Debug)]
 pub struct LoadOptions {
     /// Which process the programs look at.
     pub config: Config,
+    /// What they are to know of its Go runtime.
+    pub go: GoConfig,
     /// The ring buffer's size in bytes: a power of two, a multiple of the page size.
     pub ring_bytes: u32,
     /// Whether the kernel side's own diagnostics are compiled in.
@@ -118,6 +124,7 @@ impl Loaded {
         let log_level: u8 = if options.kernel_log { 5 } else { 0 };
         let ebpf = EbpfLoader::new()
             .override_global(CONFIG_GLOBAL, options.config.as_bytes(), true)
+            .override_global(GO_CONFIG_GLOBAL, options.go.as_bytes(), true)
             .override_global(aya_log::LEVEL, &log_level, false)
             .map_max_entries("EVENTS", options.ring_bytes)
             .load(bytes)?;
@@ -149,6 +156,15 @@ impl Loaded {
     pub fn take_counters(&mut self) -> Result<Array<MapData, [u64; 2]>, LoadError> {
         let map = self.ebpf.take_map("COUNTERS").ok_or(LoadError::Part("array COUNTERS"))?;
         Array::try_from(map).map_err(|source| LoadError::Map { map: "COUNTERS", source })
+    }
+
+    /// What the kernel side keeps of the main thread, at index 0; once.
+    ///
+    /// # Errors
+    /// When the object has none, or it was taken before.
+    pub fn take_main_thread(&mut self) -> Result<Array<MapData, MainThreadWords>, LoadError> {
+        let map = self.ebpf.take_map(MAIN_MAP).ok_or(LoadError::Part("array MAIN"))?;
+        Array::try_from(map).map_err(|source| LoadError::Map { map: MAIN_MAP, source })
     }
 }
 

@@ -3,10 +3,12 @@
 //! [`plan`] is pure. [`load`] and [`attach`] talk to the kernel; dropping what they return removes it all.
 
 pub mod attach;
+mod btf;
 pub mod load;
 mod object;
 pub mod plan;
 mod uprobe_multi;
 
+pub use btf::offset_of as kernel_offset_of;
 pub use object::embedded as embedded_object;
 pub use tracer_ebpf::wire::Probe;

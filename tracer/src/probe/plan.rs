@@ -1,7 +1,16 @@
 //! Which functions to probe for which question, and where in them. Pure: facts about a binary in, sites out.
 
 use super::Probe;
-use crate::target::gobin::{Function, GoBinary, Site, SiteRefusal, Support};
+use crate::target::gobin::{Function, GoBinary, Machine, Site, SiteRefusal, Support};
+
+/// How much a start's probes tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// Phases and packages' inits.
+    Lean,
+    /// Also the steps of the bootstrap, every init function, and the goroutines that are started.
+    Full,
+}
 
 /// The sites that show a program's startup, and what cannot be had.
 #[derive(Debug)]
@@ -38,7 +47,7 @@ pub struct MissingHook {
 ///
 /// It never fails: a binary without any usable site gives a plan without sites, and every reason.
 #[must_use]
-pub fn startup(binary: &GoBinary) -> StartupPlan {
+pub fn startup(binary: &GoBinary, detail: Detail) -> StartupPlan {
     let mut plan = StartupPlan { sites: Vec::new(), missing: Vec::new() };
     plan.add(Probe::GoEntry, binary, go_entry(binary), GoBinary::site);
     plan.add(Probe::SchedInit, binary, "runtime.schedinit", GoBinary::site);
@@ -47,15 +56,35 @@ pub fn startup(binary: &GoBinary) -> StartupPlan {
     plan.add(Probe::GcEnable, binary, "runtime.gcenable", GoBinary::site);
     plan.add_inits(binary);
     plan.add(Probe::MainMain, binary, "main.main", GoBinary::site);
+    if let Detail::Full = detail {
+        plan.add_steps_of_schedinit(binary);
+        plan.add(Probe::Sysmon, binary, "runtime.sysmon", GoBinary::site);
+        plan.add_init_functions(binary);
+        plan.add_goroutines(binary);
+    }
     plan
 }
 
+/// What `runtime.schedinit` does that takes time, with the number of the register of its argument.
+const STEPS: [(Probe, Probe, &str); 3] = [
+    (Probe::MallocInit, Probe::MallocInitDone, "runtime.mallocinit"),
+    (Probe::GcInit, Probe::GcInitDone, "runtime.gcinit"),
+    (Probe::ProcResize, Probe::ProcResizeDone, "runtime.procresize"),
+];
+
+/// Registers by their numbers in instruction encodings (cmd/compile/abi-internal.md says what is where).
+const RCX: u8 = 1;
+const R14: u8 = 14;
+
 /// The function in which Go's own code begins: the ELF entry point, or Go's `main` when C starts the program.
 fn go_entry(binary: &GoBinary) -> &'static str {
-    const ENTRY: &str = "_rt0_amd64_linux";
+    let own = match binary.machine() {
+        Machine::X86_64 => "_rt0_amd64_linux",
+        Machine::Aarch64 => "_rt0_arm64_linux",
+    };
     let entry = binary.entry();
-    match binary.functions().named(ENTRY) {
-        Some(function) if function.entry <= entry && entry < function.end => ENTRY,
+    match binary.functions().named(own) {
+        Some(function) if function.entry <= entry && entry < function.end => own,
         _ => "main",
     }
 }
@@ -86,6 +115,56 @@ impl StartupPlan {
         }
     }
 
+    fn add_steps_of_schedinit(&mut self, binary: &GoBinary) {
+        for (begin, done, function) in STEPS {
+            self.add(begin, binary, function, GoBinary::site);
+            self.add(done, binary, "runtime.schedinit", |binary, caller| {
+                binary.site_after_call(caller, function)
+            });
+        }
+        self.keep_emulated();
+    }
+
+    /// A package's first function begins with its task. One whose first instruction the kernel would have to
+    /// single-step is left out: it has no frame, so it is short.
+    fn add_init_functions(&mut self, binary: &GoBinary) {
+        // Where the tasks are not to be had, the hook on them is missing already.
+        let tasks = binary.init_tasks().unwrap_or_default();
+        for address in tasks.iter().flat_map(|task| task.functions.iter().skip(1)) {
+            let Some(function) = binary.functions().containing(*address) else { continue };
+            if let Ok(site) = binary.site(&function)
+                && site.emulated
+            {
+                self.sites.push(PlannedSite { hook: Probe::InitFunction, function: function.name, site });
+            }
+        }
+    }
+
+    fn add_goroutines(&mut self, binary: &GoBinary) {
+        let with = |register| {
+            move |binary: &GoBinary, function: &Function| {
+                binary.site(function).map(|site| Site { register: Some(register), ..site })
+            }
+        };
+        self.add(Probe::GoStart, binary, "runtime.newproc1", with(RCX));
+        self.add(Probe::GoExit, binary, "runtime.goexit1", with(R14));
+        self.keep_emulated();
+    }
+
+    /// Details are not worth the cost of single-stepping.
+    fn keep_emulated(&mut self) {
+        let (kept, dear) = std::mem::take(&mut self.sites)
+            .into_iter()
+            .partition(|planned| planned.site.emulated || !planned.hook.is_detail());
+        self.sites = kept;
+        let dear: Vec<PlannedSite> = dear;
+        self.missing.extend(dear.into_iter().map(|planned| MissingHook {
+            hook: planned.hook,
+            reason: format!("the kernel would have to single-step its {}", planned.site.instruction),
+            function: planned.function,
+        }));
+    }
+
     /// An init task is named by its address alone, so its layout must be known for a hit to mean anything.
     fn add_inits(&mut self, binary: &GoBinary) {
         let recursive = binary.version().minor() <= 20;
@@ -101,6 +180,10 @@ impl StartupPlan {
 }
 
 fn absence(binary: &GoBinary, function: &str) -> String {
+    let namesakes = binary.functions().count_named(function);
+    if namesakes > 1 {
+        return format!("the binary has {namesakes} functions of that name, which cannot be told apart");
+    }
     match binary.inlined_into(function).first() {
         Some(host) => format!("inlined, for example into {host}"),
         None => "the binary has no such function".to_owned(),

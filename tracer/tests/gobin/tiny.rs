@@ -1,7 +1,7 @@
 //! What the reader says of binaries that were made by hand.
 
 use gotrace::probe::plan;
-use gotrace::target::gobin::{BinaryError, GoBinary, SiteKind, Support, VersionSource};
+use gotrace::target::gobin::{BinaryError, GoBinary, Machine, SiteKind, Support, VersionSource};
 
 use crate::image::{Image, Inits};
 use crate::walk;
@@ -40,7 +40,7 @@ fn an_image_of_every_layout_is_read_in_full() {
             assert_eq!(binary.support(), Support::Full, "{version}");
             assert_eq!(binary.linking().pie, relocated, "{version}");
             assert_eq!(packages(&binary), ["runtime", "errors", "main"], "{version} {relocated}");
-            let plan = plan::startup(&binary);
+            let plan = plan::startup(&binary, plan::Detail::Lean);
             assert!(plan.missing.is_empty(), "{version}: {:?}", plan.missing);
             assert!(plan.sites.iter().all(|planned| planned.site.emulated), "{version}: {:?}", plan.sites);
         }
@@ -113,7 +113,7 @@ fn a_version_of_tomorrow_offers_phases_and_says_why_no_inits() {
     assert_eq!(binary.support(), Support::TooNew);
     let error = binary.init_tasks().expect_err("its layout cannot be known").to_string();
     assert!(error.contains("go1.99.3"), "{error}");
-    let plan = plan::startup(&binary);
+    let plan = plan::startup(&binary, plan::Detail::Lean);
     let missing: Vec<&str> = plan.missing.iter().map(|missing| missing.hook.name()).collect();
     assert_eq!(missing, ["init"]);
     assert!(plan.missing[0].reason.contains("go1.99.3"), "{:?}", plan.missing);
@@ -126,7 +126,32 @@ fn a_version_of_tomorrow_may_mark_wrappers_otherwise() {
     let binary = open(Image { wrapper: Some(31), ..of_layout(27, "go1.28") });
     let schedinit = binary.functions().named("runtime.schedinit").expect("runtime.schedinit");
     assert_eq!(schedinit.func_id, 0);
-    assert_eq!(plan::startup(&binary).missing.len(), 1);
+    assert_eq!(plan::startup(&binary, plan::Detail::Lean).missing.len(), 1);
+}
+
+#[test]
+fn functions_that_cannot_be_told_apart_are_not_called_absent() {
+    // A version whose mark is known, and a wrapper that has another.
+    let binary = open(Image { wrapper: Some(31), ..Image::default() });
+    assert!(binary.functions().named("runtime.schedinit").is_none());
+    assert_eq!(binary.functions().count_named("runtime.schedinit"), 2);
+    let plan = plan::startup(&binary, plan::Detail::Lean);
+    let [missing] = &plan.missing[..] else { panic!("{:?}", plan.missing) };
+    assert_eq!(missing.hook.name(), "schedinit");
+    assert!(missing.reason.contains("2 functions of that name"), "{missing:?}");
+}
+
+#[test]
+fn an_arm64_programs_entry_is_looked_for_by_its_own_name() {
+    let binary = open(Image { arm64: true, ..Image::default() });
+    assert_eq!(binary.machine(), Machine::Aarch64);
+    let plan = plan::startup(&binary, plan::Detail::Lean);
+    assert!(plan.sites.is_empty(), "{:?}", plan.sites);
+    let entry = plan.missing.iter().find(|missing| missing.hook.name() == "go_entry").expect("the hook");
+    assert_eq!(entry.function, "_rt0_arm64_linux");
+    for missing in &plan.missing {
+        assert!(missing.reason.contains("x86-64 code only, not in arm64's"), "{missing:?}");
+    }
 }
 
 #[test]

@@ -3,9 +3,11 @@
 //! These need root, BPF and the fixtures: `cargo xtask test` runs them here and in virtual machines.
 
 mod attach;
+mod comparing;
 mod endings;
 mod oracle;
 mod output;
+mod slowinit;
 #[path = "../support/mod.rs"]
 mod support;
 mod transparency;

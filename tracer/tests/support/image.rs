@@ -21,6 +21,8 @@ pub(crate) struct Image {
     pub(crate) inits: Inits,
     /// What marks wrappers, when it is not what the layout's version has.
     pub(crate) wrapper: Option<u8>,
+    /// For arm64 by its headers and its names; its code stays x86-64's, which nobody may take it for.
+    pub(crate) arm64: bool,
     /// Position independent, all pointers zero in the file and in the relocations only, as lld leaves them.
     pub(crate) relocated: bool,
 }
@@ -44,6 +46,7 @@ impl Default for Image {
             layout: 26,
             inits: Inits::Several,
             wrapper: None,
+            arm64: false,
             relocated: false,
         }
     }
@@ -110,8 +113,9 @@ impl Image {
         // mov rax, [rip+buildVersion+8]: the code may refer to either word
         let schedinit =
             framed("runtime.schedinit", &[0x48, 0x8b, 0x05, 0, 0, 0, 0], Some((3, Link::Version)));
+        let entry = if self.arm64 { "_rt0_arm64_linux" } else { "_rt0_amd64_linux" };
         let mut functions = vec![
-            code("_rt0_amd64_linux", &[0xe9, 0, 0, 0, 0], &[(1, Link::Function("runtime.rt0_go"))]),
+            code(entry, &[0xe9, 0, 0, 0, 0], &[(1, Link::Function("runtime.rt0_go"))]),
             schedinit,
             rt0,
             framed("runtime.gcenable", &[], None),
@@ -255,7 +259,7 @@ impl Writer {
         let begin = self.bytes.len();
         let pclntab = READ_ONLY + begin as u64;
         self.bytes.extend_from_slice(&(if old { 0xffff_fff0_u32 } else { 0xffff_fff1 }).to_le_bytes());
-        self.bytes.extend_from_slice(&[0, 0, 1, 8]);
+        self.bytes.extend_from_slice(&[0, 0, if image.arm64 { 4 } else { 1 }, 8]);
         self.bytes.resize(begin + 72, 0);
         // Names.
         let names_at = self.bytes.len();
@@ -516,7 +520,9 @@ impl Writer {
     fn headers(&mut self, image: Image, placed: &Placed, segments: &[(u32, u32, u64, usize, usize)]) {
         let all = std::mem::take(&mut self.bytes);
         self.bytes.extend_from_slice(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
-        self.bytes.extend_from_slice(&[if image.relocated { 3 } else { 2 }, 0, 62, 0, 1, 0, 0, 0]);
+        let kind = if image.relocated { 3 } else { 2 };
+        let machine = if image.arm64 { 183 } else { 62 };
+        self.bytes.extend_from_slice(&[kind, 0, machine, 0, 1, 0, 0, 0]);
         self.u64(placed.functions.first().expect("functions").1);
         self.u64(64);
         self.u64(0);

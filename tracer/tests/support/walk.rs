@@ -85,7 +85,7 @@ pub(crate) fn walk(binary: &GoBinary) -> Walk {
     }
     let _ =
         (binary.inlined_into("main.helper"), binary.inlined_into("runtime.doInit"), binary.inlined_into(""));
-    let plan = plan::startup(binary);
+    let plan = plan::startup(binary, plan::Detail::Lean);
     for planned in &plan.sites {
         assert!(!planned.site.bytes.is_empty());
         assert_eq!(binary.file_offset(planned.site.address), Some(planned.site.file_offset));

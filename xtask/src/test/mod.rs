@@ -23,7 +23,7 @@ const VOICE: Voice = Voice("test");
 const PRIVILEGED: &str = "kernel";
 
 /// The programs that are tried on the other kernels, where everything takes many times as long.
-const IN_VM: [&str; 12] = [
+const IN_VM: [&str; 15] = [
     "nethttp-go1.21.13",
     "nethttp-go1.26.6",
     "nethttp-go1.26.6-stripped",
@@ -31,6 +31,9 @@ const IN_VM: [&str; 12] = [
     "nethttp-go1.27.3",
     "esbuild",
     "initsleep",
+    "slowinit-go1.21.13",
+    "slowinit-go1.26.6",
+    "manypkgs",
     "slowstart",
     "echo",
     "exitininit",

@@ -284,3 +284,22 @@ fn text(bytes: &[u8]) -> String {
     let len = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
     String::from_utf8_lossy(&bytes[..len]).into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The bytes of a file are in a `Vec<u8>`, which nothing aligns. object 0.39 reads its headers from any
+    /// address; before, its feature `unaligned` decided.
+    #[test]
+    fn headers_are_read_at_any_address() {
+        let bytes = [0; 1024];
+        for at in 0..8 {
+            let from = &bytes[at..];
+            assert!(slice_from_bytes::<FileHeader64<LE>>(from, 1).is_ok(), "{at}");
+            assert!(slice_from_bytes::<ProgramHeader64<LE>>(from, 2).is_ok(), "{at}");
+            assert!(slice_from_bytes::<SectionHeader64<LE>>(from, 2).is_ok(), "{at}");
+            assert!(slice_from_bytes::<Dyn64<LE>>(from, 2).is_ok(), "{at}");
+        }
+    }
+}

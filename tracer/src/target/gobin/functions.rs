@@ -126,10 +126,20 @@ impl Functions {
     /// conventions enter it by the same name; this is never the wrapper.
     #[must_use]
     pub fn named(&self, name: &str) -> Option<Function> {
-        let mut found = self.all_named(name).filter(|function| Some(function.func_id) != self.wrapper);
+        let mut found = self.candidates(name);
         let function = found.next()?;
         // Two that remain cannot be told apart.
         found.next().is_none().then_some(function)
+    }
+
+    /// How many functions have that name, not counting wrappers.
+    #[must_use]
+    pub fn count_named(&self, name: &str) -> usize {
+        self.candidates(name).count()
+    }
+
+    fn candidates(&self, name: &str) -> impl Iterator<Item = Function> {
+        self.all_named(name).filter(|function| Some(function.func_id) != self.wrapper)
     }
 
     /// The function of that name and its wrappers.

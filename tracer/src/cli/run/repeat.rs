@@ -1,0 +1,78 @@
+//! `gotrace run --repeat N`: one run after another, each its own trace; of all together the spread.
+
+use std::path::Path;
+use std::process::ExitStatus;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use super::{Args, exit_of, is_within, once};
+use crate::cli::output::{self, Outputs};
+use crate::cli::session::{Trace, Until};
+use crate::cli::{Common, Exit, signals};
+use crate::export::RepeatsText;
+use crate::model::{Repeats, Repetition};
+
+/// How long a program that was asked to end has time to.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Runs the command as often as asked, or until a signal ends it.
+pub(super) fn run(args: &Args, common: &Common, path: &Path, mut outputs: Outputs) -> anyhow::Result<Exit> {
+    let mut repeats: Option<Repeats> = None;
+    let mut incomplete = false;
+    let mut failed: Option<ExitStatus> = None;
+    for run in 1..=args.repeat {
+        give_memory_back();
+        let repetition = Repetition { run, of: args.repeat };
+        let (report, trace) = match once(args, common, path, &outputs, Some(repetition)) {
+            // Before the program began: the runs so far are what there is.
+            Err(_) if run > 1 && signals::ending() => break,
+            result => result?,
+        };
+        outputs.add(&report)?;
+        incomplete |= output::is_incomplete(&report.totals());
+        repeats.get_or_insert_with(|| Repeats::new(report.subject.clone())).add(&report)?;
+        let ends_itself = args.until == Until::Exit || trace.status().is_some() || signals::ending();
+        let status = if ends_itself { trace.wait()? } else { end(trace)? };
+        if ends_itself && !status.success() {
+            failed = failed.or(Some(status));
+        }
+        if signals::ending() {
+            break;
+        }
+    }
+    let Some(repeats) = repeats else { anyhow::bail!("no run") };
+    let runs = repeats.series.runs();
+    if runs < args.repeat as usize {
+        common.note(&format!("ended by a signal after {runs} of {} runs", args.repeat));
+    }
+    let text = RepeatsText { order: args.sort.order(), inits: args.top, color: false };
+    outputs.finish(|color, out| RepeatsText { color, ..text }.write(&repeats, out))?;
+    let within = is_within(&args.budget, &repeats.series, common);
+    Ok(exit_of(incomplete, within, failed.unwrap_or_default()))
+}
+
+/// Gives back what the run before took: a child's execve takes down all that gotrace has, on the program's time.
+/// Without this `exec` took 0.2 ms longer from the second run on, with it 0.07 ms.
+fn give_memory_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: the call has no preconditions.
+    unsafe {
+        libc::malloc_trim(0)
+    };
+}
+
+/// Ends a program that outlived its trace, and waits until it has. Its exit code then says nothing of it.
+fn end(trace: Trace) -> anyhow::Result<ExitStatus> {
+    let pid = trace.pid;
+    signals::send(pid, libc::SIGTERM);
+    let (ended, has_ended) = mpsc::channel::<()>();
+    let killer = std::thread::Builder::new().name("patience".to_owned()).spawn(move || {
+        if has_ended.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+            signals::send(pid, libc::SIGKILL);
+        }
+    })?;
+    let status = trace.wait();
+    drop(ended);
+    let _ = killer.join();
+    status
+}

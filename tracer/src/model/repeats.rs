@@ -1,0 +1,49 @@
+//! Several runs of one command: what all of them tell together. The runs themselves are not kept.
+
+use super::report::{Report, Subject, Totals};
+use super::series::{Series, Start, TooMuch};
+use crate::stream::ProbeLoss;
+
+/// Several runs of one command.
+#[derive(Clone, Debug)]
+pub struct Repeats {
+    /// Whose they are; of the first run.
+    pub subject: Subject,
+    /// Their figures.
+    pub series: Series,
+    /// The accounts of all of them together.
+    pub totals: Totals,
+    /// The same by probe.
+    pub losses: Vec<ProbeLoss>,
+}
+
+impl Repeats {
+    /// Of no run yet.
+    #[must_use]
+    pub fn new(subject: Subject) -> Self {
+        Self { subject, series: Series::default(), totals: Totals::default(), losses: Vec::new() }
+    }
+
+    /// Takes a run in.
+    ///
+    /// # Errors
+    /// When there is more than can be kept.
+    pub fn add(&mut self, report: &Report) -> Result<(), TooMuch> {
+        self.series.add(Start::of(report))?;
+        let Totals { hits, dropped, unresolved, undecodable } = report.totals();
+        self.totals.hits += hits;
+        self.totals.dropped += dropped;
+        self.totals.unresolved += unresolved;
+        self.totals.undecodable += undecodable;
+        for loss in &report.losses {
+            match self.losses.iter_mut().find(|sum| sum.probe == loss.probe) {
+                Some(sum) => {
+                    sum.hits += loss.hits;
+                    sum.dropped += loss.dropped;
+                }
+                None => self.losses.push(*loss),
+            }
+        }
+        Ok(())
+    }
+}
