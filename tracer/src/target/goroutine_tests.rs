@@ -146,3 +146,28 @@ fn only_the_first_goroutine_of_all_is_the_main_one() {
     assert!(!is_main(G + 8, STACK.0 + 3000));
     assert!(!is_main(G + u64::from(g.atomicstatus), 77));
 }
+
+proptest::proptest! {
+    /// Whatever a program has in its memory, reading it ends, and well.
+    #[test]
+    fn any_memory_is_read(
+        words in proptest::collection::vec((0_u64..512, 0_usize..16, proptest::prelude::any::<u64>()), 0..64),
+    ) {
+        let RuntimeLayout { g, .. } = layout();
+        let mut memory = parked();
+        // Among the likely values, so that something hangs together now and then.
+        let likely = [0, 1, 3, 4, G, M, POLL, STACK.0, STACK.1, SP, SP + 24, u64::MAX, u64::MAX - 7, 1 << 47, POLL + 40, SP - 64];
+        for (at, pick, random) in words {
+            let page = [G, M, POLL, STACK.0, STACK.1 - 4096][pick % 5];
+            let word = if random % 4 == 0 { random } else { likely[usize::try_from(random % 16).unwrap()] };
+            memory.words.insert(page + at * 8, word);
+        }
+        memory.words.entry(G + u64::from(g.goid)).or_insert(1);
+        if let Ok(goroutine) = read(&memory)
+            && let Some(stack) = goroutine.stack
+        {
+            proptest::prop_assert!(stack.bytes.len() as u64 <= MOST_STACK);
+            proptest::prop_assert_eq!(stack.word(u64::MAX), None);
+        }
+    }
+}
