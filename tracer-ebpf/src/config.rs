@@ -52,3 +52,16 @@ pub struct GoConfig {
     /// 1 to tell what is written to standard output and standard error.
     pub tell_writes: u32,
 }
+
+/// The name of the global that holds the [`WatchConfig`].
+pub const WATCH_CONFIG_GLOBAL: &str = "WATCH";
+
+/// What is to be known of the kernel to tell a process's parent. Zero when it is not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct WatchConfig {
+    /// Where `task_struct` keeps `real_parent`.
+    pub real_parent: u32,
+    /// Where it keeps `tgid`.
+    pub tgid: u32,
+}

@@ -11,3 +11,4 @@ mod startup;
 mod syscall;
 mod target;
 mod wait;
+mod watch;

@@ -116,7 +116,7 @@ impl Sort {
     }
 }
 
-fn ring_size(text: &str) -> Result<u32, String> {
+pub(super) fn ring_size(text: &str) -> Result<u32, String> {
     match text.parse::<u32>() {
         Ok(kib) if kib.is_power_of_two() && (4..=1 << 20).contains(&kib) => Ok(kib),
         _ => Err("a power of two from 4 to 1048576 is needed".to_owned()),
@@ -215,7 +215,7 @@ fn exit_of(incomplete: bool, within: bool, status: ExitStatus) -> Exit {
 }
 
 /// What cannot be traced is refused here, each with its reason; what can only partly be, says so.
-fn traceable(binary: &GoBinary, detail: Detail) -> anyhow::Result<StartupPlan> {
+pub(super) fn traceable(binary: &GoBinary, detail: Detail) -> anyhow::Result<StartupPlan> {
     let refuse = |reason: String| Err(super::exit::TargetRefused(reason).into());
     let shown = binary.path().display();
     let host = if cfg!(target_arch = "x86_64") { Machine::X86_64 } else { Machine::Aarch64 };
@@ -249,17 +249,7 @@ fn traceable(binary: &GoBinary, detail: Detail) -> anyhow::Result<StartupPlan> {
 }
 
 fn report(binary: &GoBinary, plan: &StartupPlan, exe: &Path, trace: &Trace) -> Report {
-    let sites = plan.sites.iter().map(|planned| (planned.hook, planned.site.address));
-    let tasks = binary.init_tasks().unwrap_or_else(|error| {
-        tracing::warn!("the list of inits is not to be had: {error}");
-        Vec::new()
-    });
-    let tasks = tasks.into_iter().map(|task| {
-        let functions = functions(binary, plan, &task);
-        (task, functions)
-    });
-    let mut catalogue = InitCatalogue::new(tasks, sites);
-    add_unlisted_tasks(&mut catalogue, binary, plan, &trace.events);
+    let catalogue = catalogue(binary, plan, &trace.events);
     let ExecStamp { boot: begin, wall_unix } = trace.stamp;
     let Trace { end, gone, closing, ready, .. } = *trace;
     let observation = Observation { begin, end, gone, closing, ready };
@@ -277,6 +267,8 @@ fn report(binary: &GoBinary, plan: &StartupPlan, exe: &Path, trace: &Trace) -> R
     Report {
         subject: Subject {
             pid: trace.pid,
+            parent: None,
+            watched: false,
             exe: std::fs::canonicalize(exe).unwrap_or_else(|_| exe.to_owned()),
             go_version: binary.version().to_string(),
             module: binary.build_info().and_then(|info| info.main_module().map(ToOwned::to_owned)),
@@ -294,7 +286,23 @@ fn report(binary: &GoBinary, plan: &StartupPlan, exe: &Path, trace: &Trace) -> R
     }
 }
 
-fn missing_probe(missing: &plan::MissingHook) -> MissingProbe {
+/// The binary's inits, and those that only the events know.
+pub(super) fn catalogue(binary: &GoBinary, plan: &StartupPlan, events: &[Event]) -> InitCatalogue {
+    let sites = plan.sites.iter().map(|planned| (planned.hook, planned.site.address));
+    let tasks = binary.init_tasks().unwrap_or_else(|error| {
+        tracing::warn!("the list of inits is not to be had: {error}");
+        Vec::new()
+    });
+    let tasks = tasks.into_iter().map(|task| {
+        let functions = functions(binary, plan, &task);
+        (task, functions)
+    });
+    let mut catalogue = InitCatalogue::new(tasks, sites);
+    add_unlisted_tasks(&mut catalogue, binary, plan, events);
+    catalogue
+}
+
+pub(super) fn missing_probe(missing: &plan::MissingHook) -> MissingProbe {
     let plan::MissingHook { hook, function, reason } = missing;
     MissingProbe {
         probe: hook.name(),

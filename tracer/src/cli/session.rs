@@ -10,14 +10,14 @@ use aya::maps::{Array, MapData};
 use aya_log::EbpfLogger;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, MissedTickBehavior};
-use tracer_ebpf::config::{Config, GoConfig};
+use tracer_ebpf::config::{Config, GoConfig, WatchConfig};
 use tracer_ebpf::main_thread::{self, MainThread};
 
 use super::ready::Readiness;
 use super::signals::{Signal, Signals};
 use crate::event::{self, Account, Event};
 use crate::model::ReadyWhen;
-use crate::probe::attach::Attached;
+use crate::probe::attach::{Attached, Scope};
 use crate::probe::kernel_offset_of;
 use crate::probe::load::{LoadOptions, Loaded, MainThreadWords};
 use crate::probe::plan::PlannedSite;
@@ -123,16 +123,9 @@ impl Session {
         gated: Gated,
         options: &Options,
     ) -> anyhow::Result<Self> {
-        match arm(binary, sites, gated.pid(), options) {
-            Ok((attached, kernel)) => {
-                let (until, ready_when) = (options.until, options.ready_when.clone());
-                Ok(Self { gated, attached, kernel, until, ready_when })
-            }
-            Err(error) => {
-                gated.abandon();
-                Err(error)
-            }
-        }
+        let (attached, kernel) = arm(binary, sites, gated.pid(), options)?;
+        let (until, ready_when) = (options.until, options.ready_when.clone());
+        Ok(Self { gated, attached, kernel, until, ready_when })
     }
 
     /// Releases the program and follows it to the end of the trace; the probes are gone when this returns.
@@ -193,13 +186,19 @@ fn arm(
         tgid: pid,
         task_faults: task_faults(),
     };
-    let load = LoadOptions { config, go, ring_bytes: options.ring_bytes, kernel_log: options.kernel_log };
+    let load = LoadOptions {
+        config,
+        go,
+        watch: WatchConfig::default(),
+        ring_bytes: options.ring_bytes,
+        kernel_log: options.kernel_log,
+    };
     let mut loaded = Loaded::load(&load)?;
     let log = if options.kernel_log { Some(loaded.take_log()?) } else { None };
     let reader = Reader::new(loaded.take_events()?);
     let counters = loaded.take_counters()?;
     let main_thread = loaded.take_main_thread()?;
-    let attached = loaded.attach(binary.file(), sites, pid)?;
+    let attached = loaded.attach(binary.file(), sites, Scope::Process(pid))?;
     Ok((attached, KernelSide { reader, counters, main_thread, log }))
 }
 

@@ -98,6 +98,8 @@ fn report() -> Report {
     Report {
         subject: Subject {
             pid: 42,
+            parent: None,
+            watched: false,
             exe: PathBuf::from("/srv/app"),
             go_version: "go1.26.6".to_owned(),
             module: Some("example.com/app".to_owned()),

@@ -59,6 +59,8 @@ fn report(stage: Stage, main: Result<Option<MainView>, GoroutineError>) -> Statu
     let begun = matches!(stage, Stage::InInit { begun: true, .. });
     StatusReport {
         subject: Subject {
+            parent: None,
+            watched: false,
             repetition: None,
             pid: 42,
             exe: PathBuf::from("/srv/app"),

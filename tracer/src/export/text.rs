@@ -68,9 +68,10 @@ impl Text {
         let name = subject.exe.file_name().unwrap_or(subject.exe.as_os_str()).to_string_lossy();
         let module =
             subject.module.as_deref().map_or(String::new(), |module| format!("{}, ", printable(module)));
+        let parent = subject.parent.map_or(String::new(), |parent| format!(" of {parent}"));
         writeln!(
             out,
-            "{bold}{}{bold:#}  {dim}{module}{}, pid {}, Linux {}{dim:#}",
+            "{bold}{}{bold:#}  {dim}{module}{}, pid {}{parent}, Linux {}{dim:#}",
             printable(&name),
             printable(&subject.go_version),
             subject.pid,
@@ -81,6 +82,7 @@ impl Text {
             Ending::Running => "still running".to_owned(),
             Ending::Exited(code) => format!("exited with {code}"),
             Ending::Killed(signal) => format!("killed by {}", signal_name(*signal)),
+            Ending::Gone => "ended".to_owned(),
             Ending::Replaced(by) => format!("became {}, which is not traced", printable(by)),
         };
         let after = timeline
@@ -100,7 +102,8 @@ impl Text {
         let ready = timeline
             .to_ready()
             .map_or(String::new(), |ready| format!(", ready after {bold}{}{bold:#}", ready.for_people()));
-        writeln!(out, "{main}{ready}; {ending}{after}")?;
+        let begin = if subject.watched { ", from the end of its execve on" } else { "" };
+        writeln!(out, "{main}{ready}; {ending}{after}{begin}")?;
         if let Some(condition) = &report.awaited {
             writeln!(out, "{bold}not ready:{bold:#} {} did not come", printable(condition))?;
         }
