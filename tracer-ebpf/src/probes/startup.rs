@@ -4,9 +4,12 @@ use aya_ebpf::{
     EbpfContext as _, helpers::generated::bpf_get_attach_cookie, macros::uprobe, programs::ProbeContext,
 };
 use aya_log_ebpf::debug;
-use tracer_ebpf::wire::{
-    Probe,
-    startup::{Cookie, Hit},
+use tracer_ebpf::{
+    main_thread::MAIN_BEGAN,
+    wire::{
+        Probe,
+        startup::{Cookie, Hit},
+    },
 };
 
 use super::{emit::emit, goroutine, main_thread, registers};
@@ -36,7 +39,7 @@ fn startup(ctx: ProbeContext) -> u32 {
         // Go keeps g there (cmd/compile/abi-internal.md).
         main.g = registers::by_number(ctx.regs, 14);
     } else if cookie.probe == Probe::MainMain as u32 {
-        main.over = 1;
+        main.over = MAIN_BEGAN;
     }
     debug!(&ctx, "probe {} at {:x}, argument {:x}", cookie.probe, ip, argument);
     0

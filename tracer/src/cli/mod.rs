@@ -5,6 +5,8 @@ mod diff;
 mod doctor;
 mod exit;
 mod inspect;
+mod kernel_config;
+mod kernel_side;
 mod log;
 mod output;
 mod ready;

@@ -19,16 +19,18 @@ use crate::export::{self, Export as _, InitOrder, Text};
 use crate::model::budget::Budget;
 use crate::model::series::{Series, Start};
 use crate::model::{
-    BinarySymbols, Ending, InitCatalogue, InitFunction, InitName, MissingProbe, Observation, ReadyWhen,
-    Repetition, Report, StartupTimeline, Subject,
+    BinarySymbols, Ending, InitCatalogue, InitFunction, InitName, LoadedCode, MissingProbe, Observation,
+    ReadyWhen, Repetition, Report, Stack, StartupTimeline, Subject,
 };
 use crate::probe::Probe;
 use crate::probe::plan::{self, Detail, StartupPlan};
 use crate::target::command;
-use crate::target::gobin::{GoBinary, InitTask, Machine, Support};
+use crate::target::gobin::{Frame, GoBinary, InitTask, Machine, Support};
 use crate::target::launch::{ExecStamp, Launch};
+use crate::target::process::Process;
+use crate::target::snapshot::Observed;
 use crate::target::user::InvokingUser;
-use crate::units::VirtAddr;
+use crate::units::{Nanos, VirtAddr};
 
 /// Start a Go program and show where its startup time goes
 ///
@@ -250,9 +252,12 @@ pub(super) fn traceable(binary: &GoBinary, detail: Detail) -> anyhow::Result<Sta
 
 fn report(binary: &GoBinary, plan: &StartupPlan, exe: &Path, trace: &Trace) -> Report {
     let catalogue = catalogue(binary, plan, &trace.events);
-    let ExecStamp { boot: begin, wall_unix } = trace.stamp;
-    let Trace { end, gone, closing, ready, .. } = *trace;
-    let observation = Observation { begin, end, gone, closing, ready };
+    let (begin, wall_unix) = begin(trace);
+    let present = trace.closing.as_ref().and_then(|closing| closing.wait.clone());
+    let present = present.map(|wait| (wait, present_stack(binary, trace.pid)));
+    let closing = trace.closing.as_ref().map(|closing| closing.account);
+    let Trace { end, gone, ready, .. } = *trace;
+    let observation = Observation { begin, end, gone, closing, present, ready };
     let bias = trace.events.iter().find_map(|event| match &event.kind {
         EventKind::Hit(hit) => catalogue.bias(hit),
         _ => None,
@@ -350,6 +355,36 @@ fn add_unlisted_tasks(
             }
         }
     }
+}
+
+/// When the program's own time begins: with its call of execve, which the kernel side's account begins with. What
+/// the child did between its stamp and that was gotrace's.
+fn begin(trace: &Trace) -> (Nanos, u64) {
+    let ExecStamp { boot, wall_unix } = trace.stamp;
+    let exec = trace.events.iter().find_map(|event| match &event.kind {
+        EventKind::Exec { account, .. } => Some((event.time, account)),
+        _ => None,
+    });
+    let Some((time, account)) = exec else { return (boot, wall_unix) };
+    let taken = account.on_cpu + account.runnable + account.blocked.iter().sum::<u64>();
+    let begin = time.since(Nanos(taken));
+    (begin, wall_unix + begin.since(boot).0)
+}
+
+/// The main goroutine's stack, of a program that waits; empty where it cannot be had.
+fn present_stack(binary: &GoBinary, pid: u32) -> Vec<Frame> {
+    let look = || -> anyhow::Result<Vec<Frame>> {
+        let process = Process::find(&pid.to_string())?;
+        let observed = Observed::new(&process, binary)?;
+        let goroutine = observed.look()?.main?.map(|main| main.goroutine);
+        let copy = goroutine.and_then(|goroutine| goroutine.stack);
+        let code = LoadedCode { binary, bias: observed.bias };
+        Ok(copy.map(|copy| Stack::unwind(&copy, &code).frames).unwrap_or_default())
+    };
+    look().unwrap_or_else(|error| {
+        tracing::warn!("the stack of the wait that goes on is not to be had: {error}");
+        Vec::new()
+    })
 }
 
 fn ending(status: ExitStatus) -> Ending {

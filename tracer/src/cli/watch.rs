@@ -288,7 +288,7 @@ fn report(binary: &GoBinary, plan: &StartupPlan, started: &SeenStart) -> Report 
     let bias = hits().find_map(|hit| catalogue.bias(hit)).unwrap_or(0);
     let parent =
         hits().find(|hit| hit.probe == Probe::GoEntry).and_then(|hit| u32::try_from(hit.argument).ok());
-    let observation = Observation { begin, end, gone: *gone, closing: None, ready: None };
+    let observation = Observation { begin, end, gone: *gone, closing: None, present: None, ready: None };
     let symbols = BinarySymbols { binary, bias };
     let timeline = StartupTimeline::of(events, &catalogue, &symbols, &observation).watched();
     let ending = match (&timeline.replaced_by, gone) {

@@ -154,15 +154,19 @@ fn place(init: &Init, wait: &Wait) -> Option<Frame> {
 }
 
 fn on_cpu(init: &Init, parts: &Parts, whole: Nanos) -> Option<Finding> {
-    let slowest = init.functions.iter().max_by_key(|timed| timed.wall);
     stands_out(parts.on_cpu, whole, SHARE_ON_CPU).then(|| Finding {
         id: "large_init",
         package: Some(init.package()),
-        place: slowest.map(|timed| timed.function.begin()),
+        place: slowest(init),
         duration: parts.on_cpu,
         text: format!("init of {} computes for {}", init.package(), parts.on_cpu.for_people()),
         advice: "compute it when it is first needed (sync.OnceValue), or at build time",
     })
+}
+
+/// Where the function begins that took most of the init's time.
+fn slowest(init: &Init) -> Option<Frame> {
+    init.functions.iter().max_by_key(|timed| timed.wall).map(|timed| timed.function.begin())
 }
 
 /// Goroutines cost memory and scans as long as they are there.
@@ -171,7 +175,7 @@ fn left_behind(init: &Init) -> Option<Finding> {
     (count >= MANY_GOROUTINES).then(|| Finding {
         id: "goroutines_left_by_init",
         package: Some(init.package()),
-        place: None,
+        place: slowest(init),
         duration: init.wall,
         text: format!("init of {} leaves {count} goroutines running", init.package()),
         advice: "start them when they are first needed, with a way to end them",
@@ -204,13 +208,18 @@ fn dlopen(init: &Init, libraries: &[&Library], whole: Nanos) -> Option<Finding> 
 fn cold(timeline: &StartupTimeline, whole: Nanos) -> Option<Finding> {
     let parts = before_main(timeline);
     let time = Nanos(parts.iter().map(|parts| parts.blocked_by(Cause::PageFault).0).sum());
-    let faults: u64 = parts.iter().filter_map(|parts| parts.major_faults).sum();
+    // Pages that another read was bringing already count as minor faults, so the waits are told.
+    let waits = timeline.waits.iter().filter(|wait| wait.cause == Cause::PageFault).count();
+    let by_init = |init: &&Init| init.parts.as_ref().map(|parts| parts.blocked_by(Cause::PageFault));
+    let most = timeline.inits.iter().max_by_key(by_init);
+    let most = most.filter(|init| by_init(init).is_some_and(|of_init| of_init.0 > time.0 / 2));
+    let of_it = most.map_or(String::new(), |init| format!(", most of it in init of {}", init.package()));
     stands_out(time, whole, SHARE).then(|| Finding {
         id: "cold_start",
-        package: None,
+        package: most.map(Init::package),
         place: None,
         duration: time,
-        text: format!("{} for pages that were not in memory ({faults} major page faults)", time.for_people()),
+        text: format!("{} for pages that were not in memory ({waits} long waits){of_it}", time.for_people()),
         advice: "a cold start: keep the file cached, make the binary smaller (-ldflags=-s -w), or put it on a faster disk",
     })
 }

@@ -9,11 +9,12 @@ use super::goroutines::{Counts, Started, counts, started};
 use super::libraries::{Library, libraries, linking};
 use super::parts::{Cause, Parts};
 use super::waits::{Symbols, Wait, waits};
-use crate::event::{Account, Event, EventKind, Hit};
+use crate::event::{self, Account, Event, EventKind, Hit};
+use crate::target::gobin::Frame;
 use crate::units::{Nanos, VirtAddr};
 
 /// What is known besides the events.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Observation {
     /// When the process called execve.
     pub begin: Nanos,
@@ -23,6 +24,8 @@ pub struct Observation {
     pub gone: Option<Nanos>,
     /// Where the main thread's time had gone by then, when `main.main` had not been reached.
     pub closing: Option<Account>,
+    /// What the main thread was waiting for then, with the main goroutine's stack.
+    pub present: Option<(event::Wait, Vec<Frame>)>,
     /// When the program was ready, if it was seen to be.
     pub ready: Option<Nanos>,
 }
@@ -236,7 +239,8 @@ impl StartupTimeline {
             ready: observation.ready,
             at_main: if counted { counts(image.events) } else { None },
         };
-        timeline.waits = waits(image.events, &mut timeline, symbols);
+        let present = observation.present.as_ref().filter(|_| image.next.is_none());
+        timeline.waits = waits(image.events, present, &mut timeline, symbols);
         timeline
     }
 

@@ -87,7 +87,8 @@ fn whole() -> Vec<Event> {
 /// Of a process that is gone when its last event is the exit of a thread.
 fn timeline(events: &[Event]) -> StartupTimeline {
     let gone = events.last().is_some_and(|event| event.kind == EventKind::Exit).then_some(Nanos(500));
-    let observation = Observation { begin: Nanos(100), end: Nanos(1000), gone, closing: None, ready: None };
+    let observation =
+        Observation { begin: Nanos(100), end: Nanos(1000), gone, closing: None, present: None, ready: None };
     StartupTimeline::of(events, &catalogue(), &NoSymbols, &observation)
 }
 
@@ -159,8 +160,14 @@ fn an_exit_of_one_thread_is_not_the_end() {
 
 #[test]
 fn an_exit_of_a_thread_ends_nothing_while_the_process_lives() {
-    let observation =
-        Observation { begin: Nanos(100), end: Nanos(1000), gone: None, closing: None, ready: None };
+    let observation = Observation {
+        begin: Nanos(100),
+        end: Nanos(1000),
+        gone: None,
+        closing: None,
+        present: None,
+        ready: None,
+    };
     let timeline = StartupTimeline::of(&whole(), &catalogue(), &NoSymbols, &observation);
     assert_eq!(timeline.ended, None);
     assert_eq!(phases(&timeline).last(), Some(&("main", 200, 800, false)));
@@ -210,8 +217,14 @@ fn inits_that_were_not_probed_leave_out_their_phase_and_the_one_before() {
     events.retain(|event| !matches!(event.kind, EventKind::Hit(Hit { probe: Probe::Init, .. })));
     let sites = [(Probe::GcEnable, VirtAddr(SITE)), (Probe::MainMain, VirtAddr(SITE))];
     let catalogue = InitCatalogue::new([], sites);
-    let observation =
-        Observation { begin: Nanos(100), end: Nanos(1000), gone: None, closing: None, ready: None };
+    let observation = Observation {
+        begin: Nanos(100),
+        end: Nanos(1000),
+        gone: None,
+        closing: None,
+        present: None,
+        ready: None,
+    };
     let of = |events: &[Event]| StartupTimeline::of(events, &catalogue, &NoSymbols, &observation);
     let names = |timeline: &StartupTimeline| -> Vec<_> {
         phases(timeline).into_iter().map(|(name, ..)| name).collect()
