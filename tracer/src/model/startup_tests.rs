@@ -30,7 +30,7 @@ fn catalogue() -> InitCatalogue {
 struct NoSymbols;
 
 impl Symbols for NoSymbols {
-    fn frames(&self, _address: RuntimeAddr) -> Vec<crate::target::gobin::Frame> {
+    fn frames(&self, _address: RuntimeAddr) -> Vec<Frame> {
         Vec::new()
     }
 
@@ -182,6 +182,7 @@ fn a_lost_exit_is_made_up_for_by_the_parents_word() {
         end: Nanos(1000),
         gone: Some(Nanos(500)),
         closing: None,
+        present: None,
         ready: None,
     };
     assert_eq!(StartupTimeline::of(&events, &catalogue(), &NoSymbols, &observation).ended, Some(Nanos(500)));
