@@ -95,5 +95,18 @@ pub const SIZE_CLASSES: usize = 68;
 pub const SPAN_CLASSES: usize = 2 * SIZE_CLASSES;
 /// `unsafe.Sizeof(heapStatsDelta{})` of Go 1.24 and before.
 pub const LARGEST_DELTA: usize = 1176;
-/// The most that the verifier's patience (a million instructions) allows.
-pub const MOST_PS: u32 = 64;
+/// The verifier follows a million instructions, and each P takes about 20 000 of them.
+pub const MOST_PS: u32 = 32;
+
+/// The name of the global that holds the [`WatchConfig`].
+pub const WATCH_CONFIG_GLOBAL: &str = "WATCH";
+
+/// What is to be known of the kernel to tell a process's parent. Zero when it is not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct WatchConfig {
+    /// Where `task_struct` keeps `real_parent`.
+    pub real_parent: u32,
+    /// Where it keeps `tgid`.
+    pub tgid: u32,
+}

@@ -15,6 +15,11 @@ pub const RUNNABLE: u32 = 1;
 /// [`MainThread::state`]: it waits for something.
 pub const BLOCKED: u32 = 2;
 
+/// [`MainThread::over`]: `main.main` has begun.
+pub const MAIN_BEGAN: u32 = 1;
+/// [`MainThread::over`]: the thread has ended.
+pub const ENDED: u32 = 2;
+
 /// "None", for a system call's number and a wait reason.
 pub const NONE: u64 = u64::MAX;
 
@@ -42,7 +47,7 @@ pub struct MainThread {
     pub state: u32,
     /// 1 once it has executed the program.
     pub executed: u32,
-    /// 1 once `main.main` was reached; from then on it is not looked at any more.
+    /// [`MAIN_BEGAN`] or [`ENDED`], once it is; from then on it is not looked at any more. Else 0.
     pub over: u32,
     /// 1 once a socket's first connection was accepted.
     pub accepted: u32,

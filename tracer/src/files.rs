@@ -25,6 +25,21 @@ pub fn create_new_private(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
+/// Opens a file to be written at its end, readable by its owner only if it is new.
+///
+/// # Errors
+/// When the path is a symbolic link, or no regular file, or the directory refuses.
+pub fn append_private(path: &Path) -> io::Result<File> {
+    match create_new_private(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        other => return other,
+    }
+    // O_NONBLOCK: a FIFO that nobody reads is an error and no wait.
+    let file =
+        OpenOptions::new().append(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::from(io::ErrorKind::InvalidInput)) }
+}
+
 /// A file that appears under its name when it is complete, and not before.
 #[derive(Debug)]
 pub struct AtomicFile {

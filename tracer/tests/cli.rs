@@ -63,6 +63,19 @@ fn a_script_is_no_elf() {
 }
 
 #[test]
+fn watch_names_a_scripts_interpreter() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("script");
+    executable(&script, b"#!/bin/sh -e\nexit 0\n");
+    let output = gotrace(&["watch", script.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(said(&output).contains("/bin/sh -e runs"), "{}", said(&output));
+    for (other, code) in [("/bin/true", 4), ("/nonexistent/program", 4)] {
+        assert_eq!(gotrace(&["watch", other]).status.code(), Some(code));
+    }
+}
+
+#[test]
 fn a_c_program_is_not_go() {
     let output = gotrace(&["run", "--", "/bin/true"]);
     assert_eq!(output.status.code(), Some(4));

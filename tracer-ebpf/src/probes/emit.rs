@@ -43,6 +43,16 @@ pub(super) fn emit_in_place<T: 'static>(probe: u32, tid: u32, fill: impl FnOnce(
     }
 }
 
+/// Counts a hit that no record tells of.
+#[inline(always)]
+pub(super) fn lose(probe: u32) {
+    let Some(counters) = COUNTERS.get_ptr_mut(probe) else { return };
+    // SAFETY: as above.
+    let (hits, dropped) = unsafe { (&raw mut (*counters).hits, &raw mut (*counters).dropped) };
+    increment(hits);
+    increment(dropped);
+}
+
 /// Adds one, atomically. Core's atomics have no addition for this target, whose oldest CPU version lacks
 /// the variants that return a value; the one that does not has always been there (BPF_XADD).
 #[inline(always)]

@@ -3,9 +3,10 @@
 
 use core::{arch::asm, ptr::addr_of_mut};
 
-use aya_ebpf::helpers::generated::bpf_probe_read_user;
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, generated::bpf_probe_read_user};
 use tracer_ebpf::{
     config::{GENERATIONS, HeapConfig, LARGEST_DELTA, SIZE_CLASSES, SPAN_CLASSES},
+    main_thread::MainThread,
     wire::{
         Probe,
         startup::{Cookie, Heap},
@@ -33,8 +34,8 @@ pub(super) struct Scratch {
     has_second_page: u64,
     /// The sums.
     heap: Heap,
-    /// Not zero when something did not fit.
-    wrong: u64,
+    /// Nothing ever writes it.
+    zero: u64,
 }
 
 /// The probes at which an init begins or ends.
@@ -42,9 +43,13 @@ const BOUNDARIES: u64 = 1 << Probe::Init as u32 | 1 << Probe::GcEnable as u32 | 
 
 /// What had been allocated when execution reached the site, if that is wanted there and can be had.
 #[inline(always)]
-pub(super) fn at(cookie: Cookie, ip: u64) -> Heap {
+pub(super) fn at(main: &MainThread, cookie: Cookie, ip: u64) -> Heap {
     // One test and not three: the verifier would follow each of them through all of the sum.
     if HEAP.load().heap_stats == 0 || BOUNDARIES >> (cookie.probe & 63) & 1 == 0 {
+        return Heap::UNKNOWN;
+    }
+    // Another thread could only be one that loads a plugin.
+    if main.pid_tgid != bpf_get_current_pid_tgid() {
         return Heap::UNKNOWN;
     }
     let Some(scratch) = HEAP_SCRATCH.get_ptr_mut(0) else { return Heap::UNKNOWN };
@@ -129,11 +134,12 @@ fn add_cached(scratch: &mut Scratch, layout: &HeapConfig, cache: u64) -> Option<
     if unsafe { bpf_probe_read_user(addr_of_mut!(scratch.cache).cast(), size, cache as *const _) } != 0 {
         return None;
     }
-    scratch.heap.allocs = scratch.heap.allocs.wrapping_add(scratch.cache[0]);
     // Large objects never come from a cache, so the slots of their class are always empty.
     let empty = scratch.cache[1];
     let spans = addr_of_mut!(scratch.cache).cast::<u64>().wrapping_add(1);
-    scratch.wrong = 0;
+    // The verifier must not know the sums, or it follows the rest of the loop once for each that it knows.
+    let mut sums = Sums { heap: scratch.heap, wrong: scratch.zero };
+    sums.heap.allocs = sums.heap.allocs.wrapping_add(scratch.cache[0]);
     for class in 1..opaque(SIZE_CLASSES as u64) {
         // With pointers in them, and without (runtime/mheap.go, `makeSpanClass`).
         let classes = [2 * class, 2 * class + 1];
@@ -143,30 +149,44 @@ fn add_cached(scratch: &mut Scratch, layout: &HeapConfig, cache: u64) -> Option<
             continue;
         }
         for index in 0..2 {
-            add_span(scratch, layout, pair[index], is_not_zero(pair[index] ^ empty), classes[index]);
+            sums.add(
+                &mut scratch.span,
+                layout,
+                pair[index],
+                is_not_zero(pair[index] ^ empty),
+                classes[index],
+            );
         }
     }
-    (scratch.wrong == 0).then_some(())
+    scratch.heap = sums.heap;
+    (sums.wrong == 0).then_some(())
 }
 
-/// Adds what was allocated from one span, of which nothing is read when it `is_live` with 0 and not 1. What is
-/// summed up is kept in memory, of which the verifier does not remember what it holds.
-#[inline(always)]
-fn add_span(scratch: &mut Scratch, layout: &HeapConfig, span: u64, is_live: u64, class: u64) {
-    // Of a plain assignment the compiler makes a loop over bytes.
-    scratch.span = [opaque(0), opaque(0)];
-    // SAFETY: the helper checks the address, and the room is as large as what it reads.
-    let result = unsafe {
-        let at = span.wrapping_add(u64::from(layout.mspan_alloc_count));
-        bpf_probe_read_user(addr_of_mut!(scratch.span).cast(), (is_live << 4) as u32, at as *const _)
-    };
-    let [counts, elemsize] = scratch.span;
-    let used = (counts & 0xffff).wrapping_sub(counts >> 48);
-    scratch.heap.allocs = scratch.heap.allocs.wrapping_add(used);
-    scratch.heap.bytes = scratch.heap.bytes.wrapping_add(used.wrapping_mul(elemsize));
-    // A span that another thread has just given back is no longer of that class, or not in use.
-    let kind = (counts >> 16 & 0xffff) ^ (class | IN_USE << 8);
-    scratch.wrong |= result as u64 | kind & is_live.wrapping_neg() | (used | elemsize) & !0xffff;
+struct Sums {
+    heap: Heap,
+    /// Not zero when something did not fit.
+    wrong: u64,
+}
+
+impl Sums {
+    /// Adds what was allocated from one span, of which nothing is read when `is_live` is 0 and not 1.
+    #[inline(always)]
+    fn add(&mut self, room: &mut [u64; 2], layout: &HeapConfig, span: u64, is_live: u64, class: u64) {
+        // Of a plain assignment the compiler makes a loop over bytes.
+        *room = [opaque(0), opaque(0)];
+        // SAFETY: the helper checks the address, and the room is as large as what it reads.
+        let result = unsafe {
+            let at = span.wrapping_add(u64::from(layout.mspan_alloc_count));
+            bpf_probe_read_user(room.as_mut_ptr().cast(), (is_live << 4) as u32, at as *const _)
+        };
+        let [counts, elemsize] = *room;
+        let used = (counts & 0xffff).wrapping_sub(counts >> 48);
+        self.heap.allocs = self.heap.allocs.wrapping_add(used);
+        self.heap.bytes = self.heap.bytes.wrapping_add(used.wrapping_mul(elemsize));
+        // A span that another thread has just given back is no longer of that class, or not in use.
+        let kind = (counts >> 16 & 0xffff) ^ (class | IN_USE << 8);
+        self.wrong |= result as u64 | kind & is_live.wrapping_neg() | (used | elemsize) & !0xffff;
+    }
 }
 
 /// `mSpanInUse` (runtime/mheap.go)

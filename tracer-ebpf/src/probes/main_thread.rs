@@ -7,7 +7,7 @@ use aya_ebpf::helpers::{
     generated::{bpf_get_current_task, bpf_ktime_get_boot_ns, bpf_probe_read_kernel},
 };
 use tracer_ebpf::{
-    main_thread::{MainThread, ON_CPU},
+    main_thread::{ENDED, MainThread, ON_CPU},
     wire::account::Account,
 };
 
@@ -49,6 +49,15 @@ pub(super) fn begin(main: &mut MainThread) {
     main.pid_tgid = bpf_get_current_pid_tgid();
     // SAFETY: the helper has no preconditions.
     main.task = unsafe { bpf_get_current_task() };
+}
+
+/// Closes the account of the main thread if the current task is it, which ends.
+#[inline(always)]
+pub(super) fn end(main: &mut MainThread) {
+    if main.pid_tgid == bpf_get_current_pid_tgid() && main.over == 0 {
+        main.account.on_cpu += now() - main.since;
+        main.over = ENDED;
+    }
 }
 
 /// The account up to `time`, taken by the main thread itself: read again when a change of state came in

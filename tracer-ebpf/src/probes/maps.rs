@@ -2,13 +2,13 @@
 
 use aya_ebpf::{
     Global,
-    btf_maps::{Array, RingBuf},
+    btf_maps::{Array, HashMap, LruHashMap, RingBuf},
     macros::btf_map,
 };
 use tracer_ebpf::{
-    config::{Config, GoConfig, HeapConfig},
+    config::{Config, GoConfig, HeapConfig, WatchConfig},
     main_thread::MainThread,
-    wire::{Probe, loss::Counters},
+    wire::{Probe, loss::Counters, process::COMM_LEN},
 };
 
 use super::heap::Scratch;
@@ -67,3 +67,24 @@ pub(super) static MAIN: Array<MainThread, 1> = Array::new();
 /// Room to add up what the allocator counts. Only the main thread uses it, so that it cannot be torn.
 #[btf_map]
 pub(super) static HEAP_SCRATCH: Array<Scratch, 1> = Array::new();
+
+/// Set by user space before load.
+#[unsafe(no_mangle)]
+pub(super) static WATCH: Global<WatchConfig> = Global::new(WatchConfig { real_parent: 0, tgid: 0 });
+
+/// An exec, before it is known of which binary.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(super) struct Executed {
+    pub(super) time: u64,
+    pub(super) comm: [u8; COMM_LEN],
+    pub(super) parent: u32,
+}
+
+/// The last execs of all processes, by process. The oldest are forgotten.
+#[btf_map]
+pub(super) static EXECUTED: LruHashMap<u32, Executed, 1024> = LruHashMap::new();
+
+/// The processes that run the binary and have not reached `main.main`.
+#[btf_map]
+pub(super) static WATCHED: HashMap<u32, u64, 1024> = HashMap::new();

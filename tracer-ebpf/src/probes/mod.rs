@@ -13,3 +13,4 @@ mod startup;
 mod syscall;
 mod target;
 mod wait;
+mod watch;

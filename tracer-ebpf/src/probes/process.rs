@@ -33,6 +33,9 @@ fn process_exec(ctx: RawTracePointContext) -> i32 {
 #[raw_tracepoint(tracepoint = "sched_process_exit")]
 fn process_exit(ctx: RawTracePointContext) -> i32 {
     if target::is_current() {
+        if let Some(main) = main_thread::get() {
+            main_thread::end(main);
+        }
         emit(Probe::Exit as u32, |header| Exit { header });
         debug!(&ctx, "exit of a thread");
     }

@@ -4,9 +4,12 @@ use aya_ebpf::{
     EbpfContext as _, helpers::generated::bpf_get_attach_cookie, macros::uprobe, programs::ProbeContext,
 };
 use aya_log_ebpf::debug;
-use tracer_ebpf::wire::{
-    Probe,
-    startup::{Cookie, Hit},
+use tracer_ebpf::{
+    main_thread::MAIN_BEGAN,
+    wire::{
+        Probe,
+        startup::{Cookie, Hit},
+    },
 };
 
 use super::{emit::emit, goroutine, heap, main_thread, registers};
@@ -25,7 +28,7 @@ fn startup(ctx: ProbeContext) -> u32 {
     let ip = unsafe { (*ctx.regs).rip };
     // Before the time is taken, as the end of what it tells of; and first of all, as the verifier follows its
     // loops once for every way that leads there.
-    let heap = heap::at(cookie, ip);
+    let heap = heap::at(main, cookie, ip);
     let mut argument = registers::by_number(ctx.regs, cookie.register);
     if cookie.probe == Probe::GoExit as u32 {
         // The register holds g.
@@ -39,7 +42,7 @@ fn startup(ctx: ProbeContext) -> u32 {
         // Go keeps g there (cmd/compile/abi-internal.md).
         main.g = registers::by_number(ctx.regs, 14);
     } else if cookie.probe == Probe::MainMain as u32 {
-        main.over = 1;
+        main.over = MAIN_BEGAN;
     }
     debug!(&ctx, "probe {} at {:x}, argument {:x}", cookie.probe, ip, argument);
     0

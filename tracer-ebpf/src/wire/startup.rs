@@ -13,7 +13,8 @@ pub struct Hit {
     /// The instruction's address in the process: tells the load bias.
     pub ip: u64,
     /// What the site's register held. For [`Probe::Init`] the address of the init task,
-    /// for [`Probe::GoStart`] and [`Probe::GoExit`] that behind the go statement.
+    /// for [`Probe::GoStart`] and [`Probe::GoExit`] that behind the go statement. Where every process of a binary
+    /// is watched, for [`Probe::GoEntry`] the parent's id, or 0.
     pub argument: u64,
     /// Where the main thread's time went up to here.
     pub account: Account,

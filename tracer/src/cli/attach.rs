@@ -115,6 +115,8 @@ fn report(
     let wall = SystemTime::now().checked_sub(ago).and_then(|wall| wall.duration_since(UNIX_EPOCH).ok());
     Ok(StatusReport {
         subject: Subject {
+            parent: None,
+            watched: false,
             repetition: None,
             pid: process.pid,
             exe: process.exe(),

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use thiserror::Error;
 
 use crate::doctor::Unfit;
+use crate::export::printable;
 use crate::probe::attach::AttachError;
 use crate::probe::load::LoadError;
 use crate::target::command::CommandError;
@@ -54,11 +55,13 @@ impl From<Exit> for ExitCode {
 /// Prints the error of a failed verb, with its causes, and finds its exit code.
 pub(super) fn code_of(result: anyhow::Result<Exit>) -> ExitCode {
     let exit = result.unwrap_or_else(|error| {
-        anstream::eprintln!("gotrace: {}", with_causes(&error));
         let process = match error.downcast_ref() {
             Some(ObserveError::Process(process)) => Some(process),
             _ => error.downcast_ref(),
         };
+        let text = with_causes(&error);
+        // Processes are called as they please.
+        anstream::eprintln!("gotrace: {}", if process.is_some() { printable(&text) } else { text });
         if let Some(ProcessError::Denied { .. }) = process {
             Exit::Environment
         } else if process.is_some()

@@ -5,12 +5,15 @@ mod diff;
 mod doctor;
 mod exit;
 mod inspect;
+mod kernel_config;
+mod kernel_side;
 mod log;
 mod output;
 mod ready;
 mod run;
 mod session;
 mod signals;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -66,6 +69,7 @@ enum Color {
 #[derive(Subcommand)]
 enum Verb {
     Run(run::Args),
+    Watch(watch::Args),
     Diff(diff::Args),
     Attach(attach::Args),
     Inspect(inspect::Args),
@@ -97,6 +101,7 @@ pub fn main() -> ExitCode {
     log::init(common.quiet, common.verbose);
     exit::code_of(match &verb {
         Verb::Run(args) => run::run(args, &common),
+        Verb::Watch(args) => watch::run(args, &common),
         Verb::Diff(args) => diff::run(args),
         Verb::Attach(args) => attach::run(args),
         Verb::Inspect(args) => inspect::run(args),

@@ -20,16 +20,18 @@ use crate::export::{self, Export as _, InitOrder, Text};
 use crate::model::budget::Budget;
 use crate::model::series::{Series, Start};
 use crate::model::{
-    BinarySymbols, Ending, InitCatalogue, InitFunction, InitName, MissingProbe, Observation, ReadyWhen,
-    Repetition, Report, StartupTimeline, Subject,
+    BinarySymbols, Ending, InitCatalogue, InitFunction, InitName, LoadedCode, MissingProbe, Observation,
+    ReadyWhen, Repetition, Report, Stack, StartupTimeline, Subject,
 };
 use crate::probe::plan::{self, Detail, StartupPlan};
 use crate::probe::{Probe, heap_config};
 use crate::target::command;
-use crate::target::gobin::{GoBinary, HeapRefusal, InitTask, Machine, Support};
+use crate::target::gobin::{Frame, GoBinary, HeapRefusal, InitTask, Machine, Support};
 use crate::target::launch::{ExecStamp, Launch};
+use crate::target::process::Process;
+use crate::target::snapshot::Observed;
 use crate::target::user::InvokingUser;
-use crate::units::VirtAddr;
+use crate::units::{Nanos, VirtAddr};
 
 /// Start a Go program and show where its startup time goes
 ///
@@ -121,7 +123,7 @@ impl Sort {
     }
 }
 
-fn ring_size(text: &str) -> Result<u32, String> {
+pub(super) fn ring_size(text: &str) -> Result<u32, String> {
     match text.parse::<u32>() {
         Ok(kib) if kib.is_power_of_two() && (4..=1 << 20).contains(&kib) => Ok(kib),
         _ => Err("a power of two from 4 to 1048576 is needed".to_owned()),
@@ -223,7 +225,7 @@ fn exit_of(incomplete: bool, within: bool, status: ExitStatus) -> Exit {
 }
 
 /// What cannot be traced is refused here, each with its reason; what can only partly be, says so.
-fn traceable(binary: &GoBinary, detail: Detail) -> anyhow::Result<StartupPlan> {
+pub(super) fn traceable(binary: &GoBinary, detail: Detail) -> anyhow::Result<StartupPlan> {
     let refuse = |reason: String| Err(super::exit::TargetRefused(reason).into());
     let shown = binary.path().display();
     let host = if cfg!(target_arch = "x86_64") { Machine::X86_64 } else { Machine::Aarch64 };
@@ -257,20 +259,13 @@ fn traceable(binary: &GoBinary, detail: Detail) -> anyhow::Result<StartupPlan> {
 }
 
 fn report(binary: &GoBinary, plan: &StartupPlan, exe: &Path, trace: &Trace) -> Report {
-    let sites = plan.sites.iter().map(|planned| (planned.hook, planned.site.address));
-    let tasks = binary.init_tasks().unwrap_or_else(|error| {
-        tracing::warn!("the list of inits is not to be had: {error}");
-        Vec::new()
-    });
-    let tasks = tasks.into_iter().map(|task| {
-        let functions = functions(binary, plan, &task);
-        (task, functions)
-    });
-    let mut catalogue = InitCatalogue::new(tasks, sites);
-    add_unlisted_tasks(&mut catalogue, binary, plan, &trace.events);
-    let ExecStamp { boot: begin, wall_unix } = trace.stamp;
-    let Trace { end, gone, closing, ready, .. } = *trace;
-    let observation = Observation { begin, end, gone, closing, ready };
+    let catalogue = catalogue(binary, plan, &trace.events);
+    let (begin, wall_unix) = begin(trace);
+    let present = trace.closing.as_ref().and_then(|closing| closing.wait.clone());
+    let present = present.map(|wait| (wait, present_stack(binary, trace.pid)));
+    let closing = trace.closing.as_ref().map(|closing| closing.account);
+    let Trace { end, gone, ready, .. } = *trace;
+    let observation = Observation { begin, end, gone, closing, present, ready };
     let bias = trace.events.iter().find_map(|event| match &event.kind {
         EventKind::Hit(hit) => catalogue.bias(hit),
         _ => None,
@@ -285,6 +280,8 @@ fn report(binary: &GoBinary, plan: &StartupPlan, exe: &Path, trace: &Trace) -> R
     Report {
         subject: Subject {
             pid: trace.pid,
+            parent: None,
+            watched: false,
             exe: std::fs::canonicalize(exe).unwrap_or_else(|_| exe.to_owned()),
             go_version: binary.version().to_string(),
             module: binary.build_info().and_then(|info| info.main_module().map(ToOwned::to_owned)),
@@ -302,7 +299,23 @@ fn report(binary: &GoBinary, plan: &StartupPlan, exe: &Path, trace: &Trace) -> R
     }
 }
 
-fn missing_probe(missing: &plan::MissingHook) -> MissingProbe {
+/// The binary's inits, and those that only the events know.
+pub(super) fn catalogue(binary: &GoBinary, plan: &StartupPlan, events: &[Event]) -> InitCatalogue {
+    let sites = plan.sites.iter().map(|planned| (planned.hook, planned.site.address));
+    let tasks = binary.init_tasks().unwrap_or_else(|error| {
+        tracing::warn!("the list of inits is not to be had: {error}");
+        Vec::new()
+    });
+    let tasks = tasks.into_iter().map(|task| {
+        let functions = functions(binary, plan, &task);
+        (task, functions)
+    });
+    let mut catalogue = InitCatalogue::new(tasks, sites);
+    add_unlisted_tasks(&mut catalogue, binary, plan, events);
+    catalogue
+}
+
+pub(super) fn missing_probe(missing: &plan::MissingHook) -> MissingProbe {
     let plan::MissingHook { hook, function, reason } = missing;
     MissingProbe {
         probe: hook.name(),
@@ -329,13 +342,13 @@ fn missing_heap(refusal: Option<HeapRefusal>, timeline: &StartupTimeline) -> Opt
 fn functions(binary: &GoBinary, plan: &StartupPlan, task: &InitTask) -> Vec<InitFunction> {
     let probed: Vec<_> = plan.sites.iter().filter(|planned| planned.hook == Probe::InitFunction).collect();
     let describe = |address: &VirtAddr| {
-        let frame = binary.frames(*address).pop();
-        let function = binary.functions().containing(*address);
-        let name = function.as_ref().map_or_else(|| format!("?{address:#x}"), |found| found.name.clone());
-        let within = |site: VirtAddr| function.as_ref().is_some_and(|of| of.entry <= site && site < of.end);
-        let site = probed.iter().map(|planned| planned.site.address).find(|site| within(*site));
-        let (file, line) = frame.map_or((None, 0), |frame| (frame.file, frame.line));
-        InitFunction { name, file, line, site }
+        let Some(function) = binary.functions().containing(*address) else {
+            return InitFunction { name: format!("?{address:#x}"), file: None, line: 0, site: None };
+        };
+        let within = |site: &VirtAddr| function.entry <= *site && *site < function.end;
+        let site = probed.iter().map(|planned| planned.site.address).find(within);
+        let (file, line) = binary.written(&function);
+        InitFunction { name: function.name, file, line, site }
     };
     task.functions.iter().map(describe).collect()
 }
@@ -363,6 +376,36 @@ fn add_unlisted_tasks(
             }
         }
     }
+}
+
+/// When the program's own time begins: with its call of execve, which the kernel side's account begins with. What
+/// the child did between its stamp and that was gotrace's.
+fn begin(trace: &Trace) -> (Nanos, u64) {
+    let ExecStamp { boot, wall_unix } = trace.stamp;
+    let exec = trace.events.iter().find_map(|event| match &event.kind {
+        EventKind::Exec { account, .. } => Some((event.time, account)),
+        _ => None,
+    });
+    let Some((time, account)) = exec else { return (boot, wall_unix) };
+    let taken = account.on_cpu + account.runnable + account.blocked.iter().sum::<u64>();
+    let begin = time.since(Nanos(taken));
+    (begin, wall_unix + begin.since(boot).0)
+}
+
+/// The main goroutine's stack, of a program that waits; empty where it cannot be had.
+fn present_stack(binary: &GoBinary, pid: u32) -> Vec<Frame> {
+    let look = || -> anyhow::Result<Vec<Frame>> {
+        let process = Process::find(&pid.to_string())?;
+        let observed = Observed::new(&process, binary)?;
+        let goroutine = observed.look()?.main?.map(|main| main.goroutine);
+        let copy = goroutine.and_then(|goroutine| goroutine.stack);
+        let code = LoadedCode { binary, bias: observed.bias };
+        Ok(copy.map(|copy| Stack::unwind(&copy, &code).frames).unwrap_or_default())
+    };
+    look().unwrap_or_else(|error| {
+        tracing::warn!("the stack of the wait that goes on is not to be had: {error}");
+        Vec::new()
+    })
 }
 
 fn ending(status: ExitStatus) -> Ending {

@@ -6,27 +6,24 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use aya::maps::{Array, MapData};
-use aya_log::EbpfLogger;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, MissedTickBehavior};
-use tracer_ebpf::config::{Config, GoConfig, HeapConfig};
-use tracer_ebpf::main_thread::{self, MainThread};
+use tracer_ebpf::config::{Config, HeapConfig, WatchConfig};
 
+use super::kernel_config::{go_config, task_faults};
+use super::kernel_side::{Closing, Events, KernelSide};
 use super::ready::Readiness;
 use super::signals::{Signal, Signals};
-use crate::event::{self, Account, Event};
+use crate::event::Event;
 use crate::model::ReadyWhen;
-use crate::probe::attach::Attached;
-use crate::probe::kernel_offset_of;
-use crate::probe::load::{LoadOptions, Loaded, MainThreadWords};
+use crate::probe::attach::{Attached, Scope};
+use crate::probe::load::{LoadOptions, Loaded};
 use crate::probe::plan::PlannedSite;
-use crate::stream::{ProbeLoss, RawRecord, Reader, read_losses};
-use crate::target::gobin::{GoBinary, RuntimeLayout, wait_reason};
+use crate::stream::ProbeLoss;
+use crate::target::gobin::GoBinary;
 use crate::target::launch::{ExecStamp, Gated};
 use crate::target::pid_namespace;
 use crate::units::{Nanos, boot_clock};
-use zerocopy::{FromBytes as _, IntoBytes as _};
 
 /// How often the ring buffer is drained. At the default size it takes 25 000 inits in between.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(20);
@@ -84,14 +81,6 @@ pub(super) struct Session {
     ready_when: ReadyWhen,
 }
 
-/// What the kernel side writes to.
-struct KernelSide {
-    reader: Reader,
-    counters: Array<MapData, [u64; 2]>,
-    main_thread: Array<MapData, MainThreadWords>,
-    log: Option<EbpfLogger<&'static dyn log::Log>>,
-}
-
 /// What a run gave.
 pub(super) struct Trace {
     pub(super) pid: u32,
@@ -103,8 +92,8 @@ pub(super) struct Trace {
     pub(super) end: Nanos,
     /// When the program was seen to be gone.
     pub(super) gone: Option<Nanos>,
-    /// The main thread's account at the end, unless `main.main` was reached.
-    pub(super) closing: Option<Account>,
+    /// Where the main thread was at the end, unless `main.main` was reached.
+    pub(super) closing: Option<Closing>,
     /// When the program was ready.
     pub(super) ready: Option<Nanos>,
     program: Program,
@@ -125,16 +114,9 @@ impl Session {
         gated: Gated,
         options: &Options,
     ) -> anyhow::Result<Self> {
-        match arm(binary, sites, gated.pid(), options) {
-            Ok((attached, kernel)) => {
-                let (until, ready_when) = (options.until, options.ready_when.clone());
-                Ok(Self { gated, attached, kernel, until, ready_when })
-            }
-            Err(error) => {
-                gated.abandon();
-                Err(error)
-            }
-        }
+        let (attached, kernel) = arm(binary, sites, gated.pid(), options)?;
+        let (until, ready_when) = (options.until, options.ready_when.clone());
+        Ok(Self { gated, attached, kernel, until, ready_when })
     }
 
     /// Releases the program and follows it to the end of the trace; the probes are gone when this returns.
@@ -156,28 +138,21 @@ impl Session {
         let mut readiness = Readiness::watch(ready_when)?;
         let mut events = Events::default();
         let gone =
-            kernel.drain_until(until, &mut attached, &mut program, &mut readiness, &mut events).await?;
+            drain_until(&mut kernel, until, &mut attached, &mut program, &mut readiness, &mut events).await?;
         kernel.drain(&mut events);
-        let closing = kernel.closing_account(gone);
         let method = attached.method;
         let end = boot_clock();
+        let closing = kernel.closing(gone, end);
         let detached = attached.detach();
         tracing::info!("detached in {:.1} ms ({method:?})", detached.as_secs_f64() * 1e3);
         // A probe may have been running while the sites were disarmed.
         kernel.drain(&mut events);
-        let losses = read_losses(&kernel.counters).context("cannot read the loss counters")?;
+        let losses = kernel.losses()?;
         readiness.note(&events.known);
         let ready = readiness.ready();
         let Events { known: events, undecodable } = events;
         Ok(Trace { pid, stamp, events, undecodable, losses, end, gone, closing, ready, program })
     }
-}
-
-/// What came out of the ring so far.
-#[derive(Default)]
-struct Events {
-    known: Vec<Event>,
-    undecodable: u64,
 }
 
 fn arm(
@@ -196,162 +171,58 @@ fn arm(
         task_faults: task_faults(),
     };
     let Options { heap, ring_bytes, kernel_log, .. } = *options;
-    let load = LoadOptions { config, go, heap, ring_bytes, kernel_log };
+    let load = LoadOptions { config, go, heap, watch: WatchConfig::default(), ring_bytes, kernel_log };
     let mut loaded = Loaded::load(&load)?;
-    let log = if options.kernel_log { Some(loaded.take_log()?) } else { None };
-    let reader = Reader::new(loaded.take_events()?);
-    let counters = loaded.take_counters()?;
-    let main_thread = loaded.take_main_thread()?;
-    let attached = loaded.attach(binary.file(), sites, pid)?;
-    Ok((attached, KernelSide { reader, counters, main_thread, log }))
+    let kernel = KernelSide::of(&mut loaded, options.kernel_log)?;
+    let attached = loaded.attach(binary.file(), sites, Scope::Process(pid))?;
+    Ok((attached, kernel))
 }
 
-/// Page faults are counted only where the kernel tells where it counts them.
-fn task_faults() -> u32 {
-    match kernel_offset_of("task_struct", "min_flt") {
-        Ok(offset) => offset.unwrap_or(0),
-        Err(error) => {
-            tracing::warn!("page faults are not counted: the kernel's type information: {error}");
-            0
-        }
-    }
-}
-
-/// What the kernel side is to know of the runtime; nothing of one whose layout is not known.
-fn go_config(binary: &GoBinary, slow_wait: Duration) -> GoConfig {
-    let slow_wait = u64::try_from(slow_wait.as_nanos()).unwrap_or(u64::MAX);
-    let Some(RuntimeLayout { g, .. }) = RuntimeLayout::of(binary.version()) else {
-        tracing::warn!(
-            "waits of goroutines are not told apart: the layout of {}'s g is not known",
-            binary.version()
-        );
-        return GoConfig { slow_wait, ..GoConfig::default() };
+/// Drains until the trace is to end. Returns when the program was seen to be gone.
+async fn drain_until(
+    kernel: &mut KernelSide,
+    until: Until,
+    attached: &mut Attached,
+    program: &mut Program,
+    readiness: &mut Readiness,
+    events: &mut Events,
+) -> anyhow::Result<Option<Nanos>> {
+    // Not at once: the program's start has the processors to itself.
+    let mut ticks = tokio::time::interval_at(Instant::now() + DRAIN_INTERVAL, DRAIN_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut deadline = match until {
+        Until::Elapsed(limit) => Instant::now().checked_add(limit),
+        Until::Main | Until::Ready | Until::Exit => None,
     };
-    let bits = |is_meant: fn(&str) -> bool| {
-        (0..64)
-            .filter(|number| wait_reason(binary.version(), *number).is_some_and(is_meant))
-            .fold(0, |bits, number| bits | 1 << number)
-    };
-    GoConfig {
-        network_reasons: bits(|reason| reason == "IO wait"),
-        sleep_reasons: bits(|reason| reason == "sleep"),
-        gc_reasons: bits(|reason| {
-            [
-                "GC assist",
-                "garbage collection",
-                "GC mark termination",
-                "wait for GC cycle",
-                "stopping the world",
-            ]
-            .iter()
-            .any(|start| reason.starts_with(start))
-        }),
-        slow_wait,
-        g_atomicstatus: g.atomicstatus,
-        g_waitreason: g.waitreason,
-        g_sched_pc: g.sched_pc,
-        g_sched_bp: g.sched_bp,
-        g_goid: g.goid,
-        g_gopc: g.gopc,
-        reserved: 0,
-        tell_writes: 0,
-    }
-}
-
-impl KernelSide {
-    /// Empties the ring and the log. Returns how many events came.
-    fn drain(&mut self, events: &mut Events) -> usize {
-        if let Some(log) = &mut self.log {
-            log.flush();
-        }
-        let mut records = Vec::new();
-        self.reader.drain(&mut records);
-        let before = events.known.len();
-        for RawRecord(bytes) in records {
-            match event::decode(&bytes) {
-                Ok(event) => events.known.push(event),
-                Err(error) => {
-                    tracing::warn!("{error}");
-                    events.undecodable += 1;
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {
+                let new = kernel.drain(events);
+                let new = &events.known[events.known.len() - new..];
+                readiness.note(new);
+                let has_begun = new.iter().any(Event::is_main);
+                let over = match until {
+                    Until::Main => has_begun,
+                    Until::Ready => readiness.ready().is_some(),
+                    Until::Exit | Until::Elapsed(_) => false,
+                };
+                if over {
+                    return Ok(None);
+                }
+                if has_begun {
+                    attached.end_startup()?;
                 }
             }
-        }
-        events.known.len() - before
-    }
-
-    /// Where the main thread's time had gone when it was last looked at, or until now while it lives.
-    fn closing_account(&self, gone: Option<Nanos>) -> Option<Account> {
-        let words = self.main_thread.get(&0, 0).ok()?;
-        let main = MainThread::read_from_bytes(words.as_bytes()).ok()?;
-        if main.task == 0 || main.over != 0 {
-            return None;
-        }
-        let mut account = main.account;
-        if gone.is_none() {
-            let since = boot_clock().since(Nanos(main.since)).0;
-            match main.state {
-                main_thread::ON_CPU => account.on_cpu += since,
-                main_thread::RUNNABLE => account.runnable += since,
-                _ => {
-                    if let Some(sum) =
-                        usize::try_from(main.wait.kind).ok().and_then(|kind| account.blocked.get_mut(kind))
-                    {
-                        *sum += since;
-                    }
+            status = program.exits.recv() => {
+                program.status = status.transpose().context("cannot wait for the program")?;
+                return Ok(Some(boot_clock()));
+            }
+            signal = program.signals.next() => {
+                if signal == Signal::Interrupt {
+                    deadline = Some(Instant::now() + GRACE);
                 }
             }
-        }
-        // They are not kept but read, by the thread itself.
-        (account.minor_faults, account.major_faults) = (u64::MAX, u64::MAX);
-        Some(account)
-    }
-
-    /// Drains until the trace is to end. Returns when the program was seen to be gone.
-    async fn drain_until(
-        &mut self,
-        until: Until,
-        attached: &mut Attached,
-        program: &mut Program,
-        readiness: &mut Readiness,
-        events: &mut Events,
-    ) -> anyhow::Result<Option<Nanos>> {
-        // Not at once: the program's start has the processors to itself.
-        let mut ticks = tokio::time::interval_at(Instant::now() + DRAIN_INTERVAL, DRAIN_INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut deadline = match until {
-            Until::Elapsed(limit) => Instant::now().checked_add(limit),
-            Until::Main | Until::Ready | Until::Exit => None,
-        };
-        loop {
-            tokio::select! {
-                _ = ticks.tick() => {
-                    let new = self.drain(events);
-                    let new = &events.known[events.known.len() - new..];
-                    readiness.note(new);
-                    let has_begun = new.iter().any(Event::is_main);
-                    let over = match until {
-                        Until::Main => has_begun,
-                        Until::Ready => readiness.ready().is_some(),
-                        Until::Exit | Until::Elapsed(_) => false,
-                    };
-                    if over {
-                        return Ok(None);
-                    }
-                    if has_begun {
-                        attached.end_startup()?;
-                    }
-                }
-                status = program.exits.recv() => {
-                    program.status = status.transpose().context("cannot wait for the program")?;
-                    return Ok(Some(boot_clock()));
-                }
-                signal = program.signals.next() => {
-                    if signal == Signal::Interrupt {
-                        deadline = Some(Instant::now() + GRACE);
-                    }
-                }
-                () = expired(deadline) => return Ok(None),
-            }
+            () = expired(deadline) => return Ok(None),
         }
     }
 }

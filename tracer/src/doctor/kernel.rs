@@ -5,9 +5,9 @@ use std::path::Path;
 
 use super::{Check, Verdict};
 
-/// The oldest kernel that gotrace is tested on. Attach cookies and the boot clock need 5.15; older ones have
-/// not been tried.
-const OLDEST: (u32, u32) = (5, 15);
+/// The scheduler's tracepoint tells what it does in its present form from here on ("sched/tracing: Append
+/// prev_state to tp args instead", which 5.18's stable releases have too). The oldest one tested is 6.1.
+const OLDEST: (u32, u32) = (5, 19);
 
 pub(super) fn release(root: &Path) -> Check {
     const NAME: &str = "kernel";
@@ -20,7 +20,7 @@ pub(super) fn release(root: &Path) -> Check {
             name: NAME,
             verdict: Verdict::Fail,
             found: format!("Linux {release}"),
-            consequence: "probes cannot carry the cookie that tells them apart",
+            consequence: "its scheduler's tracepoint cannot be read",
             fix: format!("Linux {}.{} or later", OLDEST.0, OLDEST.1),
         },
         _ => Check::ok(NAME, format!("Linux {release}")),
@@ -49,9 +49,9 @@ pub(super) fn btf(root: &Path) -> Check {
     }
     Check {
         name: NAME,
-        verdict: Verdict::Warn,
+        verdict: Verdict::Fail,
         found: "no /sys/kernel/btf/vmlinux".to_owned(),
-        consequence: "the layout of the kernel's own structures is unknown; the startup timeline needs none of them",
+        consequence: "the programs cannot look at the kernel's own structures: no thread, no page fault",
         fix: "a kernel built with CONFIG_DEBUG_INFO_BTF=y".to_owned(),
     }
 }

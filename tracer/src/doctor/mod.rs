@@ -150,11 +150,9 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_without_btf_is_a_warning() {
+    fn a_kernel_without_btf_is_unfit() {
         let root = machine(ALL, true, false, "[none]");
-        assert_eq!(failures(root.path(), true), "");
-        let checks = checks_below(root.path(), true, "gotrace run");
-        assert!(checks.iter().any(|check| check.name == "kernel BTF" && check.verdict == Verdict::Warn));
+        assert!(failures(root.path(), true).contains("CONFIG_DEBUG_INFO_BTF"));
     }
 
     #[test]

@@ -38,6 +38,9 @@ pub struct Header {
     /// What the lines after it are, when they are no startup: `diff`, for instance.
     pub report: Option<String>,
     schema: Option<u64>,
+    /// Whether its times begin at the end of the execve, and not at its call.
+    #[serde(default)]
+    pub watched: bool,
     /// The executable.
     #[serde(default)]
     pub exe: String,
@@ -107,6 +110,7 @@ pub struct Blocked {
     pub sleep_ns: Option<Nanos>,
     pub page_fault_ns: Option<Nanos>,
     pub goroutine_ns: Option<Nanos>,
+    pub gc_ns: Option<Nanos>,
     pub other_ns: Option<Nanos>,
 }
 

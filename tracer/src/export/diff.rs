@@ -59,7 +59,7 @@ impl DiffText {
     fn side(self, letter: &str, side: Side<'_>, out: &mut dyn Write) -> io::Result<()> {
         let bold = self.style(Style::new().bold());
         let warn = self.style(AnsiColor::Red.on_default().bold());
-        let Recording { series, programs, cut } = side.recording;
+        let Recording { series, programs, cut, watched } = side.recording;
         let runs = count(series.runs(), "run");
         let program = programs.first().map_or_else(String::new, program);
         writeln!(out, "{bold}{letter}{bold:#}  {}: {runs} of {program}", printable(side.file))?;
@@ -79,6 +79,12 @@ impl DiffText {
         if series.unresolved() > 0 {
             let unresolved = count(usize::try_from(series.unresolved()).unwrap_or(usize::MAX), "init");
             notes.push(format!("{unresolved} of unknown packages cannot be compared"));
+        }
+        if *watched > 0 {
+            notes.push(format!(
+                "to_main counts from the end of execve, without exec, in {}",
+                of_runs(*watched)
+            ));
         }
         if *cut > 0 {
             notes.push(format!("{} without an end left out: the file was cut short", count(*cut, "run")));

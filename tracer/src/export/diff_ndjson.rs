@@ -76,6 +76,7 @@ struct Input<'a> {
     runs: usize,
     incomplete: usize,
     cut: usize,
+    watched: usize,
     unresolved: u64,
     programs: Vec<ProgramRow<'a>>,
 }
@@ -190,6 +191,7 @@ fn input(side: Side<'_>) -> Input<'_> {
         runs: recording.series.runs(),
         incomplete: recording.series.incomplete(),
         cut: recording.cut,
+        watched: recording.watched,
         unresolved: recording.series.unresolved(),
         programs: recording.programs.iter().map(program).collect(),
     }

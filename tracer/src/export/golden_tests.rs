@@ -7,8 +7,8 @@ use tracer_ebpf::wire::Probe;
 use super::{Export, InitOrder, Ndjson, Text};
 use crate::event::{Account, WaitKind};
 use crate::model::{
-    Cause, Counts, Ending, Init, InitFunction, InitName, Library, MissingProbe, Parts, Phase, PhaseName,
-    Report, Started, StartupTimeline, Step, Subject, TimedFunction, Wait,
+    Allocated, Cause, Counts, Ending, Init, InitFunction, InitName, Library, MissingProbe, Parts, Phase,
+    PhaseName, Report, Started, StartupTimeline, Step, Subject, TimedFunction, Wait,
 };
 use crate::stream::ProbeLoss;
 use crate::target::gobin::Frame;
@@ -51,6 +51,7 @@ fn told(mut init: Init) -> Init {
     (after.minor_faults, after.major_faults, after.syscalls) = (12, 1, 7);
     init.parts = Some(Parts::between(&Account::default(), &after, init.wall));
     init.started = Some(Started { total: 3, at_main: 2 });
+    init.heap = Some(Allocated { allocs: 3_401, bytes: 17_200_000 });
     let function = |name: &str, line, start, wall| TimedFunction {
         function: InitFunction {
             name: name.to_owned(),
@@ -99,6 +100,8 @@ fn report() -> Report {
     Report {
         subject: Subject {
             pid: 42,
+            parent: None,
+            watched: false,
             exe: PathBuf::from("/srv/app"),
             go_version: "go1.26.6".to_owned(),
             module: Some("example.com/app".to_owned()),

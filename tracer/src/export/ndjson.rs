@@ -23,6 +23,10 @@ enum Line<'a> {
         schema: u32,
         gotrace: &'static str,
         pid: u32,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ppid: Option<u32>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        watched: Option<bool>,
         exe: String,
         go_version: &'a str,
         module: Option<&'a str>,
@@ -199,6 +203,8 @@ impl Export for Ndjson {
                 schema: SCHEMA,
                 gotrace: env!("CARGO_PKG_VERSION"),
                 pid: subject.pid,
+                ppid: subject.parent,
+                watched: subject.watched.then_some(true),
                 exe: subject.exe.to_string_lossy().into_owned(),
                 go_version: &subject.go_version,
                 module: subject.module.as_deref(),
@@ -347,6 +353,7 @@ fn summary(report: &Report) -> Line<'_> {
         Ending::Running => ("running", None, None, None),
         Ending::Exited(code) => ("exited", Some(*code), None, None),
         Ending::Killed(signal) => ("killed", None, Some(*signal), None),
+        Ending::Gone => ("gone", None, None, None),
         Ending::Replaced(by) => ("replaced", None, None, Some(by.as_str())),
     };
     Line::Summary {

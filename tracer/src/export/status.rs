@@ -39,6 +39,12 @@ impl StatusReport {
         )?;
         let head = if self.status.is_stuck() { warn } else { bold };
         writeln!(out, "{head}{}{head:#}", self.headline())?;
+        if self.status.stopped {
+            writeln!(
+                out,
+                "  {warn}the process is stopped by a signal or a debugger{warn:#}; SIGCONT lets it go on"
+            )?;
+        }
         if let Some(frame) = &self.status.init_function {
             writeln!(out, "  in {}", printable(&place(frame)))?;
         }
@@ -78,13 +84,14 @@ impl StatusReport {
                 format!("init is over: all {} inits are done; {main}", status.inits)
             }
             Stage::InInit { seq, package, begun } => {
-                let which = format!("package {} of {}, {}", seq + 1, status.inits, printable(package));
-                match (self.stays_for(), begun) {
-                    (Some(at_least), _) => {
+                let before = if *begun { "" } else { "before " };
+                let package = printable(package);
+                let which = format!("{before}package {} of {}, {package}", seq + 1, status.inits);
+                match self.stays_for() {
+                    Some(at_least) => {
                         format!("stuck in init for at least {}: {which}", at_least.for_people())
                     }
-                    (None, true) => format!("in init: {which}"),
-                    (None, false) => format!("in init: before {which}"),
+                    None => format!("in init: {which}"),
                 }
             }
         }

@@ -26,6 +26,7 @@ enum Line<'a> {
     StartupStatus {
         state: &'static str,
         stuck: bool,
+        stopped: bool,
         package: Option<&'a str>,
         seq: Option<usize>,
         begun: Option<bool>,
@@ -135,6 +136,7 @@ impl StatusReport {
         Line::StartupStatus {
             state,
             stuck: status.is_stuck(),
+            stopped: status.stopped,
             package,
             seq,
             begun,

@@ -59,6 +59,8 @@ fn report(stage: Stage, main: Result<Option<MainView>, GoroutineError>) -> Statu
     let begun = matches!(stage, Stage::InInit { begun: true, .. });
     StatusReport {
         subject: Subject {
+            parent: None,
+            watched: false,
             repetition: None,
             pid: 42,
             exe: PathBuf::from("/srv/app"),
@@ -82,6 +84,7 @@ fn report(stage: Stage, main: Result<Option<MainView>, GoroutineError>) -> Statu
             in_main: main.is_ok().then_some(stage == Stage::InitOver),
             init_function: begun.then(|| frame("evil\u{1b}[2J.init.0", "/src/evil/init.go", 7)),
             stage,
+            stopped: false,
             inits: 78,
             main,
         },
@@ -124,6 +127,10 @@ fn what_is_not_known_is_said_to_be_unknown() {
     );
     let lines = written(&unread, Format::Ndjson);
     assert!(lines.contains(r#""probe":"goroutine_1""#) && lines.contains(r#""complete":false"#), "{lines}");
+
+    let mut stopped = stuck();
+    stopped.status.stopped = true;
+    assert!(written(&stopped, Format::Text).contains("the process is stopped"));
 
     let early = written(&report(Stage::BeforeInit, Ok(None)), Format::Text);
     assert!(early.contains("before init"), "{early}");

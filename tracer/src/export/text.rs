@@ -68,9 +68,10 @@ impl Text {
         let name = subject.exe.file_name().unwrap_or(subject.exe.as_os_str()).to_string_lossy();
         let module =
             subject.module.as_deref().map_or(String::new(), |module| format!("{}, ", printable(module)));
+        let parent = subject.parent.map_or(String::new(), |parent| format!(" of {parent}"));
         writeln!(
             out,
-            "{bold}{}{bold:#}  {dim}{module}{}, pid {}, Linux {}{dim:#}",
+            "{bold}{}{bold:#}  {dim}{module}{}, pid {}{parent}, Linux {}{dim:#}",
             printable(&name),
             printable(&subject.go_version),
             subject.pid,
@@ -81,6 +82,7 @@ impl Text {
             Ending::Running => "still running".to_owned(),
             Ending::Exited(code) => format!("exited with {code}"),
             Ending::Killed(signal) => format!("killed by {}", signal_name(*signal)),
+            Ending::Gone => "ended".to_owned(),
             Ending::Replaced(by) => format!("became {}, which is not traced", printable(by)),
         };
         let after = timeline
@@ -100,7 +102,8 @@ impl Text {
         let ready = timeline
             .to_ready()
             .map_or(String::new(), |ready| format!(", ready after {bold}{}{bold:#}", ready.for_people()));
-        writeln!(out, "{main}{ready}; {ending}{after}")?;
+        let begin = if subject.watched { ", from the end of its execve on" } else { "" };
+        writeln!(out, "{main}{ready}; {ending}{after}{begin}")?;
         if let Some(condition) = &report.awaited {
             writeln!(out, "{bold}not ready:{bold:#} {} did not come", printable(condition))?;
         }
@@ -228,9 +231,10 @@ impl Text {
             let unfinished = if init.done { "" } else { "  (not over)" };
             let parts = parts(init.parts.as_ref(), init.wall);
             let gap = if parts.is_empty() { "" } else { "  " };
+            let heap = init.heap.map_or_else(String::new, |heap| format!("  {heap}"));
             writeln!(
                 out,
-                "  {:>9}  {:>6}  {style}{:<INIT_BAR$}{style:#}  {dim}at {at:>9}  #{seq:<4}{dim:#} {}{unfinished}{gap}{dim}{parts}{dim:#}",
+                "  {:>9}  {:>6}  {style}{:<INIT_BAR$}{style:#}  {dim}at {at:>9}  #{seq:<4}{dim:#} {}{unfinished}{gap}{dim}{parts}{heap}{dim:#}",
                 init.wall.for_people(),
                 share(init.wall.0, sum),
                 bar(init.wall.0, widest, INIT_BAR),
@@ -252,16 +256,9 @@ impl Text {
         let large =
             |timed: &&TimedFunction| timed.wall.is_some_and(|wall| wall.0 >= init.wall.0 / PART_SHARE);
         for TimedFunction { function, wall, .. } in init.functions.iter().filter(large) {
-            let file = function.file.as_deref().map_or(String::new(), |file| {
-                format!(" {}:{}", file.rsplit('/').next().unwrap_or(file), function.line)
-            });
             let wall = wall.map_or(String::new(), Nanos::for_people);
-            writeln!(
-                out,
-                "  {dim}{wall:>9}  of it in {}{}{dim:#}",
-                printable(&function.name),
-                printable(&file)
-            )?;
+            let begin = function.begin().to_string();
+            writeln!(out, "  {dim}{wall:>9}  of it in {}{dim:#}", printable(&begin))?;
         }
         Ok(())
     }

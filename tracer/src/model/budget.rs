@@ -82,7 +82,7 @@ impl Budget {
 
 #[cfg(test)]
 mod tests {
-    use super::super::series::{Parts, Start, Stretch};
+    use super::super::series::{PartTimes, Start, Stretch};
     use super::*;
 
     fn budget(text: &str) -> Budget {
@@ -96,7 +96,7 @@ mod tests {
                 name: "net".to_owned(),
                 wall: Nanos(9),
                 done: to_main.is_some(),
-                parts: Parts::default(),
+                parts: PartTimes::default(),
             };
             let to_main = to_main.map(Nanos);
             series.add(Start { to_main, inits: vec![cut], ..Start::default() }).unwrap();

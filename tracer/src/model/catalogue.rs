@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use tracer_ebpf::wire::Probe;
 
 use crate::event::Hit;
-use crate::target::gobin::InitTask;
+use crate::target::gobin::{Frame, InitTask};
 use crate::units::VirtAddr;
 
 /// A binary's init tasks by address, and its probe sites, from which a hit tells the load bias.
@@ -32,6 +32,14 @@ pub struct InitFunction {
     pub line: u32,
     /// Where it is probed. The first of a package needs no probe: it begins with the task.
     pub site: Option<VirtAddr>,
+}
+
+impl InitFunction {
+    /// The place where it begins.
+    #[must_use]
+    pub fn begin(&self) -> Frame {
+        Frame { function: self.name.clone(), file: self.file.clone(), line: self.line, inlined: false }
+    }
 }
 
 /// What an init task is called.

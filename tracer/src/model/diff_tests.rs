@@ -2,11 +2,12 @@
 
 use proptest::prelude::*;
 
-use super::super::series::{Parts, Start, Stretch};
+use super::super::parts::Cause;
+use super::super::series::{ON_CPU, PartTimes, Start, Stretch, of_cause};
 use super::*;
 
 fn init(name: &str, wall: u64) -> Stretch {
-    Stretch { name: name.to_owned(), wall: Nanos(wall), done: true, parts: Parts::default() }
+    Stretch { name: name.to_owned(), wall: Nanos(wall), done: true, parts: PartTimes::default() }
 }
 
 /// One run for each slice of inits.
@@ -81,8 +82,8 @@ fn inits_that_came_and_went_are_told_apart_from_those_that_were_not_over() {
 fn the_parts_that_both_have_explain_a_change() {
     let with_parts = |wall: u64, on_cpu: Option<u64>, page_fault: u64| {
         let mut init = init("net", wall);
-        init.parts[0] = on_cpu.map(Nanos);
-        init.parts[7] = Some(Nanos(page_fault));
+        init.parts[ON_CPU] = on_cpu.map(Nanos);
+        init.parts[of_cause(Cause::PageFault)] = Some(Nanos(page_fault));
         series(&[vec![init]])
     };
     let a = with_parts(12_000_000, Some(11_000_000), 1_000_000);

@@ -21,6 +21,9 @@ const SHARE_ON_CPU: u64 = 5;
 /// So many goroutines that an init leaves running stand out.
 const MANY_GOROUTINES: u64 = 50;
 
+/// So many bytes that an init allocates stand out.
+const MUCH_MEMORY: u64 = 16 << 20;
+
 /// A sentence about the start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
@@ -59,6 +62,7 @@ pub fn findings(timeline: &StartupTimeline) -> Vec<Finding> {
         findings.extend(blocked(init, parts, &waits, whole));
         findings.extend(on_cpu(init, parts, whole));
         findings.extend(left_behind(init));
+        findings.extend(allocates(init));
     }
     findings.extend(cold(timeline, whole));
     findings.extend(starved(timeline, whole));
@@ -157,10 +161,28 @@ fn on_cpu(init: &Init, parts: &Parts, whole: Nanos) -> Option<Finding> {
     stands_out(parts.on_cpu, whole, SHARE_ON_CPU).then(|| Finding {
         id: "large_init",
         package: Some(init.package()),
-        place: None,
+        place: slowest(init),
         duration: parts.on_cpu,
         text: format!("init of {} computes for {}", init.package(), parts.on_cpu.for_people()),
         advice: "compute it when it is first needed (sync.OnceValue), or at build time",
+    })
+}
+
+/// Where the function begins that took most of the init's time.
+fn slowest(init: &Init) -> Option<Frame> {
+    init.functions.iter().max_by_key(|timed| timed.wall).map(|timed| timed.function.begin())
+}
+
+/// Pages to be fetched and zeroed, and work for the collector.
+fn allocates(init: &Init) -> Option<Finding> {
+    let heap = init.heap.filter(|heap| heap.bytes >= MUCH_MEMORY)?;
+    Some(Finding {
+        id: "allocates_in_init",
+        package: Some(init.package()),
+        place: None,
+        duration: init.wall,
+        text: format!("init of {} allocates {heap}", init.package()),
+        advice: "build it when it is first needed (sync.OnceValue), or in fewer and smaller pieces",
     })
 }
 
@@ -170,7 +192,7 @@ fn left_behind(init: &Init) -> Option<Finding> {
     (count >= MANY_GOROUTINES).then(|| Finding {
         id: "goroutines_left_by_init",
         package: Some(init.package()),
-        place: None,
+        place: slowest(init),
         duration: init.wall,
         text: format!("init of {} leaves {count} goroutines running", init.package()),
         advice: "start them when they are first needed, with a way to end them",
@@ -203,13 +225,18 @@ fn dlopen(init: &Init, libraries: &[&Library], whole: Nanos) -> Option<Finding> 
 fn cold(timeline: &StartupTimeline, whole: Nanos) -> Option<Finding> {
     let parts = before_main(timeline);
     let time = Nanos(parts.iter().map(|parts| parts.blocked_by(Cause::PageFault).0).sum());
-    let faults: u64 = parts.iter().filter_map(|parts| parts.major_faults).sum();
+    // Pages that another read was bringing already count as minor faults, so the waits are told.
+    let waits = timeline.waits.iter().filter(|wait| wait.cause == Cause::PageFault).count();
+    let by_init = |init: &&Init| init.parts.as_ref().map(|parts| parts.blocked_by(Cause::PageFault));
+    let most = timeline.inits.iter().max_by_key(by_init);
+    let most = most.filter(|init| by_init(init).is_some_and(|of_init| of_init.0 > time.0 / 2));
+    let of_it = most.map_or(String::new(), |init| format!(", most of it in init of {}", init.package()));
     stands_out(time, whole, SHARE).then(|| Finding {
         id: "cold_start",
-        package: None,
+        package: most.map(Init::package),
         place: None,
         duration: time,
-        text: format!("{} for pages that were not in memory ({faults} major page faults)", time.for_people()),
+        text: format!("{} for pages that were not in memory ({waits} long waits){of_it}", time.for_people()),
         advice: "a cold start: keep the file cached, make the binary smaller (-ldflags=-s -w), or put it on a faster disk",
     })
 }

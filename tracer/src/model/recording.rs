@@ -4,7 +4,10 @@ use std::io::BufRead;
 
 use thiserror::Error;
 
-use super::series::{BLOCKED, MAIN, PARTS, Parts, Series, Start, Stretch, TooMuch};
+use super::parts::Cause;
+use super::series::{
+    BLOCKED, MAIN, ON_CPU, PartTimes, REMAINDER, RUNNABLE, Series, Start, Stretch, TooMuch, of_cause,
+};
 use crate::event::recorded::{Header, Lines, Recorded, RecordedError, Spent};
 use crate::units::Nanos;
 
@@ -26,6 +29,8 @@ pub struct Recording {
     pub programs: Vec<Program>,
     /// How many runs have no end, because the file was cut short; they are left out.
     pub cut: usize,
+    /// How many runs were watched: their times begin at the end of the execve, and not at its call.
+    pub watched: usize,
 }
 
 /// Whose startups they are.
@@ -90,11 +95,13 @@ impl Recording {
         let mut recording = Self::default();
         let mut lines = Lines::new(reader);
         let mut run: Option<Start> = None;
+        let mut watched = false;
         while let Some((line, recorded)) = lines.next_line()? {
             match recorded {
                 Recorded::Other => {}
                 Recorded::Header(header) => {
                     recording.cut += usize::from(run.is_some());
+                    watched = header.watched;
                     recording.begin(header, line)?;
                     run = Some(Start::default());
                 }
@@ -119,6 +126,7 @@ impl Recording {
                     start.to_main = summary.to_main_ns;
                     start.to_ready = summary.to_ready_ns;
                     start.complete = summary.complete;
+                    recording.watched += usize::from(watched);
                     recording.series.add(start).map_err(|source| RecordingError::TooMuch { line, source })?;
                 }
             }
@@ -161,30 +169,30 @@ fn stretch(name: String, wall: Nanos, done: bool, spent: &Spent) -> Stretch {
     Stretch { name, wall, done, parts: parts(spent) }
 }
 
-fn parts(spent: &Spent) -> Parts {
-    let mut parts = Parts::default();
-    let mut set = |name: &str, value: Option<Nanos>| {
-        if let Some(place) = PARTS.iter().position(|part| *part == name) {
-            parts[place] = value;
-        }
-    };
-    set("on_cpu", spent.on_cpu_ns);
-    set("runnable", spent.runnable_ns);
-    set("remainder", spent.remainder_ns);
+fn parts(spent: &Spent) -> PartTimes {
+    let mut times = PartTimes::default();
+    times[ON_CPU] = spent.on_cpu_ns;
+    times[RUNNABLE] = spent.runnable_ns;
+    times[REMAINDER] = spent.remainder_ns;
     match &spent.blocked {
         Some(blocked) => {
-            set("file", blocked.file_ns);
-            set("network", blocked.network_ns);
-            set("dns", blocked.dns_ns);
-            set("futex", blocked.futex_ns);
-            set("sleep", blocked.sleep_ns);
-            set("page_fault", blocked.page_fault_ns);
-            set("goroutine", blocked.goroutine_ns);
-            set("other", blocked.other_ns);
+            for cause in Cause::ALL {
+                times[of_cause(cause)] = match cause {
+                    Cause::File => blocked.file_ns,
+                    Cause::Network => blocked.network_ns,
+                    Cause::Dns => blocked.dns_ns,
+                    Cause::Futex => blocked.futex_ns,
+                    Cause::Sleep => blocked.sleep_ns,
+                    Cause::PageFault => blocked.page_fault_ns,
+                    Cause::Goroutine => blocked.goroutine_ns,
+                    Cause::Gc => blocked.gc_ns,
+                    Cause::Other => blocked.other_ns,
+                };
+            }
         }
-        None => parts[BLOCKED] = spent.blocked_ns,
+        None => times[BLOCKED] = spent.blocked_ns,
     }
-    parts
+    times
 }
 
 #[cfg(test)]
@@ -236,6 +244,13 @@ mod tests {
     }
 
     #[test]
+    fn watched_runs_are_counted() {
+        let watched = RUN.replacen("\"schema\":1", "\"schema\":1,\"watched\":true", 1);
+        assert_ne!(watched, RUN);
+        assert_eq!(read(&format!("{watched}{RUN}")).unwrap().watched, 1);
+    }
+
+    #[test]
     fn what_is_no_startup_is_refused() {
         let headless: String = RUN.lines().skip(1).map(|line| format!("{line}\n")).collect();
         assert!(says(&headless).contains("line 1 belongs to no run"), "{}", says(&headless));
@@ -267,7 +282,7 @@ mod tests {
             );
             let series = read(&text).unwrap().series;
             let samples = series.get(&Figure::init("a")).unwrap().clone();
-            (samples.part(BLOCKED), samples.part(2))
+            (samples.part(BLOCKED), samples.part(of_cause(Cause::File)))
         };
         assert_eq!(of(""), (Some(Nanos(5)), None));
         assert_eq!(of(",\"blocked\":{\"file_ns\":4}"), (None, Some(Nanos(4))));

@@ -32,6 +32,10 @@ pub struct Report {
 pub struct Subject {
     /// The process's id.
     pub pid: u32,
+    /// Its parent's, where somebody else than gotrace started it.
+    pub parent: Option<u32>,
+    /// Whether it was watched from the end of its execve on, where its times begin, and not from the call.
+    pub watched: bool,
     /// Its executable.
     pub exe: PathBuf,
     /// The Go version that built it, as `go version` prints it.
@@ -66,6 +70,8 @@ pub enum Ending {
     Exited(i32),
     /// This signal killed it.
     Killed(i32),
+    /// It ended; how, only its parent was told.
+    Gone,
     /// It became another program, of this name, which is not traced.
     Replaced(String),
 }

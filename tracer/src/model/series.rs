@@ -6,31 +6,39 @@ use std::fmt;
 
 use thiserror::Error;
 
+use super::parts::{Cause, Parts};
 use super::report::Report;
 use super::spread::Spread;
 use crate::units::Nanos;
 
-/// What the time of a phase or an init is split into, in the contract's words.
-pub const PARTS: [&str; 12] = [
-    "on_cpu",
-    "runnable",
-    "file",
-    "network",
-    "dns",
-    "futex",
-    "sleep",
-    "page_fault",
-    "goroutine",
-    "other",
-    "remainder",
-    "blocked",
-];
+/// What the time of a phase or an init is split into, in the contract's words: on the CPU, without one, every
+/// [`Cause`], what nothing explains, and the causes all together where they are not told apart.
+pub const PARTS: [&str; PART_COUNT] = {
+    let mut names = ["on_cpu"; PART_COUNT];
+    names[RUNNABLE] = "runnable";
+    let mut cause = 0;
+    while cause < Cause::ALL.len() {
+        names[of_cause(Cause::ALL[cause])] = Cause::ALL[cause].name();
+        cause += 1;
+    }
+    names[REMAINDER] = "remainder";
+    names[BLOCKED] = "blocked";
+    names
+};
 
-/// The part that stands for the eight kinds of waiting where they are not told apart.
-pub const BLOCKED: usize = 11;
+const PART_COUNT: usize = Cause::ALL.len() + 4;
+pub(super) const ON_CPU: usize = 0;
+pub(super) const RUNNABLE: usize = 1;
+pub(super) const REMAINDER: usize = PART_COUNT - 2;
+pub(super) const BLOCKED: usize = PART_COUNT - 1;
 
-/// The parts of one stretch of time, by [`PARTS`]; none for what was not measured.
-pub type Parts = [Option<Nanos>; PARTS.len()];
+/// The place of a cause in [`PARTS`].
+pub(super) const fn of_cause(cause: Cause) -> usize {
+    cause as usize + 2
+}
+
+/// How long each part of a stretch of time is, by [`PARTS`]; none for what was not measured.
+pub type PartTimes = [Option<Nanos>; PART_COUNT];
 
 /// The most measurements that are kept: a thousand runs with a thousand inits.
 const SAMPLE_LIMIT: usize = 1 << 20;
@@ -65,7 +73,7 @@ pub struct Stretch {
     /// Whether it came to its end.
     pub done: bool,
     /// What the time went to.
-    pub parts: Parts,
+    pub parts: PartTimes,
 }
 
 /// The phase that is no part of the startup: it lasts as long as the program is left running.
@@ -76,20 +84,36 @@ impl Start {
     #[must_use]
     pub fn of(report: &Report) -> Self {
         let timeline = &report.timeline;
-        let stretch = |name: String, wall, done| Stretch { name, wall, done, parts: Parts::default() };
-        let phases = timeline.phases.iter().filter(|phase| phase.name.name() != MAIN);
+        let stretch = |name: String, wall, done, parts: Option<&Parts>| {
+            let parts = parts.map_or_else(PartTimes::default, part_times);
+            Stretch { name, wall, done, parts }
+        };
+        let phases = timeline.phases.iter().filter(|phase| phase.name.name() != MAIN).map(|phase| {
+            stretch(phase.name.name().to_owned(), phase.duration, phase.done, phase.parts.as_ref())
+        });
         let inits = timeline.inits.iter().filter(|init| !init.is_unresolved());
         Self {
             to_main: timeline.to_main,
-            to_ready: None,
-            phases: phases
-                .map(|phase| stretch(phase.name.name().to_owned(), phase.duration, phase.done))
+            to_ready: timeline.to_ready(),
+            phases: phases.collect(),
+            inits: inits
+                .map(|init| stretch(init.package(), init.wall, init.done, init.parts.as_ref()))
                 .collect(),
-            inits: inits.map(|init| stretch(init.package(), init.wall, init.done)).collect(),
             unresolved: report.totals().unresolved,
             complete: report.is_complete(),
         }
     }
+}
+
+fn part_times(parts: &Parts) -> PartTimes {
+    let mut times = PartTimes::default();
+    times[ON_CPU] = Some(parts.on_cpu);
+    times[RUNNABLE] = Some(parts.runnable);
+    times[REMAINDER] = Some(parts.remainder);
+    for cause in Cause::ALL {
+        times[of_cause(cause)] = Some(parts.blocked_by(cause));
+    }
+    times
 }
 
 /// A figure of a startup.
@@ -200,7 +224,7 @@ impl Series {
         self.runs += 1;
         self.incomplete += usize::from(!start.complete);
         self.unresolved = self.unresolved.saturating_add(start.unresolved);
-        let total = |wall| Stretch { name: String::new(), wall, done: true, parts: Parts::default() };
+        let total = |wall| Stretch { name: String::new(), wall, done: true, parts: PartTimes::default() };
         if let Some(wall) = start.to_main {
             self.take(Figure::ToMain, &total(wall))?;
         }
@@ -290,7 +314,7 @@ mod tests {
     use super::*;
 
     fn stretch(name: &str, wall: u64, done: bool) -> Stretch {
-        Stretch { name: name.to_owned(), wall: Nanos(wall), done, parts: Parts::default() }
+        Stretch { name: name.to_owned(), wall: Nanos(wall), done, parts: PartTimes::default() }
     }
 
     fn start(inits: Vec<Stretch>) -> Start {

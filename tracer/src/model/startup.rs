@@ -1,6 +1,7 @@
 //! The startup timeline: from execve to `main.main` and beyond, in phases, and every package's init.
 
 use std::collections::HashSet;
+use std::fmt;
 
 use tracer_ebpf::wire::Probe;
 
@@ -9,11 +10,12 @@ use super::goroutines::{Counts, Started, counts, started};
 use super::libraries::{Library, libraries, linking};
 use super::parts::{Cause, Parts};
 use super::waits::{Symbols, Wait, waits};
-use crate::event::{Account, Event, EventKind, Heap, Hit};
+use crate::event::{self, Account, Event, EventKind, Heap, Hit};
+use crate::target::gobin::Frame;
 use crate::units::{Nanos, VirtAddr};
 
 /// What is known besides the events.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Observation {
     /// When the process called execve.
     pub begin: Nanos,
@@ -23,6 +25,8 @@ pub struct Observation {
     pub gone: Option<Nanos>,
     /// Where the main thread's time had gone by then, when `main.main` had not been reached.
     pub closing: Option<Account>,
+    /// What the main thread was waiting for then, with the main goroutine's stack.
+    pub present: Option<(event::Wait, Vec<Frame>)>,
     /// When the program was ready, if it was seen to be.
     pub ready: Option<Nanos>,
 }
@@ -152,6 +156,19 @@ impl Allocated {
     }
 }
 
+impl fmt::Display for Allocated {
+    #[expect(clippy::cast_precision_loss, reason = "shown with two digits after the point")]
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.bytes {
+            bytes @ ..1_000 => write!(f, "{bytes} B"),
+            bytes @ 1_000..1_000_000 => write!(f, "{:.1} kB", bytes as f64 / 1e3),
+            bytes => write!(f, "{:.1} MB", bytes as f64 / 1e6),
+        }?;
+        let plural = if self.allocs == 1 { "" } else { "s" };
+        write!(f, " in {} allocation{plural}", self.allocs)
+    }
+}
+
 /// A function of an init.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimedFunction {
@@ -255,7 +272,8 @@ impl StartupTimeline {
             ready: observation.ready,
             at_main: if counted { counts(image.events) } else { None },
         };
-        timeline.waits = waits(image.events, &mut timeline, symbols);
+        let present = observation.present.as_ref().filter(|_| image.next.is_none());
+        timeline.waits = waits(image.events, present, &mut timeline, symbols);
         timeline
     }
 

@@ -30,7 +30,7 @@ fn catalogue() -> InitCatalogue {
 struct NoSymbols;
 
 impl Symbols for NoSymbols {
-    fn frames(&self, _address: RuntimeAddr) -> Vec<crate::target::gobin::Frame> {
+    fn frames(&self, _address: RuntimeAddr) -> Vec<Frame> {
         Vec::new()
     }
 
@@ -88,7 +88,8 @@ fn whole() -> Vec<Event> {
 /// Of a process that is gone when its last event is the exit of a thread.
 fn timeline(events: &[Event]) -> StartupTimeline {
     let gone = events.last().is_some_and(|event| event.kind == EventKind::Exit).then_some(Nanos(500));
-    let observation = Observation { begin: Nanos(100), end: Nanos(1000), gone, closing: None, ready: None };
+    let observation =
+        Observation { begin: Nanos(100), end: Nanos(1000), gone, closing: None, present: None, ready: None };
     StartupTimeline::of(events, &catalogue(), &NoSymbols, &observation)
 }
 
@@ -132,6 +133,38 @@ fn an_init_ends_where_the_next_step_begins_and_runs_once() {
 }
 
 #[test]
+fn an_init_allocates_what_the_counters_grow_by_until_it_ends() {
+    let mut events = whole();
+    let snapshots = events.iter_mut().filter_map(|event| match &mut event.kind {
+        EventKind::Hit(hit) if matches!(hit.probe, Probe::Init | Probe::GcEnable | Probe::MainMain) => {
+            Some(&mut hit.heap)
+        }
+        _ => None,
+    });
+    let counts = [(1, 10), (4, 60), (4, 60), (9, 100), (9, 100), (7, 100), (8, 200)];
+    for (snapshot, (allocs, bytes)) in snapshots.zip(counts) {
+        *snapshot = Some(Heap { allocs, bytes });
+    }
+    let of = |events: &[Event]| timeline(events).inits.into_iter().map(|init| init.heap).collect::<Vec<_>>();
+    let grown = |allocs, bytes| Some(Allocated { allocs, bytes });
+    assert_eq!(of(&events), [grown(3, 50), grown(0, 0), grown(1, 100)]);
+    let EventKind::Hit(last) = &mut events[11].kind else { panic!() };
+    // Less than before cannot be.
+    last.heap = Some(Heap { allocs: 1, bytes: 200 });
+    assert_eq!(of(&events)[2], None);
+    assert_eq!(of(&whole()), [None; 3]);
+}
+
+#[test]
+fn what_was_allocated_is_readable() {
+    let of = |allocs, bytes| Allocated { allocs, bytes }.to_string();
+    assert_eq!(of(1, 16), "16 B in 1 allocation");
+    assert_eq!(of(0, 0), "0 B in 0 allocations");
+    assert_eq!(of(3401, 1_240_000), "1.2 MB in 3401 allocations");
+    assert_eq!(of(2, 2_048), "2.0 kB in 2 allocations");
+}
+
+#[test]
 fn a_program_that_exits_in_an_init_says_in_which() {
     let mut events = whole();
     events.truncate(9);
@@ -160,8 +193,14 @@ fn an_exit_of_one_thread_is_not_the_end() {
 
 #[test]
 fn an_exit_of_a_thread_ends_nothing_while_the_process_lives() {
-    let observation =
-        Observation { begin: Nanos(100), end: Nanos(1000), gone: None, closing: None, ready: None };
+    let observation = Observation {
+        begin: Nanos(100),
+        end: Nanos(1000),
+        gone: None,
+        closing: None,
+        present: None,
+        ready: None,
+    };
     let timeline = StartupTimeline::of(&whole(), &catalogue(), &NoSymbols, &observation);
     assert_eq!(timeline.ended, None);
     assert_eq!(phases(&timeline).last(), Some(&("main", 200, 800, false)));
@@ -176,6 +215,7 @@ fn a_lost_exit_is_made_up_for_by_the_parents_word() {
         end: Nanos(1000),
         gone: Some(Nanos(500)),
         closing: None,
+        present: None,
         ready: None,
     };
     assert_eq!(StartupTimeline::of(&events, &catalogue(), &NoSymbols, &observation).ended, Some(Nanos(500)));
@@ -211,8 +251,14 @@ fn inits_that_were_not_probed_leave_out_their_phase_and_the_one_before() {
     events.retain(|event| !matches!(event.kind, EventKind::Hit(Hit { probe: Probe::Init, .. })));
     let sites = [(Probe::GcEnable, VirtAddr(SITE)), (Probe::MainMain, VirtAddr(SITE))];
     let catalogue = InitCatalogue::new([], sites);
-    let observation =
-        Observation { begin: Nanos(100), end: Nanos(1000), gone: None, closing: None, ready: None };
+    let observation = Observation {
+        begin: Nanos(100),
+        end: Nanos(1000),
+        gone: None,
+        closing: None,
+        present: None,
+        ready: None,
+    };
     let of = |events: &[Event]| StartupTimeline::of(events, &catalogue, &NoSymbols, &observation);
     let names = |timeline: &StartupTimeline| -> Vec<_> {
         phases(timeline).into_iter().map(|(name, ..)| name).collect()

@@ -70,11 +70,11 @@ pub struct MainView {
 }
 
 impl MainView {
-    /// The system call that its thread is in; while it is parked, that is not its own.
+    /// The system call that it is in; while it is parked or waits its turn, its thread's is not its own.
     #[must_use]
     pub fn call(&self) -> Option<SystemCall> {
-        let parked = self.state.goroutine.status == GoroutineStatus::Waiting;
-        self.state.thread.as_ref().and_then(|thread| thread.syscall).filter(|_| !parked)
+        let own = matches!(self.state.goroutine.status, GoroutineStatus::Syscall | GoroutineStatus::Running);
+        self.state.thread.as_ref().and_then(|thread| thread.syscall).filter(|_| own)
     }
 
     /// What kind of thing it waits for, as the contract names them; none while it does not wait.
@@ -106,6 +106,8 @@ impl MainView {
 pub struct StartupStatus {
     /// How far it is.
     pub stage: Stage,
+    /// Whether a signal or a debugger has stopped the process: then nothing tells what it waits for.
+    pub stopped: bool,
     /// How many inits there are that run something.
     pub inits: usize,
     /// How many of them are over.
@@ -129,7 +131,8 @@ impl StartupStatus {
                 let before = before.as_ref().ok().and_then(Option::as_ref);
                 let stack =
                     now.goroutine.stack.as_ref().map(|copy| Stack::unwind(copy, code)).unwrap_or_default();
-                let is_same = first.inits == second.inits
+                let is_same = !second.stopped
+                    && first.inits == second.inits
                     && before.is_some_and(|before| is_same_place(before, now, &stack, code));
                 let stays = is_same.then(|| stays(now, second.at.since(first.at), second.at));
                 Ok(Some(MainView { state: now.clone(), stack, stays }))
@@ -139,6 +142,7 @@ impl StartupStatus {
         let stage = stage(tasks, &second.inits, view.is_none() && main.is_ok());
         let stack = view.map(|view| &view.stack);
         Self {
+            stopped: second.stopped,
             inits: tasks.len(),
             done: second.inits.iter().filter(|state| **state == InitState::Done).count(),
             init_function: match stage {
@@ -186,7 +190,12 @@ fn stage(tasks: &[InitTask], states: &[InitState], without_main: bool) -> Stage 
 /// Whether nothing has moved between two looks: same calls, same wait, same system call, and a thread that has
 /// not run.
 fn is_same_place(before: &MainState, now: &MainState, stack: &Stack, code: &impl Code) -> bool {
-    let rests = matches!(now.goroutine.status, GoroutineStatus::Waiting | GoroutineStatus::Syscall);
+    let rests = match now.goroutine.status {
+        GoroutineStatus::Waiting => true,
+        // Without a call it is C code that runs.
+        GoroutineStatus::Syscall => now.thread.as_ref().is_some_and(|thread| thread.syscall.is_some()),
+        _ => false,
+    };
     let place = |state: &MainState| {
         let goroutine = &state.goroutine;
         (goroutine.status, goroutine.wait_reason, goroutine.stack.as_ref().map(|stack| (stack.sp, stack.pc)))

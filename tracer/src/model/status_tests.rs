@@ -64,7 +64,7 @@ fn thread(call: u64, off_cpu_since: Option<Nanos>) -> ThreadState {
 }
 
 fn look(at: u64, inits: [InitState; 3], main: Option<MainState>) -> Snapshot {
-    Snapshot { at: Nanos(at), inits: inits.into(), main: Ok(main) }
+    Snapshot { at: Nanos(at), stopped: false, inits: inits.into(), main: Ok(main) }
 }
 
 use InitState::{Done, InProgress, NotStarted};
@@ -104,6 +104,13 @@ fn whatever_moves_between_two_looks_is_not_stuck() {
     }
     let further = [Done, Done, InProgress];
     assert!(!status(&first, &look(21_000, further, Some(parked()))).is_stuck());
+    let stopped = Snapshot { stopped: true, ..look(21_000, IN_HTTP, Some(parked())) };
+    assert!(!status(&first, &stopped).is_stuck() && status(&first, &stopped).stopped);
+    let mut in_c = parked();
+    in_c.goroutine.status = GoroutineStatus::Syscall;
+    in_c.thread = Some(ThreadState { syscall: None, ..thread(0, None) });
+    let in_c = look(1_000, IN_HTTP, Some(in_c));
+    assert!(!status(&in_c, &in_c).is_stuck());
     let unread = Snapshot { main: Err(GoroutineError::Moving), ..first.clone() };
     assert!(!status(&unread, &look(21_000, IN_HTTP, Some(parked()))).is_stuck());
     let unread_now = status(&first, &unread);

@@ -39,22 +39,34 @@ pub struct Wait {
 }
 
 /// Every long wait of the program's start, in order, and their times under the causes that their stacks tell.
-pub(super) fn waits(events: &[Event], timeline: &mut StartupTimeline, symbols: &dyn Symbols) -> Vec<Wait> {
+pub(super) fn waits(
+    events: &[Event],
+    present: Option<&(event::Wait, Vec<Frame>)>,
+    timeline: &mut StartupTimeline,
+    symbols: &dyn Symbols,
+) -> Vec<Wait> {
     let mut objects = Objects::default();
     let mut waits = Vec::new();
+    let mut main_thread = 0;
+    let mut add = |tid, wait: &event::Wait, stack, objects: &Objects| {
+        let told = one(tid, wait, stack, objects, timeline, symbols);
+        let kernels = Cause::of(wait.kind);
+        if told.cause != kernels {
+            timeline.reassign(&told, kernels);
+        }
+        waits.push(told);
+    };
     for event in events {
         match &event.kind {
             EventKind::Call(call) => objects.note(event.tid, call),
-            EventKind::Wait(wait) => {
-                let told = one(event.tid, wait, &objects, timeline, symbols);
-                let kernels = Cause::of(wait.kind);
-                if told.cause != kernels {
-                    timeline.reassign(&told, kernels);
-                }
-                waits.push(told);
-            }
+            EventKind::Wait(wait) => add(event.tid, wait, stack(wait, symbols), &objects),
+            // The first that is probed.
+            EventKind::Hit(_) if main_thread == 0 => main_thread = event.tid,
             _ => {}
         }
+    }
+    if let Some((wait, frames)) = present {
+        add(main_thread, wait, in_init(frames.clone()), &objects);
     }
     waits
 }
@@ -62,11 +74,11 @@ pub(super) fn waits(events: &[Event], timeline: &mut StartupTimeline, symbols: &
 fn one(
     tid: u32,
     wait: &event::Wait,
+    stack: Vec<Frame>,
     objects: &Objects,
     timeline: &StartupTimeline,
     symbols: &dyn Symbols,
 ) -> Wait {
-    let stack = stack(wait, symbols);
     let mut object = objects.of_wait(tid, wait);
     let cause = cause(wait, object, &stack);
     if object.is_none() && matches!(cause, Cause::Network | Cause::Dns) {
@@ -107,7 +119,6 @@ fn cause(wait: &event::Wait, object: Option<&Object>, stack: &[Frame]) -> Cause 
     }
 }
 
-/// Down to the init: what the runtime does before is the same for all.
 fn stack(wait: &event::Wait, symbols: &dyn Symbols) -> Vec<Frame> {
     let mut frames = Vec::new();
     let addresses = if wait.stack.is_empty() { std::slice::from_ref(&wait.ip) } else { &wait.stack[..] };
@@ -116,6 +127,11 @@ fn stack(wait: &event::Wait, symbols: &dyn Symbols) -> Vec<Frame> {
         let at = if index == 0 { *address } else { RuntimeAddr(address.0.saturating_sub(1)) };
         frames.extend(symbols.frames(at));
     }
+    in_init(frames)
+}
+
+/// Down to the init: what the runtime does before is the same for all.
+fn in_init(mut frames: Vec<Frame>) -> Vec<Frame> {
     let outside = |frame: &Frame| frame.function.starts_with("runtime.doInit");
     let length = frames.iter().position(outside).unwrap_or(frames.len());
     frames.truncate(length);

@@ -17,19 +17,53 @@ use super::plan::PlannedSite;
 use super::uprobe_multi::{self, Link, Point, Supported};
 
 /// The raw tracepoints, by the name of their program and their own.
-const TRACEPOINTS: [(&str, &str); 5] = [
-    ("sched_switch", "sched_switch"),
-    ("sched_wakeup", "sched_wakeup"),
-    ("sys_exit", "sys_exit"),
-    ("process_exec", "sched_process_exec"),
-    ("process_exit", "sched_process_exit"),
-];
+type Tracepoints = &'static [(&'static str, &'static str)];
 
-/// Those of them that `main.main` ends.
+/// Those of a run that `main.main` ends.
 const BEFORE_MAIN: [&str; 2] = ["sched_switch", "sched_wakeup"];
 
-/// The program that serves every uprobe site.
+/// The program that serves every uprobe site of a run.
 const STARTUP: &str = "startup";
+
+/// Which processes to look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// That one, which the programs know by their configuration too.
+    Process(u32),
+    /// Every one that begins to run the binary from now on.
+    Starts,
+}
+
+impl Scope {
+    const fn tracepoints(self) -> Tracepoints {
+        match self {
+            Self::Process(_) => &[
+                ("sched_switch", "sched_switch"),
+                ("sched_wakeup", "sched_wakeup"),
+                ("sys_exit", "sys_exit"),
+                ("process_exec", "sched_process_exec"),
+                ("process_exit", "sched_process_exit"),
+            ],
+            Self::Starts => &[("watch_exec", "sched_process_exec"), ("watch_exit", "sched_process_exit")],
+        }
+    }
+
+    /// The program that serves every uprobe site.
+    const fn uprobe(self) -> &'static str {
+        match self {
+            Self::Process(_) => STARTUP,
+            Self::Starts => "watch",
+        }
+    }
+
+    /// The process that the kernel calls the uprobe for; 0 for every process.
+    const fn pid(self) -> u32 {
+        match self {
+            Self::Process(pid) => pid,
+            Self::Starts => 0,
+        }
+    }
+}
 
 /// A probe could not be put in place.
 #[derive(Debug, Error)]
@@ -109,19 +143,24 @@ pub struct Attached {
 }
 
 impl Loaded {
-    /// Arms the tracepoints and every site of `binary` for the process `pid`.
+    /// Arms the tracepoints and every site of `binary`.
     ///
     /// # Errors
     /// When any probe cannot be put in place; then none is.
-    pub fn attach(mut self, binary: &File, sites: &[PlannedSite], pid: u32) -> Result<Attached, AttachError> {
+    pub fn attach(
+        mut self,
+        binary: &File,
+        sites: &[PlannedSite],
+        scope: Scope,
+    ) -> Result<Attached, AttachError> {
         sites.iter().try_for_each(|planned| verify(binary, planned))?;
-        for (program, tracepoint) in TRACEPOINTS {
+        for (program, tracepoint) in scope.tracepoints() {
             attach_tracepoint(&mut self, program, tracepoint)?;
         }
         // The open file, not its path: what was read is what is probed, whatever the path names by now.
         let path = format!("/proc/self/fd/{}", binary.as_raw_fd());
-        if let Some(program) = self.multi_program()? {
-            let pid = if program.supported() == Supported::Yes { pid } else { 0 };
+        if let Some(program) = self.multi_program(scope.uprobe())? {
+            let pid = if program.supported() == Supported::Yes { scope.pid() } else { 0 };
             let path = CString::new(path).map_err(|_| LoadError::Part("path"))?;
             let points: Vec<Point> = sites
                 .iter()
@@ -135,14 +174,14 @@ impl Loaded {
             };
             Ok(Attached { loaded: self, link, method: Method::UprobeMulti })
         } else {
-            self.attach_one_by_one(&path, sites)?;
+            self.attach_one_by_one(&path, sites, scope.uprobe())?;
             Ok(Attached { loaded: self, link: None, method: Method::PerfEvents })
         }
     }
 
     /// The startup program for a multi link, or none where the kernel has no such links.
-    fn multi_program(&self) -> Result<Option<uprobe_multi::Program>, LoadError> {
-        match uprobe_multi::load(&self.relocated, STARTUP) {
+    fn multi_program(&self, name: &'static str) -> Result<Option<uprobe_multi::Program>, LoadError> {
+        match uprobe_multi::load(&self.relocated, name) {
             Ok(program) if program.supported() == Supported::No => Ok(None),
             Ok(program) => Ok(Some(program)),
             // Kernels before 6.6 do not know the attach type.
@@ -150,15 +189,20 @@ impl Loaded {
                 tracing::debug!("no uprobe_multi here: {}", refusal.verifier_log);
                 Ok(None)
             }
-            Err(refusal) => Err(LoadError::refused(STARTUP, refusal.source, &refusal.verifier_log)),
+            Err(refusal) => Err(LoadError::refused(name, refusal.source, &refusal.verifier_log)),
         }
     }
 
     /// Perf events with a pid would slow every context switch of the target; these see every process that
     /// runs the binary, and the program looks away from all but one.
-    fn attach_one_by_one(&mut self, path: &str, sites: &[PlannedSite]) -> Result<(), AttachError> {
-        let program: &mut UProbe = typed(self, STARTUP)?;
-        program.load().map_err(|error| LoadError::of_program(STARTUP, error))?;
+    fn attach_one_by_one(
+        &mut self,
+        path: &str,
+        sites: &[PlannedSite],
+        name: &'static str,
+    ) -> Result<(), AttachError> {
+        let program: &mut UProbe = typed(self, name)?;
+        program.load().map_err(|error| LoadError::of_program(name, error))?;
         for planned in sites {
             let point = UProbeAttachPoint {
                 location: UProbeAttachLocation::AbsoluteOffset(planned.site.file_offset.0),

@@ -10,7 +10,8 @@ use aya::{Ebpf, EbpfError, EbpfLoader};
 use aya_log::EbpfLogger;
 use thiserror::Error;
 use tracer_ebpf::config::{
-    CONFIG_GLOBAL, Config, GO_CONFIG_GLOBAL, GoConfig, HEAP_CONFIG_GLOBAL, HeapConfig,
+    CONFIG_GLOBAL, Config, GO_CONFIG_GLOBAL, GoConfig, HEAP_CONFIG_GLOBAL, HeapConfig, WATCH_CONFIG_GLOBAL,
+    WatchConfig,
 };
 use tracer_ebpf::main_thread::{MAIN_MAP, MainThread};
 use zerocopy::IntoBytes as _;
@@ -102,6 +103,8 @@ pub struct LoadOptions {
     pub go: GoConfig,
     /// Where to see what it has allocated.
     pub heap: HeapConfig,
+    /// What they are to know of the kernel to tell a watched process's parent.
+    pub watch: WatchConfig,
     /// The ring buffer's size in bytes: a power of two, a multiple of the page size.
     pub ring_bytes: u32,
     /// Whether the kernel side's own diagnostics are compiled in.
@@ -130,6 +133,7 @@ impl Loaded {
             .override_global(CONFIG_GLOBAL, options.config.as_bytes(), true)
             .override_global(GO_CONFIG_GLOBAL, options.go.as_bytes(), true)
             .override_global(HEAP_CONFIG_GLOBAL, options.heap.as_bytes(), true)
+            .override_global(WATCH_CONFIG_GLOBAL, options.watch.as_bytes(), true)
             .override_global(aya_log::LEVEL, &log_level, false)
             .map_max_entries("EVENTS", options.ring_bytes)
             .load(bytes)?;
@@ -191,7 +195,9 @@ fn relocate(bytes: &[u8], ebpf: &Ebpf) -> Result<aya_obj::Object, LoadError> {
 /// The descriptor of a map of one of the kinds that the kernel side uses.
 fn descriptor(map: &Map) -> Option<RawFd> {
     match map {
-        Map::Array(data) | Map::RingBuf(data) => Some(data.fd().as_fd().as_raw_fd()),
+        Map::Array(data) | Map::HashMap(data) | Map::LruHashMap(data) | Map::RingBuf(data) => {
+            Some(data.fd().as_fd().as_raw_fd())
+        }
         _ => None,
     }
 }

@@ -178,6 +178,7 @@ impl MainGoroutine {
     pub fn read(&self, memory: &impl Memory) -> Result<Goroutine, GoroutineError> {
         /// So often that only one that runs all the time is missed.
         const TRIES: usize = 16;
+        let mut last = Err(GoroutineError::Moving);
         for _ in 0..TRIES {
             let before = Raw::read(memory, self.at, self.layout)?;
             // A stack that is moved or unmapped meanwhile is not readable, which is no error.
@@ -185,22 +186,25 @@ impl MainGoroutine {
             let procid = before.procid(memory, self.at);
             let polled_fd = stack.as_ref().and_then(|stack| self.polled_fd(memory, stack));
             let after = Raw::read(memory, self.at, self.layout)?;
+            if before.bytes != after.bytes {
+                continue;
+            }
             let status = GoroutineStatus::of(before.status()).ok_or(GoroutineError::Unreadable)?;
-            if before.bytes == after.bytes
-                && status != GoroutineStatus::Moving
-                && before.has_stack() == stack.is_some()
-            {
-                return Ok(Goroutine {
-                    status,
-                    wait_reason: before.bytes[self.layout.g.waitreason as usize],
-                    wait_since: Some(before.word(self.layout.g.waitsince)).filter(|since| *since != 0),
-                    procid,
-                    stack,
-                    polled_fd: polled_fd.filter(|_| status == GoroutineStatus::Waiting),
-                });
+            // On its way from one status to the next, unless the process is stopped just there.
+            let passing = status == GoroutineStatus::Moving || before.has_stack() != stack.is_some();
+            last = Ok(Goroutine {
+                status,
+                wait_reason: before.bytes[self.layout.g.waitreason as usize],
+                wait_since: Some(before.word(self.layout.g.waitsince)).filter(|since| *since != 0),
+                procid,
+                stack,
+                polled_fd: polled_fd.filter(|_| status == GoroutineStatus::Waiting),
+            });
+            if !passing {
+                break;
             }
         }
-        Err(GoroutineError::Moving)
+        last
     }
 
     /// The poller's frames hold the addresses of the descriptor's `pollDesc` and of the field in it that it is
@@ -300,3 +304,7 @@ impl Raw {
         field(thread, m.procid).filter(|procid| *procid != 0)
     }
 }
+
+#[cfg(test)]
+#[path = "goroutine_tests.rs"]
+mod tests;

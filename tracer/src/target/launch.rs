@@ -31,13 +31,13 @@ pub struct Launch<'a> {
     pub stdout_to_stderr: bool,
 }
 
-/// A forked child that has not executed its program yet. Dropping it ends the child.
+/// A forked child that has not executed its program yet. Dropping it ends the child, which never ran its program.
 #[derive(Debug)]
 pub struct Gated {
     pid: u32,
-    gate: PipeWriter,
+    gate: Option<PipeWriter>,
     reports: PipeReader,
-    spawner: JoinHandle<io::Result<Child>>,
+    spawner: Option<JoinHandle<io::Result<Child>>>,
 }
 
 /// The child's last word before it became the program.
@@ -74,10 +74,12 @@ impl Launch<'_> {
 
         let mut pid = [0; 4];
         match reports.read_exact(&mut pid) {
-            Ok(()) => Ok(Gated { pid: u32::from_ne_bytes(pid), gate, reports, spawner }),
+            Ok(()) => {
+                Ok(Gated { pid: u32::from_ne_bytes(pid), gate: Some(gate), reports, spawner: Some(spawner) })
+            }
             Err(error) => {
                 drop(gate);
-                Err(join(spawner).err().unwrap_or(error))
+                Err(join(Some(spawner)).err().unwrap_or(error))
             }
         }
     }
@@ -121,23 +123,24 @@ impl Gated {
     ///
     /// # Errors
     /// When the execve fails, for the reason that it gave.
-    pub fn release(self) -> io::Result<(Child, ExecStamp)> {
-        let Self { pid: _, mut gate, mut reports, spawner } = self;
-        gate.write_all(&[1])?;
+    pub fn release(mut self) -> io::Result<(Child, ExecStamp)> {
+        if let Some(mut gate) = self.gate.take() {
+            gate.write_all(&[1])?;
+        }
         let mut stamp = [0; STAMP_LEN];
-        let stamped = reports.read_exact(&mut stamp);
-        let child = join(spawner)?;
+        let stamped = self.reports.read_exact(&mut stamp);
+        let child = join(self.spawner.take())?;
         stamped?;
         let (boot, wall) = stamp.split_at(STAMP_LEN / 2);
         Ok((child, ExecStamp { boot: Nanos(word(boot)), wall_unix: word(wall) }))
     }
+}
 
-    /// Ends the child, which never ran its program.
-    pub fn abandon(self) {
-        let Self { pid: _, gate, reports, spawner } = self;
-        // The child reads the end of the gate, and leaves.
-        drop((gate, reports));
-        let _ = join(spawner);
+impl Drop for Gated {
+    /// The child reads the end of the gate, and leaves. Its word of that must find its reader, or it complains.
+    fn drop(&mut self) {
+        drop(self.gate.take());
+        let _ = join(self.spawner.take());
     }
 }
 
@@ -145,8 +148,9 @@ fn word(bytes: &[u8]) -> u64 {
     bytes.try_into().map_or(0, u64::from_ne_bytes)
 }
 
-fn join(spawner: JoinHandle<io::Result<Child>>) -> io::Result<Child> {
-    spawner.join().unwrap_or_else(|_| Err(io::Error::other("the thread that starts the command failed")))
+fn join(spawner: Option<JoinHandle<io::Result<Child>>>) -> io::Result<Child> {
+    let started = spawner.and_then(|spawner| spawner.join().ok());
+    started.unwrap_or_else(|| Err(io::Error::other("the thread that starts the command failed")))
 }
 
 /// In the child: takes the user's groups and ids, in the order in which they can still be taken.
@@ -253,11 +257,11 @@ mod tests {
     }
 
     #[test]
-    fn an_abandoned_child_never_runs() {
+    fn a_dropped_child_never_runs() {
         let directory = tempfile::tempdir().unwrap();
         let witness = directory.path().join("ran");
         let arguments = [OsString::from("-c"), OsString::from(format!("touch {}", witness.display()))];
-        shell(&arguments).fork().unwrap().abandon();
+        drop(shell(&arguments).fork().unwrap());
         assert!(!witness.exists());
     }
 

@@ -129,15 +129,15 @@ impl Process {
         let entry = aux_value(&auxv, libc::AT_ENTRY)
             .ok_or_else(|| other("the kernel names no entry point (it is starting, or ending)"))?;
         let bias = entry.wrapping_sub(binary.entry().0);
-        let tables = binary.landmarks();
+        let landmarks = binary.landmarks();
         let at = |address: u64| RuntimeAddr(address.wrapping_add(bias));
-        let word = memory.u64(at(tables.moduledata.0)).map_err(|error| self.failed("its memory", &error))?;
-        // The dynamic linker fills the pointer in; until then it may be zero.
-        if word != 0 && word != at(tables.pclntab.0).0 {
+        let word =
+            memory.u64(at(landmarks.moduledata.0)).map_err(|error| self.failed("its memory", &error))?;
+        if word != at(landmarks.pclntab.0).0 && word != landmarks.unlinked {
             return Err(other("its tables point elsewhere"));
         }
-        let magic = memory.u32(at(tables.pclntab.0)).map_err(|error| self.failed("its memory", &error))?;
-        if magic != tables.magic {
+        let magic = memory.u32(at(landmarks.pclntab.0)).map_err(|error| self.failed("its memory", &error))?;
+        if magic != landmarks.magic {
             return Err(other("its function table is another one"));
         }
         Ok(bias)

@@ -40,6 +40,8 @@ pub struct MainState {
 pub struct Snapshot {
     /// When, on the boot clock.
     pub at: Nanos,
+    /// Whether a signal or a debugger has stopped the process.
+    pub stopped: bool,
     /// The init tasks' states, in the order of the tasks.
     pub inits: Vec<InitState>,
     /// The main goroutine; none when the runtime has not made it yet.
@@ -96,11 +98,18 @@ impl<'a> Observed<'a> {
     /// When it has ended, or its memory is not as expected.
     pub fn look(&self) -> Result<Snapshot, ObserveError> {
         // The inits first: should one end meanwhile, the goroutine is further on and not behind.
-        let inits = self.tasks.iter().map(|task| self.init_state(task)).collect::<Result<_, _>>()?;
+        let inits: Vec<_> = self.tasks.iter().map(|task| self.init_state(task)).collect::<Result<_, _>>()?;
         let main = MainGoroutine::find(self.binary, self.bias, &self.memory)
             .and_then(|main| main.map(|main| main.read(&self.memory)).transpose());
-        let main = main.map(|main| main.map(|goroutine| self.main_state(goroutine)));
-        Ok(Snapshot { at: boot_clock(), inits, main })
+        let main = match main {
+            // It runs the inits, so it is there.
+            Ok(None) if inits.iter().any(|state| *state != InitState::NotStarted) => {
+                Err(GoroutineError::NoList)
+            }
+            main => main.map(|main| main.map(|goroutine| self.main_state(goroutine))),
+        };
+        let stopped = matches!(self.process.stat()?.state, 'T' | 't');
+        Ok(Snapshot { at: boot_clock(), stopped, inits, main })
     }
 
     fn init_state(&self, task: &InitTask) -> Result<InitState, ObserveError> {

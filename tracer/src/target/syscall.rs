@@ -60,7 +60,8 @@ impl SystemCall {
             Subject::Time(argument) => {
                 let at = RuntimeAddr(self.arguments[argument]);
                 let time = || {
-                    let (seconds, part) = (memory.u64(at).ok()?, memory.u64(RuntimeAddr(at.0 + 8)).ok()?);
+                    let (seconds, part) =
+                        (memory.u64(at).ok()?, memory.u64(RuntimeAddr(at.0.checked_add(8)?)).ok()?);
                     Some(Nanos(seconds.checked_mul(1_000_000_000)?.checked_add(part)?))
                 };
                 let is_moment = sysno == Sysno::clock_nanosleep && self.arguments[1] != 0;

@@ -11,6 +11,7 @@ mod slowinit;
 #[path = "../support/mod.rs"]
 mod support;
 mod transparency;
+mod watching;
 
 use serde_json::Value;
 

@@ -23,10 +23,14 @@ const SMALL: &str = "nethttp-go1.26.6";
 /// The largest program at hand.
 const LARGE: &str = "dockerd";
 
+/// Real programs, which do not say when their main begins: their whole run is measured, of which main is the lesser
+/// part.
+const WHOLE: [&str; 2] = ["esbuild", "prometheus"];
+
 /// The small program is measured in milliseconds, so it is run more often.
 const RUNS_A_TURN: usize = 5;
 
-/// Time to main: untraced, under gotrace, and with bpftrace counting runtime.doInit1, by turns.
+/// Time to main: untraced, under gotrace (also with --lean), and with bpftrace counting runtime.doInit1, by turns.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// How many turns: five runs of the small program each way, one of the large
@@ -49,18 +53,24 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             .context("finding bpftrace, the peer; --no-bpftrace leaves it out")?;
     }
 
-    let [mut untraced, mut traced, mut peer] = [Figures::default(), Figures::default(), Figures::default()];
+    let [mut untraced, mut traced, mut lean, mut peer] = <[Figures; 4]>::default();
+    let mut whole: Vec<[Figures; 2]> = bench.whole.iter().map(|_| <[Figures; 2]>::default()).collect();
     let [mut before_start, mut detach] = [Figures::default(), Figures::default()];
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').next().unwrap_or_default();
     // One run of each for the page cache.
     bench.untraced()?;
-    bench.traced()?;
+    bench.traced(&[])?;
     for turn in 1..=args.turns {
         VOICE.say(format_args!("turn {turn} of {}", args.turns));
         for _ in 0..RUNS_A_TURN {
             untraced.push(bench.untraced()?);
-            traced.push(bench.traced()?);
+            traced.push(bench.traced(&[])?);
+            lean.push(bench.traced(&["--lean"])?);
+        }
+        for (fixture, [alone, traced]) in bench.whole.iter().zip(&mut whole) {
+            alone.push(bench.whole_run(fixture)?);
+            traced.push(bench.whole_run_traced(fixture)?);
         }
         if !args.no_bpftrace {
             bench.beside_bpftrace(&mut peer)?;
@@ -71,12 +81,18 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     }
 
     println!(
-        "\n{:<42} {:>4} {:>8} {:>8} {:>8} {:>8}  {:>9} {:>9}",
+        "\n{:<48} {:>4} {:>8} {:>8} {:>8} {:>8}  {:>9} {:>9}",
         "ms", "runs", "min", "median", "max", "spread", "min ratio", "med ratio"
     );
     row("time to main, untraced", &untraced, None);
     row("time to main, gotrace run", &traced, Some(&untraced));
+    row("time to main, gotrace run --lean", &lean, Some(&untraced));
     row("time to main, bpftrace on runtime.doInit1", &peer, Some(&untraced));
+    for (fixture, [alone, traced]) in bench.whole.iter().zip(&whole) {
+        let run = format!("{} {}, whole run", fixture.name, fixture.args.join(" "));
+        row(&format!("{run}, untraced"), alone, None);
+        row(&format!("{run}, gotrace run"), traced, Some(alone));
+    }
     row(&format!("gotrace's start to {LARGE}'s execve"), &before_start, None);
     row(&format!("detach from {LARGE}"), &detach, None);
     println!("\nspread: between the quarters; ratios: to untraced; load average at the beginning: {load}");
@@ -89,7 +105,7 @@ fn row(name: &str, figures: &Figures, base: Option<&Figures>) {
     }
     let (min, median) = (figures.min(), figures.median());
     print!(
-        "{name:<42} {:>4} {min:>8.3} {median:>8.3} {:>8.3} {:>8.3}",
+        "{name:<48} {:>4} {min:>8.3} {median:>8.3} {:>8.3} {:>8.3}",
         figures.len(),
         figures.max(),
         figures.spread()
@@ -104,19 +120,22 @@ struct Bench {
     gotrace: PathBuf,
     small: Fixture,
     large: Fixture,
+    whole: Vec<Fixture>,
     report: PathBuf,
 }
 
 impl Bench {
     fn prepare() -> Result<Self> {
         let gotrace = build::gotrace()?;
-        let fixtures = fixtures::read(&fixtures::ensure(&Selection::Named(&[SMALL, LARGE]))?)?;
+        let fixtures =
+            fixtures::read(&fixtures::ensure(&Selection::Named(&[SMALL, LARGE, WHOLE[0], WHOLE[1]]))?)?;
         let find = |name: &str| {
             let found = fixtures.iter().find(|fixture| fixture.name == name).cloned();
             found.with_context(|| format!("the fixture {name} is not there"))
         };
         let report = cache::folder("bench")?.join(format!("{}.ndjson", std::process::id()));
-        Ok(Self { gotrace, small: find(SMALL)?, large: find(LARGE)?, report })
+        let whole = WHOLE.iter().map(|name| find(name)).collect::<Result<_>>()?;
+        Ok(Self { gotrace, small: find(SMALL)?, large: find(LARGE)?, whole, report })
     }
 
     fn untraced(&self) -> Result<i128> {
@@ -124,9 +143,30 @@ impl Bench {
         Ok(main_began(&output.stdout)? - start)
     }
 
-    fn traced(&self) -> Result<i128> {
+    /// From the execve to the end as the parent sees it, which is some ten microseconds after the kernel's.
+    fn whole_run(&self, fixture: &Fixture) -> Result<i128> {
+        let mut command = Command::new(&fixture.path);
+        let (start, _) = stamp::run(command.args(&fixture.args))?;
+        Ok(stamp::wall_clock() - start)
+    }
+
+    /// The same by the traced program's own report.
+    fn whole_run_traced(&self, fixture: &Fixture) -> Result<i128> {
         let mut command = Command::new(&self.gotrace);
-        command.args(["run", "-q", "-o"]).arg(&self.report).arg("--").arg(&self.small.path);
+        command.args(["run", "-q", "--until", "exit", "-o"]).arg(&self.report).arg("--").arg(&fixture.path);
+        stamp::run(command.args(&fixture.args))?;
+        let lines = fs::read_to_string(&self.report).context("reading the report")?;
+        let lines: Vec<Value> = lines.lines().map_while(|line| serde_json::from_str(line).ok()).collect();
+        let main = lines.iter().find(|line| line["type"] == "phase" && line["name"] == "main");
+        let end = main.and_then(|main| Some(main["start_ns"].as_i64()? + main["duration_ns"].as_i64()?));
+        let start = lines.first().and_then(|header| header["start_ns"].as_i64());
+        let (Some(start), Some(end)) = (start, end) else { bail!("{}'s report has no end", fixture.name) };
+        Ok(i128::from(end - start))
+    }
+
+    fn traced(&self, options: &[&str]) -> Result<i128> {
+        let mut command = Command::new(&self.gotrace);
+        command.args(["run", "-q"]).args(options).arg("-o").arg(&self.report).arg("--").arg(&self.small.path);
         let (_, output) = stamp::run(&mut command)?;
         if !output.status.success() {
             bail!("{} failed: {}", line(&command), String::from_utf8_lossy(&output.stderr).trim_end());

@@ -3,6 +3,7 @@
 use super::GoBinary;
 use super::code;
 use super::lines::PC_SP;
+use super::source::u64_at;
 use crate::units::VirtAddr;
 
 /// The functions that read or write `runtime.allgs`, the list of all goroutines (runtime/proc.go). With profile
@@ -20,6 +21,8 @@ const GOROUTINE_LIST: [&str; 5] = [
 pub struct Landmarks {
     /// `runtime.firstmoduledata`: begins with the address of the function table.
     pub moduledata: VirtAddr,
+    /// The word there in the file: what it is in memory before the dynamic linker has filled it in.
+    pub unlinked: u64,
     /// The function table (pclntab).
     pub pclntab: VirtAddr,
     /// Its first four bytes.
@@ -32,6 +35,10 @@ impl GoBinary {
     pub fn landmarks(&self) -> Landmarks {
         Landmarks {
             moduledata: self.pclntab.moduledata,
+            unlinked: self
+                .bytes(self.pclntab.moduledata, 8)
+                .and_then(|word| u64_at(&word, 0))
+                .unwrap_or(self.pclntab.address),
             pclntab: VirtAddr(self.pclntab.address),
             magic: self.pclntab.magic,
         }

@@ -42,6 +42,11 @@ impl Running {
         fs::read(self.folder.path().join("stderr")).expect("what went to standard error")
     }
 
+    pub(super) fn signal(&self, signal: i32) {
+        // SAFETY: the child is ours and not waited for, so the number is still its.
+        assert_eq!(unsafe { libc::kill(self.child.id().cast_signed(), signal) }, 0);
+    }
+
     /// Attaches until the report says what is waited for: the program needs its time to get there.
     pub(super) fn attach_until(&self, ready: impl Fn(&Attached) -> bool) -> Attached {
         let begin = Instant::now();

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{Attached, Running, attach, attach_command, fifo, inits_of};
 use crate::number;
-use crate::support::{fixtures, fixtures_of, gotrace, parse};
+use crate::support::{Fixture, fixtures, fixtures_of, gotrace, parse};
 
 /// Programs of others, in their main: each waits for a configuration that never comes.
 #[test]
@@ -123,6 +123,14 @@ fn what_cannot_be_attached_to_is_refused_by_name() {
     refused(&zombie.id().to_string(), 4, "there is no process");
 
     let fixture = fixtures_of("stuckininit").pop().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let twin = folder.path().join("gotrace-twin");
+    fs::copy(&fixture.path, &twin).unwrap();
+    let twins =
+        [(); 2].map(|()| Running::stuck(&Fixture { path: twin.clone(), ..fixture.clone() }, "chan", ""));
+    refused("gotrace-twin", 4, "2 processes are named gotrace-twin");
+    drop(twins);
+
     let running = Running::stuck(&fixture, "chan", "");
     running.attach_until(Attached::is_stuck);
     let pid = running.child.id();

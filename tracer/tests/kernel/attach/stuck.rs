@@ -2,6 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use serde_json::Value;
 
 use super::{Attached, Running, attach, fifo, inits_of};
 use crate::number;
-use crate::support::{fixtures_of, inittrace, text};
+use crate::support::{fixtures, fixtures_of, inittrace, text};
 
 /// Where the fixture is stuck, and at which line.
 const GATE: &str = include_str!("../../fixtures/go/stuckininit/gate/gate.go");
@@ -200,4 +201,51 @@ fn how_long_it_has_been_stuck_is_never_too_much_and_hardly_too_little() {
         assert!(told + Duration::from_millis(50) >= begin - stuck, "{told:?} of {:?}", begin - stuck);
     }
     println!("told {told:?}, stuck since at least {:?}; by {}", begin - stuck, blocked["evidence"]);
+}
+
+/// Stopped wherever they happen to be in their inits, programs of others are where Go itself says: each line of
+/// its account is an init that is over, or just about to be, and the next one is the one that runs.
+#[test]
+#[ignore = "needs root, BPF and fixtures: cargo xtask test"]
+fn a_program_stopped_in_the_middle_is_where_go_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = fifo(folder.path());
+    let mut in_init = 0;
+    for fixture in fixtures() {
+        let option = match fixture.program.as_str() {
+            "prometheus" => "--config.file",
+            "dockerd" => "--config-file",
+            "slowstart" => "--",
+            _ => continue,
+        };
+        for stop in 1..=8 {
+            let mut command = Command::new(&fixture.path);
+            command.arg(option).arg(&fifo).env("GODEBUG", "inittrace=1");
+            let running = Running::start(command);
+            thread::sleep(Duration::from_millis(4 * stop));
+            running.signal(libc::SIGSTOP);
+            let attached = running.attach_until(|attached| attached.one("startup_status")["stopped"] == true);
+            let over = inittrace(&running.stderr());
+            let status = attached.one("startup_status");
+            if status["state"] == "in_init" {
+                in_init += 1;
+                let done = usize::try_from(number(&status["inits_done"])).unwrap();
+                let is_said = |count: usize| count == done || count == done + 1;
+                assert!(is_said(over.len()), "{}: {} lines, {status}", fixture.name, over.len());
+                assert_eq!(status["stuck"], false, "{status}");
+                running.signal(libc::SIGCONT);
+                let begin = Instant::now();
+                let next = loop {
+                    if let Some(next) = inittrace(&running.stderr()).get(done).cloned() {
+                        break next;
+                    }
+                    assert!(begin.elapsed() < Duration::from_secs(60), "{}: Go stays silent", fixture.name);
+                    thread::sleep(Duration::from_millis(5));
+                };
+                assert_eq!(status["package"], next.package, "{}: {status}", fixture.name);
+            }
+        }
+    }
+    assert!(in_init > 0, "no program was stopped in its inits");
+    println!("{in_init} times in the middle of an init");
 }

@@ -36,6 +36,9 @@ const fn on(name: &'static str, finding: &'static str, counts: &'static [(&'stat
     Case { name, kind: None, percent: 95, by: &[], object: "", finding, counts }
 }
 
+/// Where every server of these listens.
+const HOST: &str = "127.0.0.1:";
+
 pub(crate) static CASES: [Case; 17] = [
     Case { finding: "sleep_in_init", ..waits("sleep", "sleep", &["sleep"]) },
     Case { finding: "sleep_in_init", ..waits("nanosleep", "sleep", &["nanosleep"]) },
@@ -43,11 +46,11 @@ pub(crate) static CASES: [Case; 17] = [
     Case { finding: "goroutine_in_init", ..waits("mutex", "goroutine", &["sync.Mutex.Lock"]) },
     Case { finding: "goroutine_in_init", ..waits("chan", "goroutine", &["chan receive"]) },
     // The resolver asks for both kinds of address in goroutines of their own, and collects the answers.
-    Case { finding: "dns_in_init", ..waits("dns", "dns", &["chan receive", "select"]) },
-    Case { finding: "network_in_init", ..waits("http", "network", &["select"]) },
-    Case { object: "127.0.0.1:", finding: "network_in_init", ..waits("tcp", "network", &["IO wait"]) },
+    Case { object: HOST, finding: "dns_in_init", ..waits("dns", "dns", &["chan receive", "select"]) },
+    Case { object: HOST, finding: "network_in_init", ..waits("http", "network", &["select"]) },
+    Case { object: HOST, finding: "network_in_init", ..waits("tcp", "network", &["IO wait"]) },
     Case { object: "/fifo", finding: "file_in_init", ..waits("fifo", "file", &["openat", "read"]) },
-    Case { finding: "blocked_in_init", ..waits("child", "other", &["waitid", "wait4"]) },
+    Case { finding: "child_in_init", ..waits("child", "other", &["waitid", "wait4"]) },
     // The memory that the content goes to takes page faults of its own, and the collector helps.
     Case { object: "/cold", percent: 80, finding: "file_in_init", ..waits("coldfile", "file", &["read"]) },
     // Of single pages, none of which takes long.
@@ -102,7 +105,7 @@ impl Build {
         build
     }
 
-    fn of_case(&self, case: &str) -> Fixture {
+    pub(crate) fn of_case(&self, case: &str) -> Fixture {
         let mut fixture = self.fixture.clone();
         let folder = self.folder.path().to_str().expect("UTF-8").to_owned();
         fixture.env.extend([("SLOWINIT".to_owned(), case.to_owned()), ("SLOWINIT_DIR".to_owned(), folder)]);
@@ -115,17 +118,21 @@ impl Build {
     }
 
     /// Runs a case under gotrace.
-    #[expect(clippy::print_stdout, reason = "what is not compared is said")]
     pub(crate) fn run(&'static self, case: &'static Case) -> Run {
+        self.run_with(case, &[])
+    }
+
+    /// Runs a case under gotrace with more options.
+    pub(crate) fn run_with(&'static self, case: &'static Case, options: &[&str]) -> Run {
         let fixture = self.of_case(case.name);
-        let traced = trace::<&str>(&fixture, &[], &[]);
+        let traced = trace::<&str>(&fixture, options, &[]);
         let name = format!("{} {}", fixture.name, case.name);
         assert_eq!(traced.output.status.code(), Some(0), "{name}");
         let entries = account::read(&traced.output.stdout);
         assert!(!entries.is_empty(), "{name} noted nothing");
         let run = Run { name, build: self, case, entries, traced };
         if !run.is_cold() {
-            println!("{}: nothing came from a disk; not compared", run.name);
+            eprintln!("{}: nothing came from a disk; not compared", run.name);
         }
         run
     }

@@ -1,0 +1,143 @@
+//! Every process of a binary, from its exec to `main.main`. The sites are armed for all of them; which processes
+//! run the binary, the kernel has found out when it comes by a site, whatever file system or mount the file was
+//! executed from.
+
+use aya_ebpf::{
+    EbpfContext as _,
+    helpers::{
+        bpf_get_current_comm, bpf_get_current_pid_tgid,
+        generated::{
+            bpf_get_attach_cookie, bpf_get_current_task, bpf_ktime_get_boot_ns, bpf_probe_read_kernel,
+        },
+    },
+    macros::{raw_tracepoint, uprobe},
+    programs::{ProbeContext, RawTracePointContext},
+};
+use tracer_ebpf::wire::{
+    Probe,
+    account::Account,
+    process::{COMM_LEN, Exec, Exit},
+    startup::{Cookie, Heap, Hit},
+};
+
+use super::{
+    emit::{emit_in_place, lose},
+    maps::{EXECUTED, Executed, WATCH, WATCHED},
+    registers,
+};
+
+/// Any process's exec: kept until it comes by a site, or forgotten. Of one that is watched it is the end.
+#[raw_tracepoint(tracepoint = "sched_process_exec")]
+fn watch_exec(_ctx: RawTracePointContext) -> i32 {
+    let tgid = process();
+    let comm = bpf_get_current_comm().unwrap_or([0; COMM_LEN]);
+    // SAFETY: the helper has no preconditions.
+    let time = unsafe { bpf_ktime_get_boot_ns() };
+    if WATCHED.remove(tgid).is_ok() {
+        tell(Probe::Exec, tgid, |header| Exec { header, comm, account: Account::default() });
+    }
+    let _ = EXECUTED.insert(tgid, Executed { time, comm, parent: parent() }, 0);
+    0
+}
+
+/// The end of the process, told by its main thread's.
+#[raw_tracepoint(tracepoint = "sched_process_exit")]
+fn watch_exit(_ctx: RawTracePointContext) -> i32 {
+    let ids = bpf_get_current_pid_tgid();
+    let tgid = process();
+    if ids as u32 != tgid {
+        return 0;
+    }
+    let _ = EXECUTED.remove(tgid);
+    if WATCHED.remove(tgid).is_ok() {
+        tell(Probe::Exit, tgid, |header| Exit { header });
+    }
+    0
+}
+
+/// Every site, in every process that runs the binary. Those that have reached `main.main`, or had begun before
+/// gotrace did, are not looked at.
+#[uprobe]
+fn watch(ctx: ProbeContext) -> u32 {
+    // SAFETY: `ctx` is the context that the kernel gave this program.
+    let cookie = Cookie::from_bits(unsafe { bpf_get_attach_cookie(ctx.as_ptr()) });
+    let tgid = process();
+    let mut argument = registers::by_number(ctx.regs, cookie.register);
+    if WATCHED.get_ptr(tgid).is_none() {
+        let Some(executed) = EXECUTED.get_ptr(tgid) else {
+            if cookie.probe == Probe::GoEntry as u32 {
+                // Its exec was forgotten, for so many others.
+                lose(Probe::Exec as u32);
+            }
+            return 0;
+        };
+        // SAFETY: the entry is this process's own, which does nothing else meanwhile; what takes its place when
+        // it is forgotten is an entry too.
+        let Executed { time, comm, parent } = unsafe { *executed };
+        if WATCHED.insert(tgid, 1_u64, 0).is_err() {
+            // Too many at once.
+            lose(Probe::Exec as u32);
+            let _ = EXECUTED.remove(tgid);
+            return 0;
+        }
+        tell(Probe::Exec, tgid, |mut header| {
+            header.time = time;
+            Exec { header, comm, account: Account::default() }
+        });
+        let _ = EXECUTED.remove(tgid);
+        if cookie.probe == Probe::GoEntry as u32 {
+            argument = u64::from(parent);
+        }
+    }
+    // SAFETY: `regs` is the context, valid for the program's run.
+    let ip = unsafe { (*ctx.regs).rip };
+    emit_in_place(cookie.probe, tgid, |header, record: *mut Hit| {
+        // SAFETY: `record` is room for one.
+        unsafe {
+            record.write(Hit { header, ip, argument, account: Account::default(), heap: Heap::UNKNOWN })
+        };
+    });
+    if cookie.probe == Probe::MainMain as u32 {
+        let _ = WATCHED.remove(tgid);
+    }
+    0
+}
+
+/// Sends a record on behalf of the whole process: its thread is the main one.
+#[inline(always)]
+fn tell<T: 'static>(probe: Probe, tgid: u32, build: impl FnOnce(tracer_ebpf::wire::Header) -> T) {
+    emit_in_place(probe as u32, tgid, |header, record: *mut T| {
+        let built = build(header);
+        // SAFETY: `record` is room for one.
+        unsafe { record.write(built) };
+    });
+}
+
+/// The current process, in the initial PID namespace.
+#[inline(always)]
+fn process() -> u32 {
+    (bpf_get_current_pid_tgid() >> 32) as u32
+}
+
+/// The current process's parent, in the initial PID namespace; 0 when it is not known.
+#[inline(always)]
+fn parent() -> u32 {
+    let offsets = WATCH.load();
+    if offsets.real_parent == 0 || offsets.tgid == 0 {
+        return 0;
+    }
+    // SAFETY: the helper has no preconditions.
+    let task = unsafe { bpf_get_current_task() };
+    let parent: u64 = read(task + u64::from(offsets.real_parent));
+    if parent == 0 { 0 } else { read(parent + u64::from(offsets.tgid)) }
+}
+
+/// A word of the kernel's memory; zero when it cannot be read.
+#[inline(always)]
+fn read<T: Default>(address: u64) -> T {
+    let mut value = T::default();
+    // SAFETY: the helper checks the address; the buffer has that size.
+    let result =
+        unsafe { bpf_probe_read_kernel((&raw mut value).cast(), size_of::<T>() as u32, address as *const _) };
+    if result == 0 { value } else { T::default() }
+}

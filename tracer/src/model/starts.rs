@@ -1,0 +1,155 @@
+//! The starts of many processes of one binary, told apart: each from its exec to `main.main` or to its end.
+
+use std::collections::HashMap;
+
+use super::startup::{PhaseName, StartupTimeline};
+use crate::event::{Event, EventKind};
+use crate::units::Nanos;
+
+/// The most starts under way at a time; the kernel side follows fewer.
+const OPEN_LIMIT: usize = 2048;
+
+/// The most events of one start: more than any program has inits.
+const EVENT_LIMIT: usize = 1 << 16;
+
+/// Starts under way.
+#[derive(Debug, Default)]
+pub struct Starts {
+    open: HashMap<u32, Vec<Event>>,
+    /// Events that belong to no start, because its first was lost or there were too many.
+    pub stray: u64,
+}
+
+/// A start that is over, or as far as it was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenStart {
+    /// The process's id.
+    pub pid: u32,
+    /// What happened, from its exec on.
+    pub events: Vec<Event>,
+    /// When the process ended; none while it runs.
+    pub gone: Option<Nanos>,
+}
+
+impl Starts {
+    /// Takes an event in, whose thread stands for its process. Returns the start that is over by it.
+    pub fn take(&mut self, event: Event) -> Option<SeenStart> {
+        let pid = event.tid;
+        let is_exec = matches!(event.kind, EventKind::Exec { .. });
+        let is_exit = event.kind == EventKind::Exit;
+        let (over, time) = (is_exec || is_exit || event.is_main(), event.time);
+        let room = self.open.len() < OPEN_LIMIT;
+        match self.open.get_mut(&pid) {
+            Some(events) if over || events.len() < EVENT_LIMIT => events.push(event),
+            None if is_exec && room => {
+                self.open.insert(pid, vec![event]);
+                return None;
+            }
+            _ => self.stray += 1,
+        }
+        if !over {
+            return None;
+        }
+        let events = self.open.remove(&pid)?;
+        Some(SeenStart { pid, events, gone: is_exit.then_some(time) })
+    }
+
+    /// How many are under way.
+    #[must_use]
+    pub fn under_way(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Those that are under way, as far as they came, by process id.
+    #[must_use]
+    pub fn into_rest(self) -> Vec<SeenStart> {
+        let started = |(pid, events)| SeenStart { pid, events, gone: None };
+        let mut rest: Vec<SeenStart> = self.open.into_iter().map(started).collect();
+        rest.sort_by_key(|started| started.pid);
+        rest
+    }
+}
+
+impl StartupTimeline {
+    /// The timeline of a start that was watched from its exec to `main.main`: when execve was called, where the
+    /// time went, and what came after, nobody saw.
+    #[must_use]
+    pub fn watched(mut self) -> Self {
+        self.phases.retain(|phase| !matches!(phase.name, PhaseName::Exec | PhaseName::Main));
+        for phase in &mut self.phases {
+            phase.parts = None;
+        }
+        for init in &mut self.inits {
+            init.parts = None;
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracer_ebpf::wire::Probe;
+
+    use super::*;
+    use crate::event::{Account, Hit};
+    use crate::units::RuntimeAddr;
+
+    fn event(tid: u32, time: u64, kind: EventKind) -> Event {
+        Event { time: Nanos(time), tid, kind }
+    }
+
+    fn exec(tid: u32, time: u64) -> Event {
+        event(tid, time, EventKind::Exec { comm: "app".to_owned(), account: Account::default() })
+    }
+
+    fn hit(tid: u32, time: u64, probe: Probe) -> Event {
+        let hit = Hit { probe, ip: RuntimeAddr(1), argument: 0, account: Account::default(), heap: None };
+        event(tid, time, EventKind::Hit(hit))
+    }
+
+    #[test]
+    fn starts_that_go_on_at_once_are_told_apart() {
+        let mut starts = Starts::default();
+        let events = [
+            exec(1, 10),
+            exec(2, 11),
+            hit(2, 12, Probe::GoEntry),
+            hit(1, 13, Probe::GoEntry),
+            hit(2, 14, Probe::MainMain),
+            event(1, 15, EventKind::Exit),
+            exec(3, 16),
+        ];
+        let over: Vec<SeenStart> = events.into_iter().filter_map(|event| starts.take(event)).collect();
+        let seen: Vec<_> = over.iter().map(|start| (start.pid, start.events.len(), start.gone)).collect();
+        assert_eq!(seen, [(2, 3, None), (1, 3, Some(Nanos(15)))]);
+        assert_eq!(starts.under_way(), 1);
+        assert_eq!(starts.into_rest()[0].pid, 3);
+    }
+
+    #[test]
+    fn another_exec_ends_a_start_and_a_process_id_comes_again() {
+        let mut starts = Starts::default();
+        assert!(starts.take(exec(1, 10)).is_none());
+        assert_eq!(starts.take(exec(1, 20)).unwrap().events.len(), 2);
+        assert!(starts.take(exec(1, 30)).is_none());
+        assert_eq!(starts.take(hit(1, 40, Probe::MainMain)).unwrap().events.len(), 2);
+    }
+
+    #[test]
+    fn what_belongs_to_no_start_is_counted_and_a_start_is_bounded() {
+        let mut starts = Starts::default();
+        assert!(starts.take(hit(9, 1, Probe::Init)).is_none());
+        assert_eq!(starts.stray, 1);
+        starts.take(exec(1, 10));
+        for _ in 0..EVENT_LIMIT {
+            starts.take(hit(1, 11, Probe::Init));
+        }
+        assert_eq!(starts.stray, 2);
+        let over = starts.take(hit(1, 12, Probe::MainMain)).unwrap();
+        assert_eq!(over.events.len(), EVENT_LIMIT + 1);
+        for pid in 0..OPEN_LIMIT + 5 {
+            starts.take(exec(u32::try_from(pid).unwrap(), 20));
+        }
+        assert_eq!((starts.under_way(), starts.stray), (OPEN_LIMIT, 7));
+    }
+}
