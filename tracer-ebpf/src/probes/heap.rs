@@ -32,7 +32,9 @@ pub(super) struct Scratch {
     span: [u64; 2],
     /// 1 once the second page of the statistics was there.
     has_second_page: u64,
-    /// The sums.
+    /// The sums so far.
+    sum: Heap,
+    /// What came out.
     heap: Heap,
     /// Nothing ever writes it.
     zero: u64,
@@ -55,20 +57,25 @@ pub(super) fn at(main: &MainThread, cookie: Cookie, ip: u64) -> Heap {
     let Some(scratch) = HEAP_SCRATCH.get_ptr_mut(0) else { return Heap::UNKNOWN };
     // SAFETY: the map's value lives as long as the program, and only the main thread's hits get here.
     let scratch = unsafe { &mut *scratch };
-    if snapshot(scratch, ip - cookie.site) == 0 { Heap::UNKNOWN } else { scratch.heap }
+    scratch.heap = Heap::UNKNOWN;
+    snapshot(scratch, ip - cookie.site);
+    scratch.heap
 }
 
-/// Leaves the sums in the scratch; 0 when they are not to be had. By itself for the room on its stack.
+/// Leaves the sums in the scratch if they are to be had. By itself for the room on its stack; and it returns
+/// nothing, because before Linux 6.5 the verifier forgets much of what it knows when it looks back into a call.
 #[inline(never)]
-fn snapshot(scratch: &mut Scratch, bias: u64) -> u64 {
+fn snapshot(scratch: &mut Scratch, bias: u64) {
     let layout = HEAP.load();
-    u64::from(add_up(scratch, &layout, bias).is_some())
+    if add_up(scratch, &layout, bias).is_some() {
+        scratch.heap = scratch.sum;
+    }
 }
 
 #[inline(always)]
 fn add_up(scratch: &mut Scratch, layout: &HeapConfig, bias: u64) -> Option<()> {
     let total: u64 = read(layout.total_alloc + bias)?;
-    scratch.heap = Heap { allocs: handed_in(scratch, layout, layout.heap_stats + bias)?, bytes: total };
+    scratch.sum = Heap { allocs: handed_in(scratch, layout, layout.heap_stats + bias)?, bytes: total };
     let [all, count]: [u64; 2] = read(layout.allp + bias)?;
     if count > u64::from(layout.most_ps) {
         return None;
@@ -138,7 +145,7 @@ fn add_cached(scratch: &mut Scratch, layout: &HeapConfig, cache: u64) -> Option<
     let empty = scratch.cache[1];
     let spans = addr_of_mut!(scratch.cache).cast::<u64>().wrapping_add(1);
     // The verifier must not know the sums, or it follows the rest of the loop once for each that it knows.
-    let mut sums = Sums { heap: scratch.heap, wrong: scratch.zero };
+    let mut sums = Sums { heap: scratch.sum, wrong: scratch.zero };
     sums.heap.allocs = sums.heap.allocs.wrapping_add(scratch.cache[0]);
     for class in 1..opaque(SIZE_CLASSES as u64) {
         // With pointers in them, and without (runtime/mheap.go, `makeSpanClass`).
@@ -158,7 +165,7 @@ fn add_cached(scratch: &mut Scratch, layout: &HeapConfig, cache: u64) -> Option<
             );
         }
     }
-    scratch.heap = sums.heap;
+    scratch.sum = sums.heap;
     (sums.wrong == 0).then_some(())
 }
 
