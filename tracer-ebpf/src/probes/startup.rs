@@ -15,7 +15,8 @@ use tracer_ebpf::{
 use super::{emit::emit, goroutine, heap, main_thread, registers};
 
 /// One program for every site; the site's cookie says which probe it is and where its argument is. It reads
-/// of the target's memory only what the target has just used: another page might not be there yet.
+/// of the target's memory only what the target has just used, or what it counts: another page might not be
+/// there yet.
 #[uprobe]
 fn startup(ctx: ProbeContext) -> u32 {
     let Some(main) = main_thread::get() else { return 0 };

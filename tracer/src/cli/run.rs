@@ -9,7 +9,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tracer_ebpf::config::MOST_PS;
+use tracer_ebpf::config::HeapConfig;
 
 use super::output::{self, Outputs};
 use super::session::{Options, Session, Trace, Until};
@@ -192,7 +192,7 @@ fn once(
     let trace = session.run(path)?;
     let mut report = report(&binary, &plan, path, &trace);
     report.subject.repetition = repetition;
-    report.missing.extend(heap.and_then(|heap| missing_heap(heap.err(), &report.timeline)));
+    report.missing.extend(heap.and_then(|heap| missing_heap(heap, &report.timeline)));
     // Many programs never listen, and nobody asked; a condition that was given is missed.
     if report.timeline.ready.is_none() {
         report.awaited = args.ready_when.as_ref().map(ToString::to_string);
@@ -325,17 +325,21 @@ pub(super) fn missing_probe(missing: &plan::MissingHook) -> MissingProbe {
     }
 }
 
-/// Why no init's allocations are known, though they were asked for.
-fn missing_heap(refusal: Option<HeapRefusal>, timeline: &StartupTimeline) -> Option<MissingProbe> {
-    let reason = match refusal {
-        Some(refusal) => refusal.to_string(),
-        None if timeline.inits.is_empty() || timeline.inits.iter().any(|init| init.heap.is_some()) => {
-            return None;
-        }
-        None => format!("its counters were not readable, or GOMAXPROCS is more than {MOST_PS}"),
+/// Of how many inits the allocations are not known though they were asked for, and why.
+fn missing_heap(heap: Result<HeapConfig, HeapRefusal>, timeline: &StartupTimeline) -> Option<MissingProbe> {
+    let done = timeline.inits.iter().filter(|init| init.done);
+    let unknown = done.clone().filter(|init| init.heap.is_none()).count();
+    let all = done.count();
+    let reason = match heap {
+        Err(refusal) => refusal.to_string(),
+        Ok(_) if unknown == 0 => return None,
+        Ok(HeapConfig { most_ps, .. }) => format!(
+            "of {unknown} of {all} inits: there were more than {most_ps} Ps (GOMAXPROCS), a counter was not \
+             readable, or another thread changed it meanwhile"
+        ),
     };
     let function = "runtime.memstats".to_owned();
-    Some(MissingProbe { probe: "heap", function, reason, is_detail: false })
+    Some(MissingProbe { probe: "heap", function, reason, is_detail: unknown < all })
 }
 
 /// What an init task runs, by name and place.

@@ -231,7 +231,8 @@ impl Text {
             let unfinished = if init.done { "" } else { "  (not over)" };
             let parts = parts(init.parts.as_ref(), init.wall);
             let gap = if parts.is_empty() { "" } else { "  " };
-            let heap = init.heap.map_or_else(String::new, |heap| format!("  {heap}"));
+            let heap = init.heap.filter(|heap| heap.allocs > 0);
+            let heap = heap.map_or_else(String::new, |heap| format!("  {heap}"));
             writeln!(
                 out,
                 "  {:>9}  {:>6}  {style}{:<INIT_BAR$}{style:#}  {dim}at {at:>9}  #{seq:<4}{dim:#} {}{unfinished}{gap}{dim}{parts}{heap}{dim:#}",

@@ -26,11 +26,11 @@ pub fn heap_config(binary: &GoBinary) -> Result<HeapConfig, HeapRefusal> {
     })
 }
 
-/// How many Ps to reckon with: a process has as many as it has CPUs, unless `GOMAXPROCS` says otherwise
+/// How many Ps to reckon with: a process has no more than there are CPUs, unless `GOMAXPROCS` says otherwise
 /// (runtime/proc.go, `schedinit`). Each takes the verifier some time.
 fn most_ps() -> u32 {
-    let cpus = std::thread::available_parallelism()
-        .map_or(MOST_PS, |cpus| u32::try_from(cpus.get()).unwrap_or(MOST_PS));
+    let count = |cpus: Vec<u32>| u32::try_from(cpus.len()).unwrap_or(MOST_PS);
+    let cpus = aya::util::online_cpus().map_or(MOST_PS, count);
     let set = std::env::var("GOMAXPROCS").ok().and_then(|value| value.parse().ok());
     set.unwrap_or(0).max(cpus).min(MOST_PS)
 }
