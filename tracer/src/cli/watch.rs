@@ -288,7 +288,8 @@ fn report(binary: &GoBinary, plan: &StartupPlan, started: &SeenStart) -> Report 
     let bias = hits().find_map(|hit| catalogue.bias(hit)).unwrap_or(0);
     let parent =
         hits().find(|hit| hit.probe == Probe::GoEntry).and_then(|hit| u32::try_from(hit.argument).ok());
-    let observation = Observation { begin, end, gone: *gone, closing: None, present: None, ready: None };
+    let observation =
+        Observation { begin, end, gone: *gone, closing: None, present: None, ready: None, throttled: None };
     let symbols = BinarySymbols { binary, bias };
     let timeline = StartupTimeline::of(events, &catalogue, &symbols, &observation).watched();
     let ending = match (&timeline.replaced_by, gone) {
@@ -299,16 +300,9 @@ fn report(binary: &GoBinary, plan: &StartupPlan, started: &SeenStart) -> Report 
     Report {
         awaited: None,
         subject: Subject {
-            pid: *pid,
             parent: parent.filter(|parent| *parent != 0),
             watched: true,
-            exe: binary.path().to_owned(),
-            go_version: binary.version().to_string(),
-            module: binary.build_info().and_then(|info| info.main_module().map(ToOwned::to_owned)),
-            dynamic: binary.linking().interpreter.is_some(),
-            kernel: kernel_release(),
-            wall_clock_unix_ns: wall_clock_at(begin),
-            repetition: None,
+            ..Subject::of(*pid, binary.path().to_owned(), binary, kernel_release(), wall_clock_at(begin))
         },
         timeline,
         ending,

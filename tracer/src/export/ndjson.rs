@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::Export;
 use crate::model::{Cause, Counts, Ending, Report, TimedFunction, findings};
+use crate::target::gobin::Linking;
 use crate::units::Nanos;
 
 /// The contract's version: it changes when a field is renamed or changes its meaning.
@@ -33,6 +34,7 @@ enum Line<'a> {
         start_ns: Nanos,
         wall_clock_unix_ns: u64,
         kernel: &'a str,
+        linking: &'a Linking,
         #[serde(skip_serializing_if = "Option::is_none")]
         run: Option<u32>,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,6 +61,7 @@ enum Line<'a> {
         parts: Option<Parts>,
         goroutines_started: Option<u64>,
         goroutines_at_main: Option<u64>,
+        module: Option<&'a str>,
         file: Option<&'a str>,
         line: Option<u32>,
     },
@@ -85,6 +88,13 @@ enum Line<'a> {
         duration_ns: Nanos,
         goid: Option<u64>,
         stack: Vec<String>,
+    },
+    Call {
+        package: Option<String>,
+        syscall: &'a str,
+        object: &'a str,
+        result: i64,
+        returned_ns: Nanos,
     },
     Library {
         path: &'a str,
@@ -209,6 +219,7 @@ impl Export for Ndjson {
                 start_ns: report.timeline.begin,
                 wall_clock_unix_ns: subject.wall_clock_unix_ns,
                 kernel: &subject.kernel,
+                linking: &subject.linking,
                 run: subject.repetition.map(|repetition| repetition.run),
                 runs: subject.repetition.map(|repetition| repetition.of),
             },
@@ -260,6 +271,7 @@ impl Export for Ndjson {
                     parts: init.parts.as_ref().map(Parts::of),
                     goroutines_started: init.started.map(|started| started.total),
                     goroutines_at_main: init.started.map(|started| started.at_main),
+                    module: init.module.as_deref(),
                     file: place(init.functions.first()).0,
                     line: place(init.functions.first()).1,
                 },
@@ -296,6 +308,18 @@ impl Export for Ndjson {
                     duration_ns: wait.duration,
                     goid: wait.goid,
                     stack: wait.stack.iter().map(ToString::to_string).collect(),
+                },
+            )?;
+        }
+        for call in &report.timeline.calls {
+            line(
+                out,
+                &Line::Call {
+                    package: package(call.init),
+                    syscall: call.syscall,
+                    object: &call.object,
+                    result: call.result,
+                    returned_ns: call.time,
                 },
             )?;
         }
