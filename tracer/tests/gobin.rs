@@ -2,6 +2,8 @@
 
 #[path = "gobin/crafted.rs"]
 mod crafted;
+#[path = "gobin/dwarf.rs"]
+mod dwarf;
 #[path = "gobin/fixtures.rs"]
 mod fixtures;
 #[path = "gobin/hostile.rs"]

@@ -114,18 +114,13 @@ fn report(
     let ago = Duration::from_nanos(boot_clock().since(began).0);
     let wall = SystemTime::now().checked_sub(ago).and_then(|wall| wall.duration_since(UNIX_EPOCH).ok());
     Ok(StatusReport {
-        subject: Subject {
-            parent: None,
-            watched: false,
-            repetition: None,
-            pid: process.pid,
-            exe: process.exe(),
-            go_version: binary.version().to_string(),
-            module: binary.build_info().and_then(|info| info.main_module().map(ToOwned::to_owned)),
-            dynamic: binary.linking().interpreter.is_some(),
-            kernel: kernel_release(),
-            wall_clock_unix_ns: wall.and_then(|wall| u64::try_from(wall.as_nanos()).ok()).unwrap_or(0),
-        },
+        subject: Subject::of(
+            process.pid,
+            process.exe(),
+            binary,
+            kernel_release(),
+            wall.and_then(|wall| u64::try_from(wall.as_nanos()).ok()).unwrap_or(0),
+        ),
         began,
         at: last.at,
         usage: Usage {

@@ -264,8 +264,8 @@ fn report(binary: &GoBinary, plan: &StartupPlan, exe: &Path, trace: &Trace) -> R
     let present = trace.closing.as_ref().and_then(|closing| closing.wait.clone());
     let present = present.map(|wait| (wait, present_stack(binary, trace.pid)));
     let closing = trace.closing.as_ref().map(|closing| closing.account);
-    let Trace { end, gone, ready, .. } = *trace;
-    let observation = Observation { begin, end, gone, closing, present, ready };
+    let Trace { end, gone, ready, throttled, .. } = *trace;
+    let observation = Observation { begin, end, gone, closing, present, ready, throttled };
     let bias = trace.events.iter().find_map(|event| match &event.kind {
         EventKind::Hit(hit) => catalogue.bias(hit),
         _ => None,
@@ -278,18 +278,13 @@ fn report(binary: &GoBinary, plan: &StartupPlan, exe: &Path, trace: &Trace) -> R
         (None, Some(status)) => ending(status),
     };
     Report {
-        subject: Subject {
-            pid: trace.pid,
-            parent: None,
-            watched: false,
-            exe: std::fs::canonicalize(exe).unwrap_or_else(|_| exe.to_owned()),
-            go_version: binary.version().to_string(),
-            module: binary.build_info().and_then(|info| info.main_module().map(ToOwned::to_owned)),
-            dynamic: binary.linking().interpreter.is_some(),
-            kernel: kernel_release(),
-            wall_clock_unix_ns: wall_unix,
-            repetition: None,
-        },
+        subject: Subject::of(
+            trace.pid,
+            std::fs::canonicalize(exe).unwrap_or_else(|_| exe.to_owned()),
+            binary,
+            kernel_release(),
+            wall_unix,
+        ),
         timeline,
         ending,
         missing: plan.missing.iter().map(missing_probe).collect(),
@@ -310,7 +305,8 @@ pub(super) fn catalogue(binary: &GoBinary, plan: &StartupPlan, events: &[Event])
         let functions = functions(binary, plan, &task);
         (task, functions)
     });
-    let mut catalogue = InitCatalogue::new(tasks, sites);
+    let modules = binary.build_info().into_iter().flat_map(|info| info.main.iter().chain(&info.dependencies));
+    let mut catalogue = InitCatalogue::new(tasks, sites).with_modules(modules.cloned());
     add_unlisted_tasks(&mut catalogue, binary, plan, events);
     catalogue
 }

@@ -20,6 +20,7 @@ use crate::probe::attach::{Attached, Scope};
 use crate::probe::load::{LoadOptions, Loaded};
 use crate::probe::plan::PlannedSite;
 use crate::stream::ProbeLoss;
+use crate::target::cgroup::throttled;
 use crate::target::gobin::GoBinary;
 use crate::target::launch::{ExecStamp, Gated};
 use crate::target::pid_namespace;
@@ -94,6 +95,8 @@ pub(super) struct Trace {
     pub(super) gone: Option<Nanos>,
     /// Where the main thread was at the end, unless `main.main` was reached.
     pub(super) closing: Option<Closing>,
+    /// How long a CPU limit held it back.
+    pub(super) throttled: Option<Nanos>,
     /// When the program was ready.
     pub(super) ready: Option<Nanos>,
     program: Program,
@@ -135,6 +138,7 @@ impl Session {
         })?;
         let mut program = Program { exits: watch(child)?, status: None, signals };
 
+        let throttled_before = throttled();
         let mut readiness = Readiness::watch(ready_when)?;
         let mut events = Events::default();
         let gone =
@@ -143,6 +147,7 @@ impl Session {
         let method = attached.method;
         let end = boot_clock();
         let closing = kernel.closing(gone, end);
+        let throttled = throttled().zip(throttled_before).map(|(now, before)| now.since(before));
         let detached = attached.detach();
         tracing::info!("detached in {:.1} ms ({method:?})", detached.as_secs_f64() * 1e3);
         // A probe may have been running while the sites were disarmed.
@@ -151,7 +156,7 @@ impl Session {
         readiness.note(&events.known);
         let ready = readiness.ready();
         let Events { known: events, undecodable } = events;
-        Ok(Trace { pid, stamp, events, undecodable, losses, end, gone, closing, ready, program })
+        Ok(Trace { pid, stamp, events, undecodable, losses, end, gone, closing, throttled, ready, program })
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io::{self, BufWriter, Read as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +27,7 @@ use crate::probe::{Probe, kernel_offset_of};
 use crate::stream::{ProbeLoss, RawRecord, Reader, read_losses};
 use crate::target::command;
 use crate::target::gobin::GoBinary;
+use crate::target::process::{Process, ProcessError};
 use crate::units::{Nanos, boot_clock};
 use crate::{doctor, files};
 
@@ -66,16 +68,17 @@ pub(super) struct Args {
     /// The size of the buffer between kernel and gotrace, in KiB: a power of two
     #[arg(long, value_name = "KIB", default_value_t = 8192, value_parser = ring_size)]
     ring_size: u32,
+    /// Watch the program of the processes that have this name now, in a container too
+    #[arg(long, value_name = "NAME", conflicts_with = "binary", required_unless_present = "binary")]
+    name: Option<String>,
     /// The program to watch: a path, or a name that is looked for in PATH
-    binary: OsString,
+    binary: Option<OsString>,
 }
 
 /// Runs the verb.
 pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
-    let path = command::resolve(&args.binary, std::env::var_os("PATH").as_deref())?;
-    let path = std::fs::canonicalize(&path).unwrap_or(path);
-    refuse_script(&path)?;
-    let binary = GoBinary::open(&path)?;
+    let binary = binary(args)?;
+    let path = binary.path().to_owned();
     let plan = traceable(&binary, Detail::Lean)?;
     doctor::fit(doctor::checks(&format!("gotrace watch {}", path.display())))?;
     let mut output = match &args.output {
@@ -240,6 +243,31 @@ fn watch_config() -> WatchConfig {
     WatchConfig { real_parent: offset("real_parent"), tgid: offset("tgid") }
 }
 
+fn binary(args: &Args) -> anyhow::Result<GoBinary> {
+    if let Some(name) = &args.name {
+        let process = match Process::find(name) {
+            Err(ProcessError::SeveralNamed { pids, .. }) if run_the_same(&pids) => {
+                Process::find(&pids[0].to_string())
+            }
+            other => other,
+        }?;
+        return Ok(GoBinary::from_file(process.open_exe()?, process.exe())?);
+    }
+    let named = args.binary.as_deref().context("no program to watch")?;
+    let path = command::resolve(named, std::env::var_os("PATH").as_deref())?;
+    let path = std::fs::canonicalize(&path).unwrap_or(path);
+    refuse_script(&path)?;
+    Ok(GoBinary::open(&path)?)
+}
+
+/// Whether all of them run one file.
+fn run_the_same(pids: &[u32]) -> bool {
+    let file =
+        |pid: &u32| std::fs::metadata(format!("/proc/{pid}/exe")).map(|file| (file.dev(), file.ino())).ok();
+    let first = pids.first().and_then(file);
+    first.is_some() && pids.iter().all(|pid| file(pid) == first)
+}
+
 /// A script's processes run its interpreter.
 fn refuse_script(path: &Path) -> anyhow::Result<()> {
     let mut head = Vec::new();
@@ -289,7 +317,8 @@ fn report(binary: &GoBinary, plan: &StartupPlan, started: &SeenStart) -> Report 
     let bias = hits().find_map(|hit| catalogue.bias(hit)).unwrap_or(0);
     let parent =
         hits().find(|hit| hit.probe == Probe::GoEntry).and_then(|hit| u32::try_from(hit.argument).ok());
-    let observation = Observation { begin, end, gone: *gone, closing: None, present: None, ready: None };
+    let observation =
+        Observation { begin, end, gone: *gone, closing: None, present: None, ready: None, throttled: None };
     let symbols = BinarySymbols { binary, bias };
     let timeline = StartupTimeline::of(events, &catalogue, &symbols, &observation).watched();
     let ending = match (&timeline.replaced_by, gone) {
@@ -300,16 +329,9 @@ fn report(binary: &GoBinary, plan: &StartupPlan, started: &SeenStart) -> Report 
     Report {
         awaited: None,
         subject: Subject {
-            pid: *pid,
             parent: parent.filter(|parent| *parent != 0),
             watched: true,
-            exe: binary.path().to_owned(),
-            go_version: binary.version().to_string(),
-            module: binary.build_info().and_then(|info| info.main_module().map(ToOwned::to_owned)),
-            dynamic: binary.linking().interpreter.is_some(),
-            kernel: kernel_release(),
-            wall_clock_unix_ns: wall_clock_at(begin),
-            repetition: None,
+            ..Subject::of(*pid, binary.path().to_owned(), binary, kernel_release(), wall_clock_at(begin))
         },
         timeline,
         ending,

@@ -7,11 +7,11 @@ use tracer_ebpf::wire::Probe;
 use super::{Export, InitOrder, Ndjson, Text};
 use crate::event::{Account, WaitKind};
 use crate::model::{
-    Allocated, Cause, Counts, Ending, Init, InitFunction, InitName, Library, MissingProbe, Parts, Phase,
-    PhaseName, Report, Started, StartupTimeline, Step, Subject, TimedFunction, Wait,
+    Allocated, Cause, Counts, Ending, Init, InitFunction, InitName, Library, MissingProbe, NamedCall, Parts,
+    Phase, PhaseName, Report, Started, StartupTimeline, Step, Subject, TimedFunction, Wait,
 };
 use crate::stream::ProbeLoss;
-use crate::target::gobin::Frame;
+use crate::target::gobin::{Frame, Linking};
 use crate::units::{Nanos, VirtAddr};
 
 fn phase(name: PhaseName, start: u64, duration: u64) -> Phase {
@@ -38,6 +38,7 @@ fn init(name: InitName, start: u64, wall: u64) -> Init {
         wall: Nanos(wall),
         done: true,
         parts: None,
+        module: None,
         functions: Vec::new(),
         started: None,
         heap: None,
@@ -50,6 +51,7 @@ fn told(mut init: Init) -> Init {
     after.blocked[WaitKind::Sleep as usize] = 1_800_000;
     (after.minor_faults, after.major_faults, after.syscalls) = (12, 1, 7);
     init.parts = Some(Parts::between(&Account::default(), &after, init.wall));
+    init.module = Some("evil@v1.2.3".to_owned());
     init.started = Some(Started { total: 3, at_main: 2 });
     init.heap = Some(Allocated { allocs: 3_401, bytes: 17_200_000 });
     let function = |name: &str, line, start, wall| TimedFunction {
@@ -105,7 +107,14 @@ fn report() -> Report {
             exe: PathBuf::from("/srv/app"),
             go_version: "go1.26.6".to_owned(),
             module: Some("example.com/app".to_owned()),
-            dynamic: true,
+            linking: Linking {
+                pie: false,
+                interpreter: Some("/lib64/ld-linux-x86-64.so.2".to_owned()),
+                libraries: Vec::new(),
+                cgo: false,
+                stripped: true,
+                dwarf: false,
+            },
             kernel: "6.12.1".to_owned(),
             wall_clock_unix_ns: 1_700_000_000_000_000_000,
             repetition: None,
@@ -131,6 +140,14 @@ fn report() -> Report {
             replaced_by: None,
             unmarked: Vec::new(),
             waits: vec![wait()],
+            calls: vec![NamedCall {
+                init: Some(2),
+                time: Nanos(1_050_000),
+                syscall: "openat",
+                object: "/etc/evil.conf".to_owned(),
+                result: -2,
+            }],
+            throttled: None,
             libraries: vec![library()],
             ready: Some(Nanos(6_001_000)),
             at_main: Some(Counts { threads: 4, ps: Some(2), goroutines: 7 }),

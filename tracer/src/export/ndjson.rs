@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::Export;
 use crate::model::{Cause, Counts, Ending, Report, TimedFunction, findings};
+use crate::target::gobin::Linking;
 use crate::units::Nanos;
 
 /// The contract's version: it changes when a field is renamed or changes its meaning.
@@ -33,6 +34,7 @@ enum Line<'a> {
         start_ns: Nanos,
         wall_clock_unix_ns: u64,
         kernel: &'a str,
+        linking: &'a Linking,
         #[serde(skip_serializing_if = "Option::is_none")]
         run: Option<u32>,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,6 +63,7 @@ enum Line<'a> {
         goroutines_at_main: Option<u64>,
         allocs: Option<u64>,
         bytes: Option<u64>,
+        module: Option<&'a str>,
         file: Option<&'a str>,
         line: Option<u32>,
     },
@@ -87,6 +90,13 @@ enum Line<'a> {
         duration_ns: Nanos,
         goid: Option<u64>,
         stack: Vec<String>,
+    },
+    Call {
+        package: Option<String>,
+        syscall: &'a str,
+        object: &'a str,
+        result: i64,
+        returned_ns: Nanos,
     },
     Library {
         path: &'a str,
@@ -211,6 +221,7 @@ impl Export for Ndjson {
                 start_ns: report.timeline.begin,
                 wall_clock_unix_ns: subject.wall_clock_unix_ns,
                 kernel: &subject.kernel,
+                linking: &subject.linking,
                 run: subject.repetition.map(|repetition| repetition.run),
                 runs: subject.repetition.map(|repetition| repetition.of),
             },
@@ -264,6 +275,7 @@ impl Export for Ndjson {
                     goroutines_at_main: init.started.map(|started| started.at_main),
                     allocs: init.heap.map(|heap| heap.allocs),
                     bytes: init.heap.map(|heap| heap.bytes),
+                    module: init.module.as_deref(),
                     file: place(init.functions.first()).0,
                     line: place(init.functions.first()).1,
                 },
@@ -300,6 +312,18 @@ impl Export for Ndjson {
                     duration_ns: wait.duration,
                     goid: wait.goid,
                     stack: wait.stack.iter().map(ToString::to_string).collect(),
+                },
+            )?;
+        }
+        for call in &report.timeline.calls {
+            line(
+                out,
+                &Line::Call {
+                    package: package(call.init),
+                    syscall: call.syscall,
+                    object: &call.object,
+                    result: call.result,
+                    returned_ns: call.time,
                 },
             )?;
         }

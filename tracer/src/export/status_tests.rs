@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::super::Format;
 use crate::model::{AtLeast, Evidence, MainView, Stack, Stage, StartupStatus, StatusReport, Subject, Usage};
-use crate::target::gobin::Frame;
+use crate::target::gobin::{Frame, Linking};
 use crate::target::goroutine::{Goroutine, GoroutineError, GoroutineStatus};
 use crate::target::snapshot::MainState;
 use crate::target::syscall::CallObject;
@@ -66,7 +66,14 @@ fn report(stage: Stage, main: Result<Option<MainView>, GoroutineError>) -> Statu
             exe: PathBuf::from("/srv/app"),
             go_version: "go1.26.6".to_owned(),
             module: Some("example.com/app".to_owned()),
-            dynamic: false,
+            linking: Linking {
+                pie: false,
+                interpreter: None,
+                libraries: Vec::new(),
+                cgo: false,
+                stripped: true,
+                dwarf: false,
+            },
             kernel: "6.12.1".to_owned(),
             wall_clock_unix_ns: 1_700_000_000_000_000_000,
         },

@@ -145,7 +145,7 @@ impl Text {
         let dim = self.style(Style::new().dimmed());
         for phase in &timeline.phases {
             let is_main = phase.name == PhaseName::Main;
-            let mut label = label(phase.name, report.subject.dynamic).to_owned();
+            let mut label = label(phase.name, report.subject.linking.interpreter.is_some()).to_owned();
             if !phase.done {
                 label.push_str(if is_main { " (so far)" } else { " (not over)" });
             }

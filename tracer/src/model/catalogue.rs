@@ -5,12 +5,14 @@ use std::collections::HashMap;
 use tracer_ebpf::wire::Probe;
 
 use crate::event::Hit;
-use crate::target::gobin::{Frame, InitTask};
+use crate::target::gobin::{Frame, InitTask, Module};
 use crate::units::VirtAddr;
 
 /// A binary's init tasks by address, and its probe sites, from which a hit tells the load bias.
 #[derive(Clone, Debug, Default)]
 pub struct InitCatalogue {
+    /// Paths and versions.
+    modules: Vec<(String, String)>,
     tasks: HashMap<VirtAddr, Entry>,
     sites: HashMap<Probe, VirtAddr>,
 }
@@ -60,11 +62,30 @@ impl InitCatalogue {
         tasks: impl IntoIterator<Item = (InitTask, Vec<InitFunction>)>,
         sites: impl IntoIterator<Item = (Probe, VirtAddr)>,
     ) -> Self {
-        let mut catalogue = Self { tasks: HashMap::new(), sites: sites.into_iter().collect() };
+        let mut catalogue = Self { sites: sites.into_iter().collect(), ..Self::default() };
         for (task, functions) in tasks {
             catalogue.add(task, functions);
         }
         catalogue
+    }
+
+    /// The modules that the binary was built from, with their versions.
+    #[must_use]
+    pub fn with_modules(mut self, modules: impl IntoIterator<Item = Module>) -> Self {
+        self.modules = modules.into_iter().map(|Module { path, version }| (path, version)).collect();
+        self
+    }
+
+    /// The module that holds the package, as `path@version`.
+    #[must_use]
+    pub fn module_of(&self, name: &InitName) -> Option<String> {
+        let InitName::Package(package) = name else { return None };
+        let holds = |module: &str| {
+            package.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let (path, version) =
+            self.modules.iter().filter(|(path, _)| holds(path)).max_by_key(|(path, _)| path.len())?;
+        Some(format!("{path}@{version}"))
     }
 
     /// Adds one more task with its functions.

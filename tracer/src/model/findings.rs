@@ -243,13 +243,21 @@ fn cold(timeline: &StartupTimeline, whole: Nanos) -> Option<Finding> {
 
 fn starved(timeline: &StartupTimeline, whole: Nanos) -> Option<Finding> {
     let time = Nanos(before_main(timeline).iter().map(|parts| parts.runnable.0).sum());
+    let throttled = timeline.throttled.filter(|throttled| throttled.0 > 0);
+    let by_group = throttled.map_or(String::new(), |throttled| {
+        format!("; its control group's CPU limit held its threads back for {}", throttled.for_people())
+    });
     (time >= LARGE && time.0 >= whole.0 / SHARE).then(|| Finding {
         id: "cpu_starved",
         package: None,
         place: None,
         duration: time,
-        text: format!("ready to run for {}, without a CPU", time.for_people()),
-        advice: "other programs take the CPUs, or a CPU limit throttles it: see nr_throttled in its cgroup's cpu.stat",
+        text: format!("ready to run for {}, without a CPU{by_group}", time.for_people()),
+        advice: if throttled.is_some() {
+            "raise the CPU limit, or lower GOMAXPROCS to it"
+        } else {
+            "other programs take the CPUs: give it a larger share, or fewer neighbours"
+        },
     })
 }
 

@@ -7,7 +7,6 @@ use tracer_ebpf::wire::syscall::number;
 
 use super::startup::Init;
 use crate::event::{Event, EventKind};
-use crate::units::Nanos;
 
 /// What an init started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,7 +40,7 @@ pub(super) fn started(events: &[Event], inits: &[Init]) -> Vec<Started> {
         match hit.probe {
             Probe::GoStart => {
                 let index = inits.partition_point(|init| init.start <= event.time).checked_sub(1);
-                let Some(index) = index.filter(|index| is_during(&inits[*index], event.time)) else {
+                let Some(index) = index.filter(|index| inits[*index].contains(event.time)) else {
                     continue;
                 };
                 started[index].total += 1;
@@ -59,10 +58,6 @@ pub(super) fn started(events: &[Event], inits: &[Init]) -> Vec<Started> {
         }
     }
     started
-}
-
-fn is_during(init: &Init, time: Nanos) -> bool {
-    init.start <= time && (time.since(init.start) < init.wall || !init.done)
 }
 
 /// The counts at `main.main`; none when it was not reached.

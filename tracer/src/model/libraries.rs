@@ -34,8 +34,7 @@ pub(super) fn libraries(events: &[Event], inits: &[Init]) -> Vec<Library> {
                     continue;
                 };
                 let path = String::from_utf8_lossy(path).into_owned();
-                let init =
-                    inits.iter().position(|init| init.start <= time && time.since(init.start) < init.wall);
+                let init = inits.iter().position(|init| init.contains(time));
                 // The descriptor's number may have been another library's.
                 libraries.iter_mut().filter(|(of, _)| *of == descriptor).for_each(|(of, _)| *of = u64::MAX);
                 opened.insert(descriptor, Library { path, init, start: time, duration: Nanos(0), bytes: 0 });

@@ -26,6 +26,7 @@ pub use catalogue::{InitCatalogue, InitFunction, InitName};
 pub use findings::{Finding, findings};
 pub use goroutines::{Counts, Started};
 pub use libraries::Library;
+pub use objects::NamedCall;
 pub use parts::{Cause, Parts};
 pub use ready::{ReadyError, ReadyWhen};
 pub use recording::{Program, Recording, RecordingError};

@@ -5,7 +5,41 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use tracer_ebpf::wire::syscall::number;
 
-use crate::event::{Call, Wait};
+use super::startup::Init;
+use crate::event::{Call, Event, EventKind, Wait};
+use crate::units::Nanos;
+
+/// A file opened or an address connected before `main.main`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedCall {
+    /// The index of the init that it was made in, if it was in one; by whichever thread.
+    pub init: Option<usize>,
+    /// When it returned.
+    pub time: Nanos,
+    /// The system call.
+    pub syscall: &'static str,
+    /// The path or address.
+    pub object: String,
+    /// What it returned; a negative error number when it failed.
+    pub result: i64,
+}
+
+/// Every such call, in order.
+pub(super) fn named_calls(events: &[Event], inits: &[Init]) -> Vec<NamedCall> {
+    let named = |event: &Event| {
+        let EventKind::Call(call) = &event.kind else { return None };
+        let bytes = call.object.as_ref()?;
+        let (syscall, object) = match call.syscall {
+            number::OPENAT => ("openat", String::from_utf8_lossy(bytes).into_owned()),
+            number::OPEN => ("open", String::from_utf8_lossy(bytes).into_owned()),
+            number::CONNECT => ("connect", socket_address(bytes)?),
+            _ => return None,
+        };
+        let init = inits.iter().position(|init| init.contains(event.time));
+        Some(NamedCall { init, time: event.time, syscall, object, result: call.result })
+    };
+    events.iter().take_while(|event| !event.is_main()).filter_map(named).collect()
+}
 
 /// Descriptors of the program's start, by number.
 #[derive(Clone, Debug, Default)]

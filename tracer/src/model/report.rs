@@ -6,6 +6,7 @@ use tracer_ebpf::wire::Probe;
 
 use super::startup::StartupTimeline;
 use crate::stream::ProbeLoss;
+use crate::target::gobin::{GoBinary, Linking};
 use crate::units::Nanos;
 
 /// Everything that one run tells.
@@ -42,14 +43,33 @@ pub struct Subject {
     pub go_version: String,
     /// The main module's path, when the binary tells.
     pub module: Option<String>,
-    /// Whether a dynamic linker starts it.
-    pub dynamic: bool,
+    /// How it is linked.
+    pub linking: Linking,
     /// The kernel's release.
     pub kernel: String,
     /// The wall clock, in nanoseconds since 1970, at the timeline's begin.
     pub wall_clock_unix_ns: u64,
     /// Which of several runs it is; none when it is the only one.
     pub repetition: Option<Repetition>,
+}
+
+impl Subject {
+    /// A process that runs this binary, on this kernel, since that time on the wall clock.
+    #[must_use]
+    pub fn of(pid: u32, exe: PathBuf, binary: &GoBinary, kernel: String, wall_clock_unix_ns: u64) -> Self {
+        Self {
+            pid,
+            parent: None,
+            watched: false,
+            exe,
+            go_version: binary.version().to_string(),
+            module: binary.build_info().and_then(|info| info.main_module().map(ToOwned::to_owned)),
+            linking: binary.linking().clone(),
+            kernel,
+            wall_clock_unix_ns,
+            repetition: None,
+        }
+    }
 }
 
 /// One run of several of the same command.

@@ -8,6 +8,7 @@ use tracer_ebpf::wire::Probe;
 use super::catalogue::{InitCatalogue, InitFunction, InitName};
 use super::goroutines::{Counts, Started, counts, started};
 use super::libraries::{Library, libraries, linking};
+use super::objects::{NamedCall, named_calls};
 use super::parts::{Cause, Parts};
 use super::waits::{Symbols, Wait, waits};
 use crate::event::{self, Account, Event, EventKind, Heap, Hit};
@@ -29,6 +30,8 @@ pub struct Observation {
     pub present: Option<(event::Wait, Vec<Frame>)>,
     /// When the program was ready, if it was seen to be.
     pub ready: Option<Nanos>,
+    /// How long its control group kept it from running; none when unknown.
+    pub throttled: Option<Nanos>,
 }
 
 /// How a program started.
@@ -50,10 +53,14 @@ pub struct StartupTimeline {
     pub unmarked: Vec<Probe>,
     /// The main goroutine's long waits before `main.main`, in order.
     pub waits: Vec<Wait>,
+    /// The files opened and addresses connected before `main.main`, in order.
+    pub calls: Vec<NamedCall>,
     /// The libraries that were mapped before `main.main`, in order.
     pub libraries: Vec<Library>,
     /// When the program was ready, if it was seen to be.
     pub ready: Option<Nanos>,
+    /// How long its control group kept it from running; none when unknown.
+    pub throttled: Option<Nanos>,
     /// What there was when `main.main` began; none when it was not reached or goroutines were not counted.
     pub at_main: Option<Counts>,
 }
@@ -131,6 +138,8 @@ pub struct Init {
     pub done: bool,
     /// Where its time went; none when its begin or end was not seen.
     pub parts: Option<Parts>,
+    /// The module that the package comes from, with its version; none when the binary does not tell.
+    pub module: Option<String>,
     /// The functions that it ran, in order.
     pub functions: Vec<TimedFunction>,
     /// The goroutines that were started while it ran; none when they were not counted.
@@ -181,7 +190,7 @@ pub struct TimedFunction {
 }
 
 impl Init {
-    fn new(name: InitName, start: Nanos, functions: &[InitFunction]) -> Self {
+    fn new(name: InitName, start: Nanos, module: Option<String>, functions: &[InitFunction]) -> Self {
         let functions = functions
             .iter()
             .enumerate()
@@ -192,7 +201,17 @@ impl Init {
                 wall: None,
             })
             .collect();
-        Self { name, start, wall: Nanos(0), done: false, parts: None, functions, started: None, heap: None }
+        Self {
+            name,
+            start,
+            wall: Nanos(0),
+            done: false,
+            parts: None,
+            module,
+            functions,
+            started: None,
+            heap: None,
+        }
     }
 
     /// The function that is probed at `site` begins, and so ends the one before.
@@ -212,6 +231,12 @@ impl Init {
         if let Some(timed) = running {
             timed.wall = timed.start.map(|start| time.since(start));
         }
+    }
+
+    /// Whether that moment lies in it.
+    #[must_use]
+    pub fn contains(&self, time: Nanos) -> bool {
+        self.start <= time && (time.since(self.start) < self.wall || !self.done)
     }
 
     /// Whether the package is unknown.
@@ -255,6 +280,7 @@ impl StartupTimeline {
         let to_main = marks.main.map(|main| main.time.since(observation.begin));
         let go_entry = marks.go_entry.map(|mark| mark.time);
         let (mut phases, unmarked) = marks.phases(horizon);
+        let calls = named_calls(image.events, &inits);
         let libraries = libraries(image.events, &inits);
         if let Some(phase) = phases.iter_mut().find(|phase| phase.name == PhaseName::DynamicLink) {
             phase.steps = linking(image.events, phase.start, go_entry);
@@ -268,7 +294,9 @@ impl StartupTimeline {
             replaced_by: image.replaced_by(),
             unmarked,
             waits: Vec::new(),
+            calls,
             libraries,
+            throttled: observation.throttled,
             ready: observation.ready,
             at_main: if counted { counts(image.events) } else { None },
         };
@@ -518,7 +546,8 @@ fn inits(events: &[Event], catalogue: &InitCatalogue, horizon: Mark) -> Vec<Init
         let Some(task) = catalogue.task_address(hit).filter(|task| seen.insert(*task)) else { continue };
         let name = catalogue.name(task);
         if name != InitName::Empty {
-            inits.push(Init::new(name, event.time, catalogue.functions(task)));
+            let module = catalogue.module_of(&name);
+            inits.push(Init::new(name, event.time, module, catalogue.functions(task)));
             open = Some(mark);
         }
     }

@@ -88,8 +88,15 @@ fn whole() -> Vec<Event> {
 /// Of a process that is gone when its last event is the exit of a thread.
 fn timeline(events: &[Event]) -> StartupTimeline {
     let gone = events.last().is_some_and(|event| event.kind == EventKind::Exit).then_some(Nanos(500));
-    let observation =
-        Observation { begin: Nanos(100), end: Nanos(1000), gone, closing: None, present: None, ready: None };
+    let observation = Observation {
+        begin: Nanos(100),
+        end: Nanos(1000),
+        gone,
+        closing: None,
+        present: None,
+        ready: None,
+        throttled: None,
+    };
     StartupTimeline::of(events, &catalogue(), &NoSymbols, &observation)
 }
 
@@ -200,6 +207,7 @@ fn an_exit_of_a_thread_ends_nothing_while_the_process_lives() {
         closing: None,
         present: None,
         ready: None,
+        throttled: None,
     };
     let timeline = StartupTimeline::of(&whole(), &catalogue(), &NoSymbols, &observation);
     assert_eq!(timeline.ended, None);
@@ -217,6 +225,7 @@ fn a_lost_exit_is_made_up_for_by_the_parents_word() {
         closing: None,
         present: None,
         ready: None,
+        throttled: None,
     };
     assert_eq!(StartupTimeline::of(&events, &catalogue(), &NoSymbols, &observation).ended, Some(Nanos(500)));
 }
@@ -258,6 +267,7 @@ fn inits_that_were_not_probed_leave_out_their_phase_and_the_one_before() {
         closing: None,
         present: None,
         ready: None,
+        throttled: None,
     };
     let of = |events: &[Event]| StartupTimeline::of(events, &catalogue, &NoSymbols, &observation);
     let names = |timeline: &StartupTimeline| -> Vec<_> {

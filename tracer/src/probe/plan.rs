@@ -118,9 +118,12 @@ impl StartupPlan {
     fn add_steps_of_schedinit(&mut self, binary: &GoBinary) {
         for (begin, done, function) in STEPS {
             self.add(begin, binary, function, GoBinary::site);
-            self.add(done, binary, "runtime.schedinit", |binary, caller| {
-                binary.site_after_call(caller, function)
-            });
+            self.keep_emulated();
+            if self.sites.iter().any(|planned| planned.hook == begin) {
+                self.add(done, binary, "runtime.schedinit", |binary, caller| {
+                    binary.site_after_call(caller, function)
+                });
+            }
         }
         self.keep_emulated();
     }

@@ -1,5 +1,6 @@
 //! Every new process of a binary, whoever starts it.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -16,8 +17,12 @@ struct Watcher {
 
 impl Watcher {
     fn of(fixture: &Fixture, output: &Path) -> Self {
+        Self::by(&[fixture.path.as_os_str()], output)
+    }
+
+    fn by(which: &[&OsStr], output: &Path) -> Self {
         let mut command = gotrace();
-        command.args(["watch", "-o"]).arg(output).arg(&fixture.path).stderr(Stdio::piped());
+        command.args(["watch", "-o"]).arg(output).args(which).stderr(Stdio::piped());
         let mut child = command.spawn().expect("gotrace runs");
         // Its first line says that it watches.
         let stderr = child.stderr.as_mut().expect("a pipe");
@@ -117,4 +122,32 @@ fn starts_are_appended_and_compared() {
     }
     let diff = gotrace().arg("diff").args([&output, &output]).output().unwrap();
     assert!(String::from_utf8_lossy(&diff.stdout).contains(": 2 runs of nethttp"));
+}
+
+#[test]
+#[ignore = "needs root, BPF and fixtures: cargo xtask test"]
+fn the_program_of_processes_that_run_is_watched_by_their_name() {
+    let fixture = nethttp();
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("starts.ndjson");
+    // A name of its own, so that no other test's process has it.
+    let program = folder.path().join("watched-by-name");
+    std::fs::copy(&fixture.path, &program).unwrap();
+    let running = || {
+        let mut command = Command::new(&program);
+        let mut child = command.args(["-sleep", "60s"]).stdout(Stdio::piped()).spawn().unwrap();
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut [0]).unwrap();
+        child
+    };
+    let old = [running(), running()];
+    let watcher = Watcher::by(&["--name".as_ref(), "watched-by-name".as_ref()], &output);
+    let mut new = Command::new(&program).stdout(Stdio::null()).spawn().unwrap();
+    assert!(new.wait().unwrap().success());
+    let lines = watcher.end_after(1, &output);
+    for mut child in old {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let pids: Vec<u64> = starts(&lines).iter().map(|start| number(&start[0]["pid"])).collect();
+    assert_eq!(pids, [u64::from(new.id())]);
 }

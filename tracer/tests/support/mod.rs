@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
@@ -67,6 +68,14 @@ pub(crate) fn gotrace() -> Command {
     for variable in ["SUDO_UID", "SUDO_GID", "SUDO_USER"] {
         command.env_remove(variable);
     }
+    // A job in the background of a script ignores interrupts, and so would all that it starts.
+    let mind_interrupts = || {
+        // SAFETY: the call has no preconditions.
+        unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
+        Ok(())
+    };
+    // SAFETY: between fork and execve the closure makes one system call.
+    unsafe { command.pre_exec(mind_interrupts) };
     command
 }
 
