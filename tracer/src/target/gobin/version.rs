@@ -60,10 +60,10 @@ impl GoVersion {
         self.minor
     }
 
-    /// Whether experiments changed the runtime's layouts: `X:…` behind the number.
+    /// Whether experiments changed the runtime's layouts: ` X:…` behind the number, from Go 1.26 on `-X:…`.
     #[must_use]
     pub fn experiments(&self) -> Option<&str> {
-        self.raw.split_once(" X:").map(|(_, experiments)| experiments)
+        [" X:", "-X:"].iter().find_map(|mark| self.raw.split_once(mark)).map(|(_, experiments)| experiments)
     }
 }
 
@@ -94,6 +94,17 @@ mod tests {
         assert_eq!(minor("devel go1.28-0123abc Mon Jan 1"), Some(28));
         assert_eq!(minor("go1.24.3 X:boringcrypto"), Some(24));
         assert_eq!(minor("go1.23.4-fips+vendor"), Some(23));
+    }
+
+    #[test]
+    fn experiments_are_seen_however_the_linker_writes_them() {
+        let of = |raw: &str| {
+            let version = GoVersion::parse(raw, VersionSource::BuildInfo).expect("a version");
+            version.experiments().map(ToOwned::to_owned)
+        };
+        assert_eq!(of("go1.24.3 X:boringcrypto"), Some("boringcrypto".to_owned()));
+        assert_eq!(of("go1.26.6-X:arenas,simd"), Some("arenas,simd".to_owned()));
+        assert_eq!(of("go1.23.4-fips+vendor"), None);
     }
 
     #[test]
