@@ -53,6 +53,51 @@ pub struct GoConfig {
     pub tell_writes: u32,
 }
 
+/// The name of the global that holds the [`HeapConfig`].
+pub const HEAP_CONFIG_GLOBAL: &str = "HEAP";
+
+/// Where Go's allocator counts (runtime/mstats.go, mcache.go). All zeroes when it is not to be asked. The
+/// addresses are the file's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct HeapConfig {
+    /// `memstats.heapStats.stats`: [`GENERATIONS`] `heapStatsDelta`s.
+    pub heap_stats: u64,
+    /// `gcController.totalAlloc`
+    pub total_alloc: u64,
+    /// `allp`, a slice.
+    pub allp: u64,
+    /// The size of a `heapStatsDelta`, at most [`LARGEST_DELTA`].
+    pub delta_size: u32,
+    /// The offset of `heapStatsDelta.tinyAllocCount`.
+    pub tiny_alloc_count: u32,
+    /// The offset of `heapStatsDelta.largeAllocCount`.
+    pub large_alloc_count: u32,
+    /// The offset of `heapStatsDelta.smallAllocCount`: [`SIZE_CLASSES`] words.
+    pub small_alloc_count: u32,
+    /// The offset of `p.mcache`.
+    pub p_mcache: u32,
+    /// The offset of `mcache.tinyAllocs`, which `mcache.alloc` follows: [`SPAN_CLASSES`] addresses.
+    pub mcache_tiny_allocs: u32,
+    /// The offset of `mspan.allocCount`; `spanclass`, `allocCountBeforeCache` and `elemsize` follow 2, 6 and 8
+    /// bytes behind it.
+    pub mspan_alloc_count: u32,
+    /// So many Ps (`GOMAXPROCS`) are asked; of a process that has more, nothing is known. At most [`MOST_PS`]:
+    /// the verifier follows the loop.
+    pub most_ps: u32,
+}
+
+/// `len(consistentHeapStats.stats)`
+pub const GENERATIONS: usize = 3;
+/// `_NumSizeClasses`
+pub const SIZE_CLASSES: usize = 68;
+/// `numSpanClasses`
+pub const SPAN_CLASSES: usize = 2 * SIZE_CLASSES;
+/// `unsafe.Sizeof(heapStatsDelta{})` of Go 1.24 and before.
+pub const LARGEST_DELTA: usize = 1176;
+/// The verifier follows a million instructions, and each P takes about 20 000 of them.
+pub const MOST_PS: u32 = 32;
+
 /// The name of the global that holds the [`WatchConfig`].
 pub const WATCH_CONFIG_GLOBAL: &str = "WATCH";
 

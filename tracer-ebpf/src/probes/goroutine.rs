@@ -1,9 +1,8 @@
 //! The main goroutine, read from the target's memory: only what it has used itself, so that the page is there.
 
-use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use tracer_ebpf::wire::account::{MAX_DEPTH, WaitKind};
 
-use super::maps::GO;
+use super::{maps::GO, memory::read};
 
 /// `_Gwaiting` (runtime/runtime2.go).
 const WAITING: u32 = 4;
@@ -93,15 +92,4 @@ pub(super) fn stack(g: u64, ip: u64, sp: u64, bp: u64, into: &mut [u64; MAX_DEPT
         frame = next;
     }
     depth
-}
-
-/// A value of the target's memory; none when its page is not there.
-#[inline(always)]
-fn read<T: Copy>(address: u64) -> Option<T> {
-    let mut value = core::mem::MaybeUninit::<T>::uninit();
-    // SAFETY: the helper checks the address, and fills the buffer or says that it did not.
-    let result =
-        unsafe { bpf_probe_read_user(value.as_mut_ptr().cast(), size_of::<T>() as u32, address as *const _) };
-    // SAFETY: filled; every `T` here is made of integers.
-    (result == 0).then(|| unsafe { value.assume_init() })
 }

@@ -6,10 +6,12 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use tracer_ebpf::{
-    config::{Config, GoConfig, WatchConfig},
+    config::{Config, GoConfig, HeapConfig, WatchConfig},
     main_thread::MainThread,
     wire::{Probe, loss::Counters, process::COMM_LEN},
 };
+
+use super::heap::Scratch;
 
 /// Set by user space before load.
 #[unsafe(no_mangle)]
@@ -33,6 +35,22 @@ pub(super) static GO: Global<GoConfig> = Global::new(GoConfig {
     tell_writes: 0,
 });
 
+/// Set by user space before load.
+#[unsafe(no_mangle)]
+pub(super) static HEAP: Global<HeapConfig> = Global::new(HeapConfig {
+    heap_stats: 0,
+    total_alloc: 0,
+    allp: 0,
+    delta_size: 0,
+    tiny_alloc_count: 0,
+    large_alloc_count: 0,
+    small_alloc_count: 0,
+    p_mcache: 0,
+    mcache_tiny_allocs: 0,
+    mspan_alloc_count: 0,
+    most_ps: 0,
+});
+
 /// The way to user space, which sets the size. One ring, so that the records of a process stay in order.
 #[btf_map]
 pub(super) static EVENTS: RingBuf<[u8; 0], { 1 << 20 }> = RingBuf::new();
@@ -45,6 +63,10 @@ pub(super) static COUNTERS: Array<Counters, { Probe::ALL.len() }> = Array::new()
 /// What is known of the target's main thread.
 #[btf_map]
 pub(super) static MAIN: Array<MainThread, 1> = Array::new();
+
+/// Room to add up what the allocator counts. Only the main thread uses it, so that it cannot be torn.
+#[btf_map]
+pub(super) static HEAP_SCRATCH: Array<Scratch, 1> = Array::new();
 
 /// Set by user space before load.
 #[unsafe(no_mangle)]

@@ -2,8 +2,10 @@
 
 mod emit;
 mod goroutine;
+mod heap;
 mod main_thread;
 mod maps;
+mod memory;
 mod process;
 mod registers;
 mod sched;

@@ -12,7 +12,7 @@ use tracer_ebpf::{
     },
 };
 
-use super::{emit::emit, goroutine, main_thread, registers};
+use super::{emit::emit, goroutine, heap, main_thread, registers};
 
 /// One program for every site; the site's cookie says which probe it is and where its argument is. It reads
 /// of the target's memory only what the target has just used: another page might not be there yet.
@@ -24,16 +24,19 @@ fn startup(ctx: ProbeContext) -> u32 {
     }
     // SAFETY: `ctx` is the context that the kernel gave this program.
     let cookie = Cookie::from_bits(unsafe { bpf_get_attach_cookie(ctx.as_ptr()) });
+    // SAFETY: `regs` is the context, valid for the program's run.
+    let ip = unsafe { (*ctx.regs).rip };
+    // Before the time is taken, as the end of what it tells of; and first of all, as the verifier follows its
+    // loops once for every way that leads there.
+    let heap = heap::at(main, cookie, ip);
     let mut argument = registers::by_number(ctx.regs, cookie.register);
     if cookie.probe == Probe::GoExit as u32 {
         // The register holds g.
         argument = goroutine::made_by(argument);
     }
-    // SAFETY: `regs` is the context, valid for the program's run.
-    let ip = unsafe { (*ctx.regs).rip };
     emit(cookie.probe, |header| {
         let account = main_thread::account(main, header.time);
-        Hit { header, ip, argument, account }
+        Hit { header, ip, argument, account, heap }
     });
     if cookie.probe == Probe::RuntimeMain as u32 {
         // Go keeps g there (cmd/compile/abi-internal.md).

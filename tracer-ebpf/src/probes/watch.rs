@@ -17,7 +17,7 @@ use tracer_ebpf::wire::{
     Probe,
     account::Account,
     process::{COMM_LEN, Exec, Exit},
-    startup::{Cookie, Hit},
+    startup::{Cookie, Heap, Hit},
 };
 
 use super::{
@@ -93,7 +93,9 @@ fn watch(ctx: ProbeContext) -> u32 {
     let ip = unsafe { (*ctx.regs).rip };
     emit_in_place(cookie.probe, tgid, |header, record: *mut Hit| {
         // SAFETY: `record` is room for one.
-        unsafe { record.write(Hit { header, ip, argument, account: Account::default() }) };
+        unsafe {
+            record.write(Hit { header, ip, argument, account: Account::default(), heap: Heap::UNKNOWN })
+        };
     });
     if cookie.probe == Probe::MainMain as u32 {
         let _ = WATCHED.remove(tgid);

@@ -18,6 +18,23 @@ pub struct Hit {
     pub argument: u64,
     /// Where the main thread's time went up to here.
     pub account: Account,
+    /// What the process had allocated up to here.
+    pub heap: Heap,
+}
+
+/// What a process has allocated on Go's heap since it began, as the allocator's own counters tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Heap {
+    /// Objects, those that were packed into another's room included; all ones when unknown.
+    pub allocs: u64,
+    /// The bytes of their size classes; all ones when unknown.
+    pub bytes: u64,
+}
+
+impl Heap {
+    /// Not asked for, or not to be had.
+    pub const UNKNOWN: Self = Self { allocs: u64::MAX, bytes: u64::MAX };
 }
 
 /// What user space gives each site, so that one program serves all of them.
@@ -28,27 +45,32 @@ pub struct Cookie {
     /// The register that holds the argument, by its number in x86-64 instruction encodings
     /// (rax rcx rdx rbx rsp rbp rsi rdi r8 … r15).
     pub register: u32,
+    /// The site's address as the file has it, of 48 bits: tells the load bias.
+    pub site: u64,
 }
 
 impl Cookie {
-    /// For a site of `probe` whose argument is in that register.
+    /// For a site of `probe` at that address of the file, whose argument is in that register.
     #[must_use]
-    pub const fn new(probe: Probe, register: u8) -> Self {
-        Self { probe: probe as u32, register: register as u32 }
+    pub const fn new(probe: Probe, register: u8, site: u64) -> Self {
+        Self { probe: probe as u32, register: register as u32, site: site & SITE }
     }
 
     /// As the 64 bits that the kernel hands back.
     #[must_use]
     pub const fn to_bits(self) -> u64 {
-        (self.register as u64) << 32 | self.probe as u64
+        self.site << 16 | (self.register as u64) << 8 | self.probe as u64
     }
 
     /// From the 64 bits that the kernel hands back.
     #[must_use]
     pub const fn from_bits(bits: u64) -> Self {
-        Self { probe: bits as u32, register: (bits >> 32) as u32 }
+        Self { probe: bits as u8 as u32, register: (bits >> 8) as u8 as u32, site: bits >> 16 }
     }
 }
+
+/// User addresses have 47 bits (Documentation/arch/x86/x86_64/mm.rst).
+const SITE: u64 = (1 << 48) - 1;
 
 #[cfg(test)]
 mod tests {
@@ -57,7 +79,7 @@ mod tests {
 
     #[test]
     fn a_cookie_survives_the_way_through_the_kernel() {
-        let cookie = Cookie::new(Probe::Init, 12);
+        let cookie = Cookie::new(Probe::GoExit, 12, 0x7fff_dead_beef);
         assert_eq!(Cookie::from_bits(cookie.to_bits()), cookie);
     }
 }

@@ -9,6 +9,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use tracer_ebpf::config::MOST_PS;
 
 use super::output::{self, Outputs};
 use super::session::{Options, Session, Trace, Until};
@@ -22,10 +23,10 @@ use crate::model::{
     BinarySymbols, Ending, InitCatalogue, InitFunction, InitName, LoadedCode, MissingProbe, Observation,
     ReadyWhen, Repetition, Report, Stack, StartupTimeline, Subject,
 };
-use crate::probe::Probe;
 use crate::probe::plan::{self, Detail, StartupPlan};
+use crate::probe::{Probe, heap_config};
 use crate::target::command;
-use crate::target::gobin::{Frame, GoBinary, InitTask, Machine, Support};
+use crate::target::gobin::{Frame, GoBinary, HeapRefusal, InitTask, Machine, Support};
 use crate::target::launch::{ExecStamp, Launch};
 use crate::target::process::Process;
 use crate::target::snapshot::Observed;
@@ -76,6 +77,10 @@ pub(super) struct Args {
     /// program less
     #[arg(long)]
     lean: bool,
+    /// Tell what each init allocates on the heap, all goroutines together. Costs the program some microseconds an
+    /// init
+    #[arg(long)]
+    heap: bool,
     /// Run the command N times, one after another, and report the median and the spread of all. A program
     /// that outlives its trace is ended with SIGTERM before the next run (and with SIGKILL after 10 s)
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -172,6 +177,7 @@ fn once(
     let binary = GoBinary::open(path)?;
     let detail = if args.lean { Detail::Lean } else { Detail::Full };
     let plan = traceable(&binary, detail)?;
+    let heap = args.heap.then(|| heap_config(&binary));
     doctor::fit(doctor::checks(&format!("gotrace run -- {}", name.to_string_lossy())))?;
     let options = Options {
         ring_bytes: args.ring_size * 1024,
@@ -179,12 +185,14 @@ fn once(
         until: args.until,
         ready_when: args.ready_when.clone().unwrap_or(ReadyWhen::Listen),
         slow_wait: args.slow,
+        heap: heap.clone().and_then(Result::ok).unwrap_or_default(),
     };
     let session = Session::prepare(&binary, &plan.sites, gated, &options)?;
     common.note(&format!("{}: {}, {} sites probed", path.display(), binary.version(), plan.sites.len()));
     let trace = session.run(path)?;
     let mut report = report(&binary, &plan, path, &trace);
     report.subject.repetition = repetition;
+    report.missing.extend(heap.and_then(|heap| missing_heap(heap.err(), &report.timeline)));
     // Many programs never listen, and nobody asked; a condition that was given is missed.
     if report.timeline.ready.is_none() {
         report.awaited = args.ready_when.as_ref().map(ToString::to_string);
@@ -311,6 +319,19 @@ pub(super) fn missing_probe(missing: &plan::MissingHook) -> MissingProbe {
         reason: reason.clone(),
         is_detail: hook.is_detail(),
     }
+}
+
+/// Why no init's allocations are known, though they were asked for.
+fn missing_heap(refusal: Option<HeapRefusal>, timeline: &StartupTimeline) -> Option<MissingProbe> {
+    let reason = match refusal {
+        Some(refusal) => refusal.to_string(),
+        None if timeline.inits.is_empty() || timeline.inits.iter().any(|init| init.heap.is_some()) => {
+            return None;
+        }
+        None => format!("its counters were not readable, or GOMAXPROCS is more than {MOST_PS}"),
+    };
+    let function = "runtime.memstats".to_owned();
+    Some(MissingProbe { probe: "heap", function, reason, is_detail: false })
 }
 
 /// What an init task runs, by name and place.

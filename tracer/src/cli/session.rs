@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, MissedTickBehavior};
-use tracer_ebpf::config::{Config, WatchConfig};
+use tracer_ebpf::config::{Config, HeapConfig, WatchConfig};
 
 use super::kernel_config::{go_config, task_faults};
 use super::kernel_side::{Closing, Events, KernelSide};
@@ -69,6 +69,8 @@ pub(super) struct Options {
     pub(super) ready_when: ReadyWhen,
     /// From how long on a wait of the main thread is told by itself.
     pub(super) slow_wait: Duration,
+    /// Where to see what the program allocates; all zeroes when nobody asks.
+    pub(super) heap: HeapConfig,
 }
 
 /// Everything is in place; the program has not begun.
@@ -173,13 +175,8 @@ fn arm(
         tgid: pid,
         task_faults: task_faults(),
     };
-    let load = LoadOptions {
-        config,
-        go,
-        watch: WatchConfig::default(),
-        ring_bytes: options.ring_bytes,
-        kernel_log: options.kernel_log,
-    };
+    let Options { heap, ring_bytes, kernel_log, .. } = *options;
+    let load = LoadOptions { config, go, heap, watch: WatchConfig::default(), ring_bytes, kernel_log };
     let mut loaded = Loaded::load(&load)?;
     let kernel = KernelSide::of(&mut loaded, options.kernel_log)?;
     let attached = loaded.attach(binary.file(), sites, Scope::Process(pid))?;

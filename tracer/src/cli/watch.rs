@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::Context as _;
 use aya::maps::{Array, MapData};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use tracer_ebpf::config::{Config, GoConfig, WatchConfig};
+use tracer_ebpf::config::{Config, GoConfig, HeapConfig, WatchConfig};
 
 use super::exit::TargetRefused;
 use super::run::{catalogue, kernel_release, missing_probe, ring_size, traceable};
@@ -97,6 +97,7 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     let mut loaded = Loaded::load(&LoadOptions {
         config: Config::default(),
         go: GoConfig::default(),
+        heap: HeapConfig::default(),
         watch: watch_config(),
         ring_bytes: args.ring_size * 1024,
         kernel_log: false,

@@ -5,6 +5,7 @@ pub mod recorded;
 use thiserror::Error;
 use tracer_ebpf::main_thread::NONE;
 pub use tracer_ebpf::wire::account::{Account, WaitKind};
+pub use tracer_ebpf::wire::startup::Heap;
 use tracer_ebpf::wire::{self, Probe, account, process, startup, syscall};
 use zerocopy::FromBytes;
 
@@ -61,6 +62,8 @@ pub struct Hit {
     pub argument: u64,
     /// Where the main thread's time went up to here.
     pub account: Account,
+    /// What the process had allocated up to here, if that was asked for and could be had.
+    pub heap: Option<Heap>,
 }
 
 /// The main thread was kept off the CPU for long.
@@ -161,8 +164,9 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
         | Probe::GoStart
         | Probe::GoExit => {
             let hit: startup::Hit = prefix(bytes)?;
-            let startup::Hit { header: _, ip, argument, account } = hit;
-            EventKind::Hit(Hit { probe, ip: RuntimeAddr(ip), argument, account })
+            let startup::Hit { header: _, ip, argument, account, heap } = hit;
+            let heap = (heap != Heap::UNKNOWN).then_some(heap);
+            EventKind::Hit(Hit { probe, ip: RuntimeAddr(ip), argument, account, heap })
         }
     };
     Ok(Event { time: Nanos(header.time), tid: header.tid, kind })
@@ -261,6 +265,7 @@ mod tests {
             ip: 0x40_1000,
             argument: 0x50_0000,
             account: account(),
+            heap: Heap { allocs: 3, bytes: 48 },
         };
         let event = decode(hit.as_bytes()).unwrap();
         let kind = EventKind::Hit(Hit {
@@ -268,6 +273,7 @@ mod tests {
             ip: RuntimeAddr(0x40_1000),
             argument: 0x50_0000,
             account: account(),
+            heap: Some(Heap { allocs: 3, bytes: 48 }),
         });
         assert_eq!(event, Event { time: Nanos(7), tid: 9, kind });
     }

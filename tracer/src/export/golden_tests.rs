@@ -7,8 +7,8 @@ use tracer_ebpf::wire::Probe;
 use super::{Export, InitOrder, Ndjson, Text};
 use crate::event::{Account, WaitKind};
 use crate::model::{
-    Cause, Counts, Ending, Init, InitFunction, InitName, Library, MissingProbe, NamedCall, Parts, Phase,
-    PhaseName, Report, Started, StartupTimeline, Step, Subject, TimedFunction, Wait,
+    Allocated, Cause, Counts, Ending, Init, InitFunction, InitName, Library, MissingProbe, NamedCall, Parts,
+    Phase, PhaseName, Report, Started, StartupTimeline, Step, Subject, TimedFunction, Wait,
 };
 use crate::stream::ProbeLoss;
 use crate::target::gobin::{Frame, Linking};
@@ -41,6 +41,7 @@ fn init(name: InitName, start: u64, wall: u64) -> Init {
         module: None,
         functions: Vec::new(),
         started: None,
+        heap: None,
     }
 }
 
@@ -52,6 +53,7 @@ fn told(mut init: Init) -> Init {
     init.parts = Some(Parts::between(&Account::default(), &after, init.wall));
     init.module = Some("evil@v1.2.3".to_owned());
     init.started = Some(Started { total: 3, at_main: 2 });
+    init.heap = Some(Allocated { allocs: 3_401, bytes: 17_200_000 });
     let function = |name: &str, line, start, wall| TimedFunction {
         function: InitFunction {
             name: name.to_owned(),

@@ -231,9 +231,10 @@ impl Text {
             let unfinished = if init.done { "" } else { "  (not over)" };
             let parts = parts(init.parts.as_ref(), init.wall);
             let gap = if parts.is_empty() { "" } else { "  " };
+            let heap = init.heap.map_or_else(String::new, |heap| format!("  {heap}"));
             writeln!(
                 out,
-                "  {:>9}  {:>6}  {style}{:<INIT_BAR$}{style:#}  {dim}at {at:>9}  #{seq:<4}{dim:#} {}{unfinished}{gap}{dim}{parts}{dim:#}",
+                "  {:>9}  {:>6}  {style}{:<INIT_BAR$}{style:#}  {dim}at {at:>9}  #{seq:<4}{dim:#} {}{unfinished}{gap}{dim}{parts}{heap}{dim:#}",
                 init.wall.for_people(),
                 share(init.wall.0, sum),
                 bar(init.wall.0, widest, INIT_BAR),

@@ -21,6 +21,9 @@ const SHARE_ON_CPU: u64 = 5;
 /// So many goroutines that an init leaves running stand out.
 const MANY_GOROUTINES: u64 = 50;
 
+/// So many bytes that an init allocates stand out.
+const MUCH_MEMORY: u64 = 16 << 20;
+
 /// A sentence about the start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
@@ -59,6 +62,7 @@ pub fn findings(timeline: &StartupTimeline) -> Vec<Finding> {
         findings.extend(blocked(init, parts, &waits, whole));
         findings.extend(on_cpu(init, parts, whole));
         findings.extend(left_behind(init));
+        findings.extend(allocates(init));
     }
     findings.extend(cold(timeline, whole));
     findings.extend(starved(timeline, whole));
@@ -167,6 +171,19 @@ fn on_cpu(init: &Init, parts: &Parts, whole: Nanos) -> Option<Finding> {
 /// Where the function begins that took most of the init's time.
 fn slowest(init: &Init) -> Option<Frame> {
     init.functions.iter().max_by_key(|timed| timed.wall).map(|timed| timed.function.begin())
+}
+
+/// Pages to be fetched and zeroed, and work for the collector.
+fn allocates(init: &Init) -> Option<Finding> {
+    let heap = init.heap.filter(|heap| heap.bytes >= MUCH_MEMORY)?;
+    Some(Finding {
+        id: "allocates_in_init",
+        package: Some(init.package()),
+        place: None,
+        duration: init.wall,
+        text: format!("init of {} allocates {heap}", init.package()),
+        advice: "build it when it is first needed (sync.OnceValue), or in fewer and smaller pieces",
+    })
 }
 
 /// Goroutines cost memory and scans as long as they are there.

@@ -35,7 +35,7 @@ pub use report::{Ending, MainReached, MissingProbe, Repetition, Report, Subject,
 pub use spread::Spread;
 pub use stack::{Code, LoadedCode, Stack};
 pub use starts::{SeenStart, Starts};
-pub use startup::{Init, Observation, Phase, PhaseName, StartupTimeline, Step, TimedFunction};
+pub use startup::{Allocated, Init, Observation, Phase, PhaseName, StartupTimeline, Step, TimedFunction};
 pub use status::{AtLeast, Evidence, MainView, Stage, StartupStatus};
 pub use status_report::{StatusReport, Usage};
 pub use symbols::BinarySymbols;

@@ -103,7 +103,7 @@ mod tests {
     }
 
     fn hit(tid: u32, time: u64, probe: Probe) -> Event {
-        let hit = Hit { probe, ip: RuntimeAddr(1), argument: 0, account: Account::default() };
+        let hit = Hit { probe, ip: RuntimeAddr(1), argument: 0, account: Account::default(), heap: None };
         event(tid, time, EventKind::Hit(hit))
     }
 

@@ -1,6 +1,7 @@
 //! The startup timeline: from execve to `main.main` and beyond, in phases, and every package's init.
 
 use std::collections::HashSet;
+use std::fmt;
 
 use tracer_ebpf::wire::Probe;
 
@@ -10,7 +11,7 @@ use super::libraries::{Library, libraries, linking};
 use super::objects::{NamedCall, named_calls};
 use super::parts::{Cause, Parts};
 use super::waits::{Symbols, Wait, waits};
-use crate::event::{self, Account, Event, EventKind, Hit};
+use crate::event::{self, Account, Event, EventKind, Heap, Hit};
 use crate::target::gobin::Frame;
 use crate::units::{Nanos, VirtAddr};
 
@@ -143,6 +144,38 @@ pub struct Init {
     pub functions: Vec<TimedFunction>,
     /// The goroutines that were started while it ran; none when they were not counted.
     pub started: Option<Started>,
+    /// What was allocated while it ran; none when it was not asked for, or not to be had.
+    pub heap: Option<Allocated>,
+}
+
+/// What the whole process allocated on Go's heap in a stretch of time. Go's own inittrace counts what the main
+/// goroutine does: the same, unless others allocate meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allocated {
+    /// How many objects.
+    pub allocs: u64,
+    /// In how many bytes, of their size classes.
+    pub bytes: u64,
+}
+
+impl Allocated {
+    fn between(from: Heap, to: Heap) -> Option<Self> {
+        let allocs = to.allocs.checked_sub(from.allocs)?;
+        Some(Self { allocs, bytes: to.bytes.checked_sub(from.bytes)? })
+    }
+}
+
+impl fmt::Display for Allocated {
+    #[expect(clippy::cast_precision_loss, reason = "shown with two digits after the point")]
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.bytes {
+            bytes @ ..1_000 => write!(f, "{bytes} B"),
+            bytes @ 1_000..1_000_000 => write!(f, "{:.1} kB", bytes as f64 / 1e3),
+            bytes => write!(f, "{:.1} MB", bytes as f64 / 1e6),
+        }?;
+        let plural = if self.allocs == 1 { "" } else { "s" };
+        write!(f, " in {} allocation{plural}", self.allocs)
+    }
 }
 
 /// A function of an init.
@@ -168,7 +201,17 @@ impl Init {
                 wall: None,
             })
             .collect();
-        Self { name, start, wall: Nanos(0), done: false, parts: None, module, functions, started: None }
+        Self {
+            name,
+            start,
+            wall: Nanos(0),
+            done: false,
+            parts: None,
+            module,
+            functions,
+            started: None,
+            heap: None,
+        }
     }
 
     /// The function that is probed at `site` begins, and so ends the one before.
@@ -226,7 +269,7 @@ impl StartupTimeline {
         let image = Image::cut(events);
         let ended = image.ended(observation.gone);
         let closing = if image.next.is_none() { observation.closing } else { None };
-        let horizon = Mark { time: ended.unwrap_or(observation.end), account: closing };
+        let horizon = Mark { time: ended.unwrap_or(observation.end), account: closing, heap: None };
         let mut inits = inits(image.events, catalogue, horizon);
         let counted = catalogue.has_site(Probe::GoStart) && catalogue.has_site(Probe::GoExit);
         if counted {
@@ -286,11 +329,17 @@ struct Mark {
     time: Nanos,
     /// Where the main thread's time had gone by then, if that is known.
     account: Option<Account>,
+    /// What had been allocated by then, if that is known.
+    heap: Option<Heap>,
 }
 
 impl Mark {
     fn of_hit(time: Nanos, hit: &Hit) -> Self {
-        Self { time, account: Some(hit.account) }
+        Self { time, account: Some(hit.account), heap: hit.heap }
+    }
+
+    fn allocated_until(self, end: Self) -> Option<Allocated> {
+        Allocated::between(self.heap?, end.heap?)
     }
 
     fn parts_until(self, end: Self) -> Option<Parts> {
@@ -308,7 +357,9 @@ struct Image<'a> {
 impl<'a> Image<'a> {
     fn cut(events: &'a [Event]) -> Self {
         let exec = |event: &Event| match &event.kind {
-            EventKind::Exec { account, .. } => Some(Mark { time: event.time, account: Some(*account) }),
+            EventKind::Exec { account, .. } => {
+                Some(Mark { time: event.time, account: Some(*account), heap: None })
+            }
             _ => None,
         };
         let first = events.iter().position(|event| exec(event).is_some());
@@ -386,7 +437,7 @@ impl Marks {
         let runtime = [until_packages("sysmon", Probe::Sysmon), until_packages("gcenable", Probe::GcEnable)];
         Self {
             // The account begins with the call of execve.
-            begin: Mark { time: begin, account: Some(Account::default()) },
+            begin: Mark { time: begin, account: Some(Account::default()), heap: None },
             exec: image.exec,
             go_entry: image.first(Probe::GoEntry),
             bootstrap: bootstrap.into_iter().flatten().collect(),
@@ -470,6 +521,7 @@ fn inits(events: &[Event], catalogue: &InitCatalogue, horizon: Mark) -> Vec<Init
             init.wall = end.time.since(start.time);
             init.leave(end.time);
             init.parts = start.parts_until(end);
+            init.heap = start.allocated_until(end);
             init.done = done;
         }
     };

@@ -50,6 +50,7 @@ fn hit(time: u64, probe: Probe, task: u64) -> Event {
         ip: RuntimeAddr(SITE + BIAS),
         argument: task + BIAS,
         account: account(time),
+        heap: None,
     });
     Event { time: Nanos(time), tid: 1, kind }
 }
@@ -136,6 +137,38 @@ fn an_init_ends_where_the_next_step_begins_and_runs_once() {
     let expected: Vec<_> =
         expected.into_iter().map(|(name, start, wall)| (name.to_owned(), start, wall, true)).collect();
     assert_eq!(inits(&timeline), expected);
+}
+
+#[test]
+fn an_init_allocates_what_the_counters_grow_by_until_it_ends() {
+    let mut events = whole();
+    let snapshots = events.iter_mut().filter_map(|event| match &mut event.kind {
+        EventKind::Hit(hit) if matches!(hit.probe, Probe::Init | Probe::GcEnable | Probe::MainMain) => {
+            Some(&mut hit.heap)
+        }
+        _ => None,
+    });
+    let counts = [(1, 10), (4, 60), (4, 60), (9, 100), (9, 100), (7, 100), (8, 200)];
+    for (snapshot, (allocs, bytes)) in snapshots.zip(counts) {
+        *snapshot = Some(Heap { allocs, bytes });
+    }
+    let of = |events: &[Event]| timeline(events).inits.into_iter().map(|init| init.heap).collect::<Vec<_>>();
+    let grown = |allocs, bytes| Some(Allocated { allocs, bytes });
+    assert_eq!(of(&events), [grown(3, 50), grown(0, 0), grown(1, 100)]);
+    let EventKind::Hit(last) = &mut events[11].kind else { panic!() };
+    // Less than before cannot be.
+    last.heap = Some(Heap { allocs: 1, bytes: 200 });
+    assert_eq!(of(&events)[2], None);
+    assert_eq!(of(&whole()), [None; 3]);
+}
+
+#[test]
+fn what_was_allocated_is_readable() {
+    let of = |allocs, bytes| Allocated { allocs, bytes }.to_string();
+    assert_eq!(of(1, 16), "16 B in 1 allocation");
+    assert_eq!(of(0, 0), "0 B in 0 allocations");
+    assert_eq!(of(3401, 1_240_000), "1.2 MB in 3401 allocations");
+    assert_eq!(of(2, 2_048), "2.0 kB in 2 allocations");
 }
 
 #[test]

@@ -259,7 +259,7 @@ fn verify(binary: &File, planned: &PlannedSite) -> Result<(), AttachError> {
 }
 
 fn cookie(planned: &PlannedSite) -> u64 {
-    Cookie::new(planned.hook, planned.site.register.unwrap_or(0)).to_bits()
+    Cookie::new(planned.hook, planned.site.register.unwrap_or(0), planned.site.address.0).to_bits()
 }
 
 fn attach_tracepoint(

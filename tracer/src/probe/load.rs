@@ -10,7 +10,8 @@ use aya::{Ebpf, EbpfError, EbpfLoader};
 use aya_log::EbpfLogger;
 use thiserror::Error;
 use tracer_ebpf::config::{
-    CONFIG_GLOBAL, Config, GO_CONFIG_GLOBAL, GoConfig, WATCH_CONFIG_GLOBAL, WatchConfig,
+    CONFIG_GLOBAL, Config, GO_CONFIG_GLOBAL, GoConfig, HEAP_CONFIG_GLOBAL, HeapConfig, WATCH_CONFIG_GLOBAL,
+    WatchConfig,
 };
 use tracer_ebpf::main_thread::{MAIN_MAP, MainThread};
 use zerocopy::IntoBytes as _;
@@ -100,6 +101,8 @@ pub struct LoadOptions {
     pub config: Config,
     /// What they are to know of its Go runtime.
     pub go: GoConfig,
+    /// Where to see what it has allocated.
+    pub heap: HeapConfig,
     /// What they are to know of the kernel to tell a watched process's parent.
     pub watch: WatchConfig,
     /// The ring buffer's size in bytes: a power of two, a multiple of the page size.
@@ -129,6 +132,7 @@ impl Loaded {
         let ebpf = EbpfLoader::new()
             .override_global(CONFIG_GLOBAL, options.config.as_bytes(), true)
             .override_global(GO_CONFIG_GLOBAL, options.go.as_bytes(), true)
+            .override_global(HEAP_CONFIG_GLOBAL, options.heap.as_bytes(), true)
             .override_global(WATCH_CONFIG_GLOBAL, options.watch.as_bytes(), true)
             .override_global(aya_log::LEVEL, &log_level, false)
             .map_max_entries("EVENTS", options.ring_bytes)

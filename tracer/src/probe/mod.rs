@@ -4,11 +4,13 @@
 
 pub mod attach;
 mod btf;
+mod heap;
 pub mod load;
 mod object;
 pub mod plan;
 mod uprobe_multi;
 
 pub use btf::offset_of as kernel_offset_of;
+pub use heap::heap_config;
 pub use object::embedded as embedded_object;
 pub use tracer_ebpf::wire::Probe;

@@ -234,6 +234,28 @@ fn functions_are_where_the_symbol_table_has_them() {
     }
 }
 
+/// The allocator's variables, found in the code alone; also in programs without a symbol table, where nothing
+/// says more than that they were found.
+#[test]
+#[ignore = "needs fixtures: cargo xtask test"]
+fn the_allocators_counters_are_where_the_symbol_table_has_them() {
+    for fixture in fixtures() {
+        let binary = open(&fixture);
+        let (_, globals) = binary.heap_globals().unwrap_or_else(|error| panic!("{}: {error}", fixture.name));
+        let bytes = std::fs::read(&fixture.path).expect("a program");
+        let file = ElfFile64::<LittleEndian>::parse(&*bytes).expect("an ELF file");
+        for (name, found) in [
+            ("runtime.memstats", globals.memstats),
+            ("runtime.gcController", globals.gc_controller),
+            ("runtime.allp", globals.allp),
+        ] {
+            let symbol = file.symbols().find(|symbol| symbol.name() == Ok(name));
+            assert_eq!(symbol.is_some(), !binary.linking().stripped, "{}: {name}", fixture.name);
+            assert!(symbol.is_none_or(|at| at.address() == found.0), "{}: {name}", fixture.name);
+        }
+    }
+}
+
 /// The functions of `.symtab`; nothing when the program is stripped.
 fn symbols(bytes: &[u8]) -> BTreeMap<String, u64> {
     let file = ElfFile64::<LittleEndian>::parse(bytes).expect("an ELF file");

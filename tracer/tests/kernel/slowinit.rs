@@ -12,7 +12,7 @@ use serde_json::Value;
 use self::account::{Entry, assert_adds_up, ends_with_place, part};
 use self::cases::{Case, Run, nanos, runs};
 use crate::number;
-use crate::support::{fixture, gotrace, nethttp, parse, trace};
+use crate::support::{fixture, gotrace, inittrace, nethttp, parse, trace};
 
 /// Complaints about all runs at once: what goes wrong in one case says something about the others. A hypervisor
 /// may take a processor away, which the program's clocks see otherwise than ours do; it does not do that three
@@ -222,32 +222,59 @@ fn the_init_function_that_took_the_time_is_named() {
     });
 }
 
-/// What is counted of the cases whose counts `is_meant` chooses.
-fn check_counts(is_meant: impl Fn(&str) -> bool) {
-    for_each_run(|case, run| {
-        let Some(init) = run.init() else { return vec!["its init is not named".to_owned()] };
-        let mut complaints = Vec::new();
-        for (what, said) in case.counts.iter().filter(|(what, _)| is_meant(what)) {
-            match init[*what].as_u64() {
-                // The program's own notes add a few.
-                Some(ours) if (*said..=said + said / 20 + 100).contains(&ours) => {}
-                ours => complaints.push(format!("{what} is {ours:?}, and should be {said} or little more")),
-            }
+/// What is wrong with the counts of a run that `is_meant` chooses.
+fn miscounted(run: &Run, is_meant: impl Fn(&str) -> bool) -> Vec<String> {
+    let Some(init) = run.init() else { return vec!["its init is not named".to_owned()] };
+    let mut complaints = Vec::new();
+    for (what, said) in run.case.counts.iter().filter(|(what, _)| is_meant(what)) {
+        match init[*what].as_u64() {
+            // The program's own notes add a few.
+            Some(ours) if (*said..=said + said / 20 + 100).contains(&ours) => {}
+            ours => complaints.push(format!("{what} is {ours:?}, and should be {said} or little more")),
         }
-        complaints
-    });
+    }
+    complaints
 }
 
 #[test]
 #[ignore = "needs root, BPF and fixtures: cargo xtask test"]
 fn goroutines_are_counted() {
-    check_counts(|what| what.starts_with("goroutines_"));
+    for_each_run(|_, run| miscounted(run, |what| what.starts_with("goroutines_")));
 }
 
-/// Not reported yet: what is not there cannot be compared. This fails when it is.
 #[test]
-#[should_panic(expected = "allocs is None")]
 #[ignore = "needs root, BPF and fixtures: cargo xtask test"]
 fn allocations_are_counted() {
-    check_counts(|what| what == "allocs" || what == "bytes");
+    let allocates = |run: &&Run| run.case.counts.iter().any(|(what, _)| *what == "allocs");
+    for run in runs().iter().filter(allocates) {
+        let counted = run.build.run_with(run.case, &["--heap"]);
+        let complaints = miscounted(&counted, |what| what == "allocs" || what == "bytes");
+        assert!(complaints.is_empty(), "{}: {complaints:?}", run.name);
+        let findings = counted.traced.all("finding");
+        let package = Value::from(&*counted.entries[0].package);
+        let is_it =
+            |id: &str| findings.iter().any(|finding| finding["id"] == id && finding["package"] == package);
+        assert!(is_it("allocates_in_init"), "{}: {findings:?}", run.name);
+    }
+}
+
+/// The collector empties the caches that are added up, several times in this init.
+#[test]
+#[ignore = "needs root, BPF and fixtures: cargo xtask test"]
+fn allocations_are_counted_across_collections() {
+    for run in runs().iter().filter(|run| run.case.name == "forcedgc") {
+        let mut build = run.build.of_case(run.case.name);
+        build.env.insert("GODEBUG".to_owned(), "inittrace=1".to_owned());
+        let traced = trace::<&str>(&build, &["--heap"], &[]);
+        let package = &run.entries[0].package;
+        let init =
+            traced.all("init").into_iter().find(|init| init["package"] == **package).expect("its init");
+        let oracle = inittrace(&traced.output.stderr);
+        let oracle = oracle.iter().find(|init| init.package == *package).expect("Go's word of it");
+        let (allocs, bytes) = (number(&init["allocs"]), number(&init["bytes"]));
+        // The collector's own goroutines need a little.
+        let is_near = |ours: u64, go: u64, most: u64| (go..=go + most).contains(&ours);
+        assert!(is_near(allocs, oracle.allocs, 100), "{}: {init} {oracle:?}", run.name);
+        assert!(is_near(bytes, oracle.bytes, 64 << 10), "{}: {init} {oracle:?}", run.name);
+    }
 }

@@ -159,6 +159,8 @@ pub(crate) fn text(value: &Value) -> String {
 pub(crate) struct InitTrace {
     pub(crate) package: String,
     pub(crate) milliseconds: f64,
+    pub(crate) bytes: u64,
+    pub(crate) allocs: u64,
 }
 
 /// What Go itself says of the inits: `init PACKAGE @1.2 ms, 0.3 ms clock, ...` on standard error.
@@ -166,8 +168,14 @@ pub(crate) fn inittrace(stderr: &[u8]) -> Vec<InitTrace> {
     let stderr = String::from_utf8_lossy(stderr);
     let line = |line: &str| {
         let (package, rest) = line.strip_prefix("init ")?.split_once(" @")?;
-        let clock = rest.split(", ").nth(1)?.strip_suffix(" ms clock")?;
-        Some(InitTrace { package: package.to_owned(), milliseconds: clock.parse().ok()? })
+        let mut parts = rest.split(", ").skip(1);
+        let mut next = |unit| parts.next()?.strip_suffix(unit);
+        Some(InitTrace {
+            package: package.to_owned(),
+            milliseconds: next(" ms clock")?.parse().ok()?,
+            bytes: next(" bytes")?.parse().ok()?,
+            allocs: next(" allocs")?.parse().ok()?,
+        })
     };
     stderr.lines().filter_map(line).collect()
 }

@@ -105,7 +105,7 @@ impl Build {
         build
     }
 
-    fn of_case(&self, case: &str) -> Fixture {
+    pub(crate) fn of_case(&self, case: &str) -> Fixture {
         let mut fixture = self.fixture.clone();
         let folder = self.folder.path().to_str().expect("UTF-8").to_owned();
         fixture.env.extend([("SLOWINIT".to_owned(), case.to_owned()), ("SLOWINIT_DIR".to_owned(), folder)]);
@@ -119,8 +119,13 @@ impl Build {
 
     /// Runs a case under gotrace.
     pub(crate) fn run(&'static self, case: &'static Case) -> Run {
+        self.run_with(case, &[])
+    }
+
+    /// Runs a case under gotrace with more options.
+    pub(crate) fn run_with(&'static self, case: &'static Case, options: &[&str]) -> Run {
         let fixture = self.of_case(case.name);
-        let traced = trace::<&str>(&fixture, &[], &[]);
+        let traced = trace::<&str>(&fixture, options, &[]);
         let name = format!("{} {}", fixture.name, case.name);
         assert_eq!(traced.output.status.code(), Some(0), "{name}");
         let entries = account::read(&traced.output.stdout);

@@ -1,0 +1,187 @@
+//! Where the runtime's allocator keeps its counters: offsets by Go version, and the addresses of three variables,
+//! which no table names and which are found in the code that works with them.
+
+use std::collections::BTreeSet;
+
+use thiserror::Error;
+
+use super::{GoBinary, GoVersion, code};
+use crate::units::VirtAddr;
+
+/// Offsets in bytes (runtime/mstats.go, mgcpacer.go, mcache.go, mheap.go, runtime2.go). As with
+/// [`super::RuntimeLayout`], they were read from DWARF, and did not move between a version's patch releases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeapLayout {
+    /// `unsafe.Sizeof(mstats{}.heapStats)`: what follows in `mstats` counts from there.
+    pub heap_stats_size: u32,
+    /// `unsafe.Sizeof(heapStatsDelta{})`
+    pub delta_size: u32,
+    /// `heapStatsDelta.tinyAllocCount`
+    pub tiny_alloc_count: u32,
+    /// `heapStatsDelta.largeAllocCount`
+    pub large_alloc_count: u32,
+    /// `heapStatsDelta.smallAllocCount`
+    pub small_alloc_count: u32,
+    /// `gcControllerState.totalAlloc`
+    pub total_alloc: u32,
+    /// `p.mcache`
+    pub p_mcache: u32,
+    /// `mcache.tinyAllocs`, which `mcache.alloc` follows.
+    pub mcache_tiny_allocs: u32,
+    /// `mspan.allocCount`; `spanclass` is 2 bytes behind it, `allocCountBeforeCache` 6 and `elemsize` 8.
+    pub mspan_alloc_count: u32,
+}
+
+impl HeapLayout {
+    /// The layout of a Go version; none when it was not measured, or when experiments may have changed it.
+    #[must_use]
+    pub fn of(version: &GoVersion) -> Option<Self> {
+        if version.experiments().is_some() {
+            return None;
+        }
+        let minor = version.minor();
+        // Go 1.25 took `inPtrScalarBits` out of the statistics.
+        let stats = match minor {
+            19 | 21..=24 => Self { heap_stats_size: 3544, delta_size: 1176, tiny_alloc_count: 48, ..GO_125 },
+            25..=27 => GO_125,
+            _ => return None,
+        };
+        Some(Self {
+            large_alloc_count: stats.tiny_alloc_count + 16,
+            small_alloc_count: stats.tiny_alloc_count + 24,
+            total_alloc: if minor == 19 { 328 } else { 296 },
+            p_mcache: if minor <= 22 { 64 } else { 56 },
+            mcache_tiny_allocs: if minor <= 23 { 32 } else { 40 },
+            mspan_alloc_count: if minor == 21 { 104 } else { 96 },
+            ..stats
+        })
+    }
+}
+
+const GO_125: HeapLayout = HeapLayout {
+    heap_stats_size: 3520,
+    delta_size: 1168,
+    tiny_alloc_count: 40,
+    large_alloc_count: 56,
+    small_alloc_count: 64,
+    total_alloc: 296,
+    p_mcache: 56,
+    mcache_tiny_allocs: 40,
+    mspan_alloc_count: 96,
+};
+
+/// The variables that the allocator's counters hang on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeapGlobals {
+    /// `runtime.memstats`
+    pub memstats: VirtAddr,
+    /// `runtime.gcController`
+    pub gc_controller: VirtAddr,
+    /// `runtime.allp`
+    pub allp: VirtAddr,
+}
+
+/// Why the counters cannot be read.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum HeapRefusal {
+    /// The offsets were not measured.
+    #[error("where {0}'s allocator counts is not known to gotrace")]
+    Layout(String),
+    /// The functions that work with the variable agree on no place, or on more than one.
+    #[error("its code does not tell where {0} is")]
+    Global(&'static str),
+}
+
+/// What a function refers to in a variable: offsets in it.
+type Uses<'a> = (&'static str, &'a [u32]);
+
+impl GoBinary {
+    /// Finds the variables.
+    ///
+    /// # Errors
+    /// When the layout of the version is not known, or the code does not tell.
+    pub fn heap_globals(&self) -> Result<(HeapLayout, HeapGlobals), HeapRefusal> {
+        let layout =
+            HeapLayout::of(self.version()).ok_or_else(|| HeapRefusal::Layout(self.version().to_string()))?;
+        let globals = HeapGlobals {
+            memstats: self.memstats(&layout)?,
+            gc_controller: self.agreed(
+                "runtime.gcController",
+                &[
+                    ("runtime.(*mcache).refill", &[0, layout.total_alloc]),
+                    ("runtime.(*mcache).allocLarge", &[0, layout.total_alloc]),
+                ],
+            )?,
+            // A slice's address and length.
+            allp: self.agreed(
+                "runtime.allp",
+                &[
+                    ("runtime.procresize", &[0, 8, 16]),
+                    ("runtime.stopTheWorldWithSema", &[0, 8]),
+                    ("runtime.gcMarkTinyAllocs", &[0, 8]),
+                ],
+            )?,
+        };
+        Ok((layout, globals))
+    }
+
+    /// `heapStats` is its first field; `last_gc_unix`, `pause_total_ns`, `numgc` and `last_gc_nanotime` follow.
+    fn memstats(&self, layout: &HeapLayout) -> Result<VirtAddr, HeapRefusal> {
+        let behind = [48, 56, 4160, 4176].map(|offset| layout.heap_stats_size + offset);
+        self.agreed(
+            "runtime.memstats",
+            &[
+                ("runtime.gcMarkTermination", &behind),
+                ("runtime.(*mcache).refill", &[0]),
+                ("runtime.(*mcache).allocLarge", &[0]),
+            ],
+        )
+    }
+
+    /// The one place that every function refers to as it does to the variable.
+    fn agreed(&self, variable: &'static str, uses: &[Uses<'_>]) -> Result<VirtAddr, HeapRefusal> {
+        let mut agreed: Option<BTreeSet<u64>> = None;
+        for (function, offsets) in uses {
+            let referred: BTreeSet<u64> =
+                code::references(self, function).into_iter().map(|address| address.0).collect();
+            let first = u64::from(offsets.first().copied().unwrap_or(0));
+            let fits = |base: &u64| {
+                offsets.iter().all(|offset| {
+                    base.checked_add(u64::from(*offset)).is_some_and(|address| referred.contains(&address))
+                })
+            };
+            let bases = referred.iter().filter_map(|address| address.checked_sub(first)).filter(fits);
+            let bases: BTreeSet<u64> = bases.filter(|base| base.is_multiple_of(8)).collect();
+            agreed = Some(match agreed {
+                None => bases,
+                Some(agreed) => &agreed & &bases,
+            });
+        }
+        match agreed.into_iter().flatten().collect::<Vec<_>>()[..] {
+            [base] => Ok(VirtAddr(base)),
+            _ => Err(HeapRefusal::Global(variable)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::VersionSource;
+    use super::*;
+
+    fn of(version: &str) -> Option<HeapLayout> {
+        HeapLayout::of(&GoVersion::parse(version, VersionSource::BuildInfo).unwrap())
+    }
+
+    #[test]
+    fn only_what_was_measured_has_a_layout() {
+        for known in ["go1.19.8", "go1.21.13", "go1.24.11", "go1.27.3"] {
+            let layout = of(known).unwrap();
+            let counters = layout.small_alloc_count - layout.tiny_alloc_count;
+            assert_eq!((counters, layout.heap_stats_size - 3 * layout.delta_size), (24, 16), "{known}");
+        }
+        for unknown in ["go1.18", "go1.20.14", "go1.28", "go1.26.6 X:arenas"] {
+            assert_eq!(of(unknown), None, "{unknown}");
+        }
+    }
+}
