@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::number;
-use crate::support::{fixture, gotrace, nethttp, parse, text, trace};
+use crate::support::{fixture, gotrace, mind_interrupts, nethttp, parse, text, trace};
 
 #[test]
 #[ignore = "needs root, BPF and fixtures: cargo xtask test"]
@@ -21,7 +21,9 @@ fn the_program_runs_as_it_would_without_gotrace() {
         child.wait_with_output().unwrap()
     };
     let folder = tempfile::tempdir().unwrap();
-    let plain = run(Command::new(&fixture.path));
+    let mut plain = Command::new(&fixture.path);
+    mind_interrupts(&mut plain);
+    let plain = run(plain);
     let mut under = gotrace();
     under.args(["run", "-q", "-o"]).arg(folder.path().join("report.ndjson")).arg("--").arg(&fixture.path);
     let under = run(under);

@@ -61,6 +61,17 @@ pub(crate) fn nethttp() -> Fixture {
     found.pop().expect("a default build of nethttp")
 }
 
+/// A job in the background of a script ignores interrupts, and so would all that it starts; these do not.
+pub(crate) fn mind_interrupts(command: &mut Command) {
+    let mind = || {
+        // SAFETY: the call has no preconditions.
+        unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
+        Ok(())
+    };
+    // SAFETY: between fork and execve the closure makes one system call.
+    unsafe { command.pre_exec(mind) };
+}
+
 /// gotrace, as it was built for release.
 pub(crate) fn gotrace() -> Command {
     let mut command = Command::new(std::env::var_os("GOTRACE_BIN").expect("GOTRACE_BIN names the command"));
@@ -68,14 +79,7 @@ pub(crate) fn gotrace() -> Command {
     for variable in ["SUDO_UID", "SUDO_GID", "SUDO_USER"] {
         command.env_remove(variable);
     }
-    // A job in the background of a script ignores interrupts, and so would all that it starts.
-    let mind_interrupts = || {
-        // SAFETY: the call has no preconditions.
-        unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
-        Ok(())
-    };
-    // SAFETY: between fork and execve the closure makes one system call.
-    unsafe { command.pre_exec(mind_interrupts) };
+    mind_interrupts(&mut command);
     command
 }
 
