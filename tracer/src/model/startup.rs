@@ -269,7 +269,10 @@ impl StartupTimeline {
         let image = Image::cut(events);
         let ended = image.ended(observation.gone);
         let closing = if image.next.is_none() { observation.closing } else { None };
-        let horizon = Mark { time: ended.unwrap_or(observation.end), account: closing, heap: None };
+        // Inits end with their thread; others may take longer to end.
+        let thread_end = closing.and_then(|_| image.main_thread_exit()).filter(|_| ended.is_some());
+        let time = thread_end.or(ended).unwrap_or(observation.end);
+        let horizon = Mark { time, account: closing, heap: None };
         let mut inits = inits(image.events, catalogue, horizon);
         let counted = catalogue.has_site(Probe::GoStart) && catalogue.has_site(Probe::GoExit);
         if counted {
@@ -378,6 +381,13 @@ impl<'a> Image<'a> {
         let gone = gone?;
         let last_exit = self.events.iter().rev().find(|event| event.kind == EventKind::Exit);
         Some(last_exit.map_or(gone, |exit| exit.time))
+    }
+
+    /// When the thread ended that the first probed instruction ran on.
+    fn main_thread_exit(&self) -> Option<Nanos> {
+        let main = self.events.iter().find(|event| matches!(event.kind, EventKind::Hit(_)))?.tid;
+        let exit = self.events.iter().rev().find(|event| event.kind == EventKind::Exit && event.tid == main);
+        exit.map(|exit| exit.time)
     }
 
     fn replaced_by(&self) -> Option<String> {

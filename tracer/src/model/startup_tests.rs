@@ -309,3 +309,25 @@ fn no_events_give_an_empty_timeline() {
     assert_eq!(phases(&timeline), [("exec", 100, 900, false)]);
     assert!(timeline.inits.is_empty());
 }
+
+#[test]
+fn an_init_ends_with_its_thread_and_the_process_with_its_last() {
+    let mut events = whole();
+    events.truncate(events.len() - 2);
+    let of_another = Event { time: Nanos(400), tid: 2, kind: EventKind::Exit };
+    events.extend([exit(300), of_another]);
+    let observation = Observation {
+        begin: Nanos(100),
+        end: Nanos(1000),
+        gone: Some(Nanos(500)),
+        closing: Some(account(300)),
+        present: None,
+        ready: None,
+        throttled: None,
+    };
+    let timeline = StartupTimeline::of(&events, &catalogue(), &NoSymbols, &observation);
+    let last = timeline.inits.last().unwrap();
+    assert_eq!((last.wall, last.done), (Nanos(118), false));
+    assert_eq!(last.parts.unwrap().remainder, Nanos(0));
+    assert_eq!(timeline.ended, Some(Nanos(400)));
+}
