@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, ExitCode, Stdio};
+use std::thread::{self, ScopedJoinHandle};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
@@ -22,6 +23,8 @@ pub(crate) struct Suite {
 pub(crate) struct Part {
     what: String,
     place: String,
+    /// What its lines begin with.
+    label: String,
     passed: u64,
     failed: u64,
     seconds: u64,
@@ -32,16 +35,27 @@ pub(crate) struct Part {
 impl Suite {
     /// Runs a part; an error in it counts as a failure, and the others go on.
     pub(crate) fn part(&mut self, what: &str, place: &str, run: impl FnOnce(&mut Part) -> Result<()>) {
-        VOICE.say(format_args!("{what} ({place})"));
-        let started = Instant::now();
-        let mut part = Part { what: what.into(), place: place.into(), ..Part::default() };
-        if let Err(error) = run(&mut part) {
-            part.fail(&format!("{error:#}"));
-        } else if !part.reported {
-            part.fail("the test runner never came to its closing line");
+        self.parts.push(Part::of(what, place, String::new(), run));
+    }
+
+    /// Runs the same part in several places at once; each line says which it is from.
+    pub(crate) fn parts_at_once<T: Send>(
+        &mut self,
+        what: &str,
+        places: Vec<(String, T)>,
+        run: impl Fn(T, &mut Part) -> Result<()> + Sync,
+    ) {
+        let run = &run;
+        let ended = thread::scope(|scope| {
+            let start = |(place, with): (String, T)| {
+                scope.spawn(move || Part::of(what, &place, format!("[{place}] "), |part| run(with, part)))
+            };
+            let started: Vec<_> = places.into_iter().map(start).collect();
+            started.into_iter().map(ScopedJoinHandle::join).collect::<Vec<_>>()
+        });
+        for part in ended {
+            self.parts.push(part.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         }
-        part.seconds = started.elapsed().as_secs();
-        self.parts.push(part);
     }
 
     /// A part that could not even be started.
@@ -76,6 +90,19 @@ impl Suite {
 }
 
 impl Part {
+    fn of(what: &str, place: &str, label: String, run: impl FnOnce(&mut Self) -> Result<()>) -> Self {
+        VOICE.say(format_args!("{what} ({place})"));
+        let started = Instant::now();
+        let mut part = Self { what: what.into(), place: place.into(), label, ..Self::default() };
+        if let Err(error) = run(&mut part) {
+            part.fail(&format!("{error:#}"));
+        } else if !part.reported {
+            part.fail("the test runner never came to its closing line");
+        }
+        part.seconds = started.elapsed().as_secs();
+        part
+    }
+
     /// Runs a test runner, and reads what it prints.
     pub(crate) fn run(&mut self, command: &mut Command) -> Result<()> {
         VOICE.say(line(command));
@@ -95,7 +122,7 @@ impl Part {
 
     /// Prints and reads one line of a test runner.
     pub(crate) fn line(&mut self, text: &str) {
-        println!("{text}");
+        println!("{}{text}", self.label);
         if let Some((passed, failed)) = closing_line(text) {
             self.reported = true;
             self.passed += passed;
