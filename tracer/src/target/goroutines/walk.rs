@@ -334,4 +334,3 @@ fn in_pieces(memory: &impl Memory, addresses: &[u64], mut each: impl FnMut(u64, 
         }
     }
 }
-
