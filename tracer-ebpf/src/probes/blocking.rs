@@ -83,7 +83,7 @@ fn tid() -> u32 {
 
 /// What is kept of the current thread; none, and counted, when there are more threads than are kept.
 #[inline(always)]
-fn thread() -> Option<&'static mut Thread> {
+pub(super) fn thread() -> Option<&'static mut Thread> {
     let tid = tid();
     if let Some(thread) = THREADS.get_ptr_mut(tid) {
         // SAFETY: the map's value lives as long as the program, and only its own thread's programs write it.
@@ -151,7 +151,7 @@ struct Spent {
 
 /// Who made the system call; of a goroutine, leaves its id and origin in `thread`.
 #[inline(always)]
-fn caller(thread: &mut Thread, register: u64) -> Caller {
+pub(super) fn caller(thread: &mut Thread, register: u64) -> Caller {
     let go = BLOCKING.load();
     if go.m_curg == 0 {
         return Caller::Unknown;

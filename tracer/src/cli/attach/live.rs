@@ -35,13 +35,16 @@ const STACK_FROM: Nanos = Nanos(20_000);
 const MOST_SUMS: u32 = 1 << 13;
 const MOST_THREADS: u32 = 1 << 14;
 const MOST_WAITS: u32 = 1 << 16;
-const MOST_STACKS: u32 = 1 << 13;
+const MOST_SAMPLES: u32 = 1 << 13;
+const MOST_STACKS: u32 = 1 << 14;
 
 /// How to follow.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Options {
     /// What takes this long is told by itself.
     pub(super) slow: Duration,
+    /// So many times a second it is looked at where the program runs, on every CPU; 0 for never.
+    pub(super) frequency: u64,
     pub(super) ring_bytes: u32,
     pub(super) kernel_log: bool,
 }
@@ -114,6 +117,7 @@ impl Live {
             most_sums: MOST_SUMS,
             most_threads: MOST_THREADS,
             most_waits: MOST_WAITS,
+            most_samples: MOST_SAMPLES,
             most_stacks: MOST_STACKS,
         };
         let config = Config {
@@ -129,7 +133,7 @@ impl Live {
         let log = if kernel_log { Some(loaded.take_log()?) } else { None };
         let reader = Reader::new(loaded.take_events()?);
         let (counters, maps) = (loaded.take_counters()?, loaded.take_blocking()?);
-        let attached = loaded.attach_blocking()?;
+        let attached = loaded.attach_blocking(options.frequency)?;
         Ok(Self {
             attached,
             maps,

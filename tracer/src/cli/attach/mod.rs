@@ -59,6 +59,9 @@ pub(super) struct Args {
     /// Tell waits and system calls from this length on one by one
     #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = humantime::parse_duration)]
     slow: Duration,
+    /// Look this many times a second where the program runs, on every CPU; 0 for never
+    #[arg(long, value_name = "HZ", default_value_t = 99, value_parser = clap::value_parser!(u64).range(0..=1000))]
+    frequency: u64,
     /// The ring buffer's size in KiB: a power of two
     #[arg(long, value_name = "KIB", default_value_t = 4096, hide_short_help = true)]
     ring_size: u32,
@@ -92,8 +95,12 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
 }
 
 async fn follow(args: &Args, common: &Common, process: &Process, binary: &GoBinary) -> anyhow::Result<Exit> {
-    let options =
-        Options { slow: args.slow, ring_bytes: args.ring_size * 1024, kernel_log: common.kernel_log() };
+    let options = Options {
+        slow: args.slow,
+        frequency: args.frequency,
+        ring_bytes: args.ring_size * 1024,
+        kernel_log: common.kernel_log(),
+    };
     let mut live = Live::attach(process, binary, &options)?;
     let mut moments = Moments::of(process, args.duration, args.interval)?;
     common.note(&format!("attached to {} ({}); Ctrl-C for the report", process.pid, process.exe().display()));
@@ -136,6 +143,7 @@ fn debug(told: &live::Told<'_>) {
     for slow in told.slow.iter().rev().take(5) {
         println!("{slow:?}");
     }
+    println!("samples {:?}", told.tables.samples);
     println!("slow {} {:?}", told.slow.len(), told.losses.iter().filter(|l| l.hits > 0).collect::<Vec<_>>());
 }
 
