@@ -1,12 +1,15 @@
 //! The programs, one hook family a file, named as in `wire/`.
 
+mod blocking;
 mod emit;
 mod goroutine;
 mod heap;
 mod main_thread;
 mod maps;
 mod memory;
+mod object;
 mod process;
+mod profile;
 mod registers;
 mod sched;
 mod startup;

@@ -4,8 +4,10 @@
 //! alignment with no padding (zerocopy checks it), and a record's size follows from its probe.
 
 pub mod account;
+pub mod blocking;
 pub mod loss;
 pub mod process;
+pub mod profile;
 pub mod startup;
 pub mod syscall;
 
@@ -59,11 +61,19 @@ pub enum Probe {
     GoStart = 19,
     /// `runtime.goexit1`: a goroutine that the go statement at the argument made is over.
     GoExit = 20,
+    /// A slow system call returned, or a slow wait in the network poller ended.
+    Slow = 21,
+    /// A system call that returned was added to the sums.
+    Summed = 22,
+    /// A goroutine was told to try again: a wait in the network poller began.
+    NetworkWait = 23,
+    /// The program was met on a CPU.
+    OnCpu = 24,
 }
 
 impl Probe {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 25] = [
         Self::Exec,
         Self::Exit,
         Self::GoEntry,
@@ -85,6 +95,10 @@ impl Probe {
         Self::InitFunction,
         Self::GoStart,
         Self::GoExit,
+        Self::Slow,
+        Self::Summed,
+        Self::NetworkWait,
+        Self::OnCpu,
     ];
 
     /// The probe of that number.
@@ -96,7 +110,10 @@ impl Probe {
     /// Whether the kernel itself calls it, and no instruction of the program.
     #[must_use]
     pub const fn is_tracepoint(self) -> bool {
-        matches!(self, Self::Exec | Self::Exit | Self::Wait | Self::Call)
+        matches!(
+            self,
+            Self::Exec | Self::Exit | Self::Wait | Self::Call | Self::Slow | Self::Summed | Self::NetworkWait
+        )
     }
 
     /// Whether a start is told without it, only in less detail.
@@ -142,6 +159,10 @@ impl Probe {
             Self::InitFunction => "init_function",
             Self::GoStart => "go_start",
             Self::GoExit => "go_exit",
+            Self::Slow => "slow",
+            Self::Summed => "summed",
+            Self::NetworkWait => "network_wait",
+            Self::OnCpu => "on_cpu",
         }
     }
 }

@@ -7,8 +7,10 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::FileExt as _;
 use std::time::{Duration, Instant};
 
+use aya::programs::perf_event::{PerfEvent, PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent};
 use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeScope};
 use aya::programs::{Program, ProgramError, RawTracePoint, UProbe};
+use aya::util::online_cpus;
 use thiserror::Error;
 use tracer_ebpf::wire::startup::Cookie;
 
@@ -21,6 +23,15 @@ type Tracepoints = &'static [(&'static str, &'static str)];
 
 /// Those of a run that `main.main` ends.
 const BEFORE_MAIN: [&str; 2] = ["sched_switch", "sched_wakeup"];
+
+/// Those that sum up a running program's system calls. First what ends a call, then what begins it: so none is seen
+/// to begin and never to end.
+const BLOCKING: Tracepoints = &[
+    ("blocking_thread_exit", "sched_process_exit"),
+    ("blocking_exec", "sched_process_exec"),
+    ("blocking_exit", "sys_exit"),
+    ("blocking_enter", "sys_enter"),
+];
 
 /// The program that serves every uprobe site of a run.
 const STARTUP: &str = "startup";
@@ -80,6 +91,12 @@ pub enum AttachError {
         #[source]
         source: Box<ProgramError>,
     },
+    /// The timer that samples.
+    #[error("cannot sample where the program runs: {reason}; --frequency 0 goes without")]
+    Sampling {
+        /// What the kernel said.
+        reason: String,
+    },
     /// The file is not what the sites were chosen in.
     #[error(
         "{function} is not what it was when its site was chosen: the binary was changed in place; try again"
@@ -131,6 +148,8 @@ pub enum Method {
     UprobeMulti,
     /// One perf event a site, for every process that runs the binary: kernels before 6.6. Slow to detach.
     PerfEvents,
+    /// There are no sites, only the kernel's own tracepoints.
+    Tracepoints,
 }
 
 /// The probes, armed. Dropping it disarms them.
@@ -177,6 +196,39 @@ impl Loaded {
             self.attach_one_by_one(&path, sites, scope.uprobe())?;
             Ok(Attached { loaded: self, link: None, method: Method::PerfEvents })
         }
+    }
+
+    /// Arms what sums up a running program's system calls: tracepoints of the kernel's, none of its instructions.
+    /// With `frequency` samples a second on every CPU of where it runs; 0 for none.
+    ///
+    /// # Errors
+    /// When any probe cannot be put in place; then none is.
+    pub fn attach_blocking(mut self, frequency: u64) -> Result<Attached, AttachError> {
+        for (program, tracepoint) in BLOCKING {
+            attach_tracepoint(&mut self, program, tracepoint)?;
+        }
+        if frequency > 0 {
+            self.attach_sampling(frequency)?;
+        }
+        Ok(Attached { loaded: self, link: None, method: Method::Tracepoints })
+    }
+
+    /// Timers on every CPU, which the program looks away from when another process runs: one of the process's own
+    /// would be set anew at each context switch.
+    fn attach_sampling(&mut self, frequency: u64) -> Result<(), AttachError> {
+        const PROGRAM: &str = "on_cpu";
+        let cpus =
+            online_cpus().map_err(|(_, source)| AttachError::Sampling { reason: source.to_string() })?;
+        let program: &mut PerfEvent = typed(self, PROGRAM)?;
+        program.load().map_err(|error| LoadError::of_program(PROGRAM, error))?;
+        for cpu in cpus {
+            let clock = PerfEventConfig::Software(SoftwareEvent::CpuClock);
+            let scope = PerfEventScope::AllProcessesOneCpu { cpu };
+            program
+                .attach(clock, scope, SamplePolicy::Frequency(frequency), false)
+                .map_err(|source| AttachError::Sampling { reason: source.to_string() })?;
+        }
+        Ok(())
     }
 
     /// The startup program for a multi link, or none where the kernel has no such links.
