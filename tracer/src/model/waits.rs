@@ -1,8 +1,9 @@
 //! The main goroutine's long waits before `main.main`: for what, where in the code, in which init.
 
+use super::init::Init;
 use super::objects::{Object, Objects};
 use super::parts::Cause;
-use super::startup::{Init, StartupTimeline};
+use super::startup::StartupTimeline;
 use crate::event::{self, Event, EventKind};
 use crate::target::gobin::Frame;
 use crate::units::{Nanos, RuntimeAddr};
