@@ -1,5 +1,6 @@
 //! Events -> histories. Pure and deterministic: the same events give the same report.
 
+pub mod blocking;
 pub mod budget;
 mod catalogue;
 pub mod diff;
