@@ -113,3 +113,7 @@ mod tests {
 #[cfg(test)]
 #[path = "golden_tests.rs"]
 mod golden_tests;
+
+#[cfg(test)]
+#[path = "blocking_tests.rs"]
+mod blocking_tests;
