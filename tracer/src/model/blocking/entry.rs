@@ -75,8 +75,8 @@ pub struct Group<K> {
 }
 
 /// Puts together what has the same key, the costliest first. What has none is left out.
-pub(super) fn grouped<K: Clone + Eq + Hash + Ord>(
-    entries: impl IntoIterator<Item = &Entry>,
+pub(super) fn grouped<'a, K: Clone + Eq + Hash + Ord>(
+    entries: impl IntoIterator<Item = &'a Entry>,
     key: impl Fn(&Entry) -> Option<K>,
 ) -> Vec<Group<K>> {
     let mut members: HashMap<K, Vec<&Entry>> = HashMap::new();
@@ -108,6 +108,6 @@ fn group<K>(key: K, members: &[&Entry]) -> Option<Group<K>> {
 }
 
 /// All their time.
-pub(super) fn total(entries: impl IntoIterator<Item = &Entry>) -> Nanos {
+pub(super) fn total<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Nanos {
     Nanos(entries.into_iter().fold(0, |sum, entry| sum.saturating_add(entry.sums.total.0)))
 }
