@@ -37,6 +37,13 @@ impl Process {
         })
     }
 
+    /// The inode that the descriptor stands for, without asking its file system, which may not answer.
+    #[must_use]
+    pub fn inode_of(&self, fd: u64) -> Option<u64> {
+        let info = fs::read_to_string(self.path("fdinfo").join(fd.to_string())).ok()?;
+        info.lines().find_map(|line| line.strip_prefix("ino:")?.trim().parse().ok())
+    }
+
     /// A socket of the process's own network namespace, by its inode.
     fn socket(&self, inode: &str) -> Option<String> {
         for protocol in ["tcp", "tcp6", "udp", "udp6"] {

@@ -60,7 +60,8 @@ impl<'a> Observer<'a> {
         };
         let mut seen = Seen { untold: counted(&goroutines), ..Seen::default() };
         let mut sources = Sources { observer: self, stacks: HashMap::new(), objects: HashMap::new() };
-        let parked: HashMap<u64, &Parked> = tables.parked.iter().map(|parked| (parked.goid, parked)).collect();
+        let parked: HashMap<u64, &Parked> =
+            tables.parked.iter().map(|parked| (parked.goid, parked)).collect();
         let calls: HashMap<u32, &InSyscall> = tables.in_syscall.iter().map(|call| (call.tid, call)).collect();
         for goroutine in &goroutines.all {
             let one = match goroutine.place.status {
@@ -68,9 +69,7 @@ impl<'a> Observer<'a> {
                     sources.waiting(goroutine, &goroutines, parked.get(&goroutine.goid).copied())
                 }
                 GoroutineStatus::Syscall | GoroutineStatus::Running => {
-                    let tid = goroutine
-                        .thread
-                        .and_then(|thread| self.process.thread_known_as(thread.procid));
+                    let tid = goroutine.thread.and_then(|thread| self.process.thread_known_as(thread.procid));
                     let call = tid.and_then(|tid| calls.get(&tid).copied());
                     let in_call = goroutine.place.status == GoroutineStatus::Syscall || call.is_some();
                     in_call.then(|| sources.in_syscall(goroutine, &goroutines, tid, call)).flatten()
