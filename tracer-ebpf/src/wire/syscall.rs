@@ -12,10 +12,13 @@ pub mod number {
     pub const WRITE: u64 = 1;
     pub const OPEN: u64 = 2;
     pub const CLOSE: u64 = 3;
+    pub const FSTAT: u64 = 5;
     pub const POLL: u64 = 7;
+    pub const LSEEK: u64 = 8;
     pub const MMAP: u64 = 9;
     pub const MPROTECT: u64 = 10;
     pub const MUNMAP: u64 = 11;
+    pub const IOCTL: u64 = 16;
     pub const PREAD64: u64 = 17;
     pub const PWRITE64: u64 = 18;
     pub const READV: u64 = 19;
@@ -37,6 +40,7 @@ pub mod number {
     pub const FLOCK: u64 = 73;
     pub const FSYNC: u64 = 74;
     pub const FDATASYNC: u64 = 75;
+    pub const FTRUNCATE: u64 = 77;
     pub const GETDENTS64: u64 = 217;
     pub const FUTEX: u64 = 202;
     pub const CLOCK_NANOSLEEP: u64 = 230;
@@ -49,8 +53,12 @@ pub mod number {
     pub const ACCEPT4: u64 = 288;
     pub const RECVMMSG: u64 = 299;
     pub const SENDMMSG: u64 = 307;
+    pub const SPLICE: u64 = 275;
+    pub const SYNC_FILE_RANGE: u64 = 277;
+    pub const FALLOCATE: u64 = 285;
     pub const PREADV: u64 = 295;
     pub const PWRITEV: u64 = 296;
+    pub const COPY_FILE_RANGE: u64 = 326;
     pub const STATX: u64 = 332;
     pub const CLONE3: u64 = 435;
     pub const EPOLL_PWAIT2: u64 = 441;

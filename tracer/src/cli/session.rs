@@ -16,6 +16,7 @@ use super::ready::Readiness;
 use super::signals::{Signal, Signals};
 use crate::event::Event;
 use crate::model::ReadyWhen;
+use crate::probe::Blocking;
 use crate::probe::attach::{Attached, Scope};
 use crate::probe::load::{LoadOptions, Loaded};
 use crate::probe::plan::PlannedSite;
@@ -176,7 +177,15 @@ fn arm(
         task_faults: task_faults(),
     };
     let Options { heap, ring_bytes, kernel_log, .. } = *options;
-    let load = LoadOptions { config, go, heap, watch: WatchConfig::default(), ring_bytes, kernel_log };
+    let load = LoadOptions {
+        config,
+        go,
+        heap,
+        watch: WatchConfig::default(),
+        blocking: Blocking::NONE,
+        ring_bytes,
+        kernel_log,
+    };
     let mut loaded = Loaded::load(&load)?;
     let kernel = KernelSide::of(&mut loaded, options.kernel_log)?;
     let attached = loaded.attach(binary.file(), sites, Scope::Process(pid))?;

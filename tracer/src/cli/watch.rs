@@ -20,6 +20,7 @@ use super::{Common, Exit};
 use crate::event::{self, Event, EventKind};
 use crate::export::{Export as _, InitOrder, Ndjson, Text};
 use crate::model::{BinarySymbols, Ending, Observation, Report, SeenStart, Starts, StartupTimeline, Subject};
+use crate::probe::Blocking;
 use crate::probe::attach::Scope;
 use crate::probe::load::{LoadOptions, Loaded};
 use crate::probe::plan::{Detail, StartupPlan};
@@ -99,6 +100,7 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
         go: GoConfig::default(),
         heap: HeapConfig::default(),
         watch: watch_config(),
+        blocking: Blocking::NONE,
         ring_bytes: args.ring_size * 1024,
         kernel_log: false,
     })?;
@@ -234,6 +236,7 @@ fn probe_of(kind: &EventKind) -> Probe {
         EventKind::Hit(hit) => hit.probe,
         EventKind::Wait(_) => Probe::Wait,
         EventKind::Call(_) => Probe::Call,
+        EventKind::Slow(_) => Probe::Slow,
     }
 }
 
