@@ -106,7 +106,7 @@ fn calls(args: &Args, gotrace: &Path, fixture: &Fixture, watchers: &[Watcher]) -
     Ok(())
 }
 
-/// Answers a second of a server that does nothing else.
+/// Microseconds a request of a server that is asked all the time.
 fn requests(args: &Args, gotrace: &Path, fixture: &Fixture, watchers: &[Watcher]) -> Result<()> {
     let server = Server::start(fixture)?;
     // An empty pair sees the whole machine's calls, and says nothing about a server.
@@ -120,10 +120,10 @@ fn requests(args: &Args, gotrace: &Path, fixture: &Fixture, watchers: &[Watcher]
             let watching = watcher.begin(gotrace, server.pid())?;
             let measured = requests_per_second(&server.url, args.seconds)?;
             watching.end()?;
-            figures.add(measured);
+            figures.add(1e6 / measured);
         }
     }
-    Figures::title("requests a second");
+    Figures::title("us a request");
     for (watcher, row) in watchers.iter().zip(&figures) {
         row.row(watcher.name(), figures.first().filter(|_| *watcher != Watcher::Nobody));
     }

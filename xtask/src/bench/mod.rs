@@ -3,6 +3,7 @@
 mod attach;
 mod empty_pair;
 mod figures;
+mod instructions;
 mod server;
 mod stamp;
 mod startup;
@@ -22,12 +23,14 @@ pub(crate) struct Args {
 #[derive(clap::Subcommand)]
 enum What {
     Attach(attach::Args),
+    Instructions(instructions::Args),
     Startup(startup::Args),
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     match &args.what {
         What::Attach(args) => attach::run(args),
+        What::Instructions(args) => instructions::run(args),
         What::Startup(args) => startup::run(args),
     }
 }
