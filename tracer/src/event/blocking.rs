@@ -122,6 +122,17 @@ pub struct Parked {
     pub fd: u32,
 }
 
+impl StackTaken {
+    /// Of the number that the kernel side keeps.
+    pub(super) fn of(number: i64) -> Self {
+        match u32::try_from(number) {
+            Ok(number) => Self::Taken(number),
+            Err(_) if number == wire::NO_STACK => Self::TooShort,
+            Err(_) => Self::Lost(number),
+        }
+    }
+}
+
 impl TryFrom<&wire::Key> for Key {
     type Error = DecodeError;
 
@@ -134,11 +145,7 @@ impl TryFrom<&wire::Key> for Key {
             syscall: key.syscall.into(),
             file_type: (key.object != 0).then_some(key.object),
             gopc: (key.gopc != 0).then_some(RuntimeAddr(key.gopc)),
-            stack: match u32::try_from(key.stack) {
-                Ok(number) => StackTaken::Taken(number),
-                Err(_) if key.stack == wire::NO_STACK => StackTaken::TooShort,
-                Err(_) => StackTaken::Lost(key.stack),
-            },
+            stack: StackTaken::of(key.stack),
         })
     }
 }

@@ -1,6 +1,7 @@
 //! Bytes -> typed events. Pure: no I/O, no aya. The bytes are taken for hostile, as a capture's would be.
 
 pub mod blocking;
+pub mod profile;
 pub mod recorded;
 
 use thiserror::Error;
@@ -159,7 +160,7 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
             let slow: wire::blocking::Slow = prefix(bytes)?;
             EventKind::Slow(Box::new(blocking::Slow::try_from(&slow)?))
         }
-        Probe::Summed | Probe::NetworkWait => return Err(DecodeError::OnlyCounted { probe }),
+        Probe::Summed | Probe::NetworkWait | Probe::OnCpu => return Err(DecodeError::OnlyCounted { probe }),
         Probe::GoEntry
         | Probe::SchedInit
         | Probe::SchedInitDone
