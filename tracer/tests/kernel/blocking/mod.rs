@@ -1,8 +1,10 @@
 //! The blocking report of `gotrace attach`, beside what programs say of their own waits and strace of their calls.
 
+mod bpftrace;
 mod counts;
 mod forever;
 mod many;
+mod requests;
 mod strace;
 mod waits;
 
