@@ -10,9 +10,12 @@ mod kernel_side;
 mod log;
 mod output;
 mod ready;
+mod report;
+mod ring;
 mod run;
 mod session;
 mod signals;
+mod traceable;
 mod watch;
 
 use std::process::ExitCode;

@@ -11,8 +11,9 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tracer_ebpf::config::{Config, HeapConfig, WatchConfig};
 
 use super::kernel_config::{go_config, task_faults};
-use super::kernel_side::{Closing, Events, KernelSide};
+use super::kernel_side::{Closing, KernelSide};
 use super::ready::Readiness;
+use super::ring::DRAIN_INTERVAL;
 use super::signals::{Signal, Signals};
 use crate::event::Event;
 use crate::model::ReadyWhen;
@@ -26,9 +27,6 @@ use crate::target::gobin::GoBinary;
 use crate::target::launch::{ExecStamp, Gated};
 use crate::target::pid_namespace;
 use crate::units::{Nanos, boot_clock};
-
-/// How often the ring buffer is drained. At the default size it takes 25 000 inits in between.
-const DRAIN_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How long an interrupted program has to end by itself before the report is made without its end.
 const GRACE: Duration = Duration::from_millis(200);
@@ -141,10 +139,10 @@ impl Session {
 
         let throttled_before = throttled();
         let mut readiness = Readiness::watch(ready_when)?;
-        let mut events = Events::default();
+        let mut events = Vec::new();
         let gone =
             drain_until(&mut kernel, until, &mut attached, &mut program, &mut readiness, &mut events).await?;
-        kernel.drain(&mut events);
+        events.extend(kernel.drain());
         let method = attached.method;
         let end = boot_clock();
         let closing = kernel.closing(gone, end);
@@ -152,11 +150,10 @@ impl Session {
         let detached = attached.detach();
         tracing::info!("detached in {:.1} ms ({method:?})", detached.as_secs_f64() * 1e3);
         // A probe may have been running while the sites were disarmed.
-        kernel.drain(&mut events);
-        let losses = kernel.losses()?;
-        readiness.note(&events.known);
+        events.extend(kernel.drain());
+        let (losses, undecodable) = (kernel.ring.losses()?, kernel.ring.undecodable);
+        readiness.note(&events);
         let ready = readiness.ready();
-        let Events { known: events, undecodable } = events;
         Ok(Trace { pid, stamp, events, undecodable, losses, end, gone, closing, throttled, ready, program })
     }
 }
@@ -199,7 +196,7 @@ async fn drain_until(
     attached: &mut Attached,
     program: &mut Program,
     readiness: &mut Readiness,
-    events: &mut Events,
+    events: &mut Vec<Event>,
 ) -> anyhow::Result<Option<Nanos>> {
     // Not at once: the program's start has the processors to itself.
     let mut ticks = tokio::time::interval_at(Instant::now() + DRAIN_INTERVAL, DRAIN_INTERVAL);
@@ -211,10 +208,10 @@ async fn drain_until(
     loop {
         tokio::select! {
             _ = ticks.tick() => {
-                let new = kernel.drain(events);
-                let new = &events.known[events.known.len() - new..];
-                readiness.note(new);
+                let new = kernel.drain();
+                readiness.note(&new);
                 let has_begun = new.iter().any(Event::is_main);
+                events.extend(new);
                 let over = match until {
                     Until::Main => has_begun,
                     Until::Ready => readiness.ready().is_some(),

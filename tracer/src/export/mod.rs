@@ -1,13 +1,16 @@
 //! Histories -> what people and programs read. One format a file behind one small trait.
 
+mod account;
 mod budget;
 mod diff;
 mod diff_ndjson;
+mod header;
 pub mod inspect;
 mod ndjson;
 mod repeats;
 mod status;
 mod status_ndjson;
+mod subject;
 mod text;
 
 use std::io;

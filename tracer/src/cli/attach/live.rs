@@ -4,26 +4,23 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use aya::maps::{Array, MapData};
 use aya_log::EbpfLogger;
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tracer_ebpf::config::{Config, GoConfig, HeapConfig, WatchConfig};
 
-use crate::event::{self, Event, EventKind, blocking::Slow};
+use super::super::ring::{DRAIN_INTERVAL, Ring};
+use crate::event::{Event, EventKind, blocking::Slow};
 use crate::probe::attach::Attached;
 use crate::probe::load::{BlockingMaps, LoadOptions, Loaded};
 use crate::probe::{Blocking, blocking_config, file_config};
-use crate::stream::{ProbeLoss, RawRecord, Reader, Tables, read_losses};
+use crate::stream::{ProbeLoss, Tables};
 use crate::target::gobin::GoBinary;
 use crate::target::pid_namespace;
 use crate::target::pidfd::pidfd_of;
 use crate::target::process::Process;
 use crate::units::{Nanos, boot_clock};
-
-/// How often the ring buffer is drained.
-const DRAIN_INTERVAL: Duration = Duration::from_millis(50);
 
 /// So many slow calls are kept one by one; what comes after is only in the sums, and counted.
 const MOST_SLOW: usize = 1 << 17;
@@ -53,8 +50,7 @@ pub(super) struct Options {
 pub(super) struct Live {
     attached: Attached,
     maps: BlockingMaps,
-    reader: Reader,
-    counters: Array<MapData, [u64; 2]>,
+    ring: Ring,
     log: Option<EbpfLogger<&'static dyn log::Log>>,
     /// When the last probe was armed.
     pub(super) since: Nanos,
@@ -62,7 +58,6 @@ pub(super) struct Live {
     slow: Vec<(Nanos, u32, Slow)>,
     /// How many slow calls were not kept.
     not_kept: u64,
-    undecodable: u64,
     /// Whether the process became another program.
     replaced: bool,
 }
@@ -131,19 +126,16 @@ impl Live {
         let mut loaded =
             Loaded::load(&LoadOptions { config, go, heap, watch, blocking, ring_bytes, kernel_log })?;
         let log = if kernel_log { Some(loaded.take_log()?) } else { None };
-        let reader = Reader::new(loaded.take_events()?);
-        let (counters, maps) = (loaded.take_counters()?, loaded.take_blocking()?);
+        let (ring, maps) = (Ring::of(&mut loaded)?, loaded.take_blocking()?);
         let attached = loaded.attach_blocking(options.frequency)?;
         Ok(Self {
             attached,
             maps,
-            reader,
-            counters,
+            ring,
             log,
             since: boot_clock(),
             slow: Vec::new(),
             not_kept: 0,
-            undecodable: 0,
             replaced: false,
         })
     }
@@ -153,20 +145,12 @@ impl Live {
         if let Some(log) = &mut self.log {
             log.flush();
         }
-        let mut records = Vec::new();
-        self.reader.drain(&mut records);
-        for RawRecord(bytes) in records {
-            match event::decode(&bytes) {
-                Ok(Event { time, tid, kind: EventKind::Slow(slow) }) if self.slow.len() < MOST_SLOW => {
-                    self.slow.push((time, tid, *slow));
-                }
-                Ok(Event { kind: EventKind::Slow(_), .. }) => self.not_kept += 1,
-                Ok(Event { kind: EventKind::Exec { .. }, .. }) => self.replaced = true,
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::warn!("{error}");
-                    self.undecodable += 1;
-                }
+        for Event { time, tid, kind } in self.ring.drain() {
+            match kind {
+                EventKind::Slow(slow) if self.slow.len() < MOST_SLOW => self.slow.push((time, tid, *slow)),
+                EventKind::Slow(_) => self.not_kept += 1,
+                EventKind::Exec { .. } => self.replaced = true,
+                _ => {}
             }
         }
     }
@@ -180,8 +164,8 @@ impl Live {
             tables,
             slow: &self.slow,
             slow_not_kept: self.not_kept,
-            undecodable: self.undecodable,
-            losses: read_losses(&self.counters).context("cannot read the loss counters")?,
+            undecodable: self.ring.undecodable,
+            losses: self.ring.losses()?,
         })
     }
 

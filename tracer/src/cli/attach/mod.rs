@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use self::live::{Ended, Live, Moment, Moments, Options};
 use super::exit::TargetRefused;
 use super::output::Outputs;
+use super::ring::ring_size;
 use super::run::kernel_release;
 use super::{Common, Exit};
 use crate::doctor;
@@ -63,7 +64,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "HZ", default_value_t = 99, value_parser = clap::value_parser!(u64).range(0..=1000))]
     frequency: u64,
     /// The ring buffer's size in KiB: a power of two
-    #[arg(long, value_name = "KIB", default_value_t = 4096, hide_short_help = true)]
+    #[arg(long, value_name = "KIB", default_value = "4096", value_parser = ring_size, hide_short_help = true)]
     ring_size: u32,
     /// The process's id, or the name of its program
     #[arg(value_name = "PID|NAME")]
