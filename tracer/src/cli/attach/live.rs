@@ -174,13 +174,9 @@ struct Names<'a> {
 
 impl ObjectNames for Names<'_> {
     fn name(&self, object: &Object, fd: Option<u64>) -> Option<String> {
-        let fd = fd?;
-        let is_same = || self.process.inode_of(fd) == Some(object.inode);
-        if !is_same() {
-            return None;
-        }
-        // It may have been closed, and its number given away, between the looks.
-        self.process.object(fd).filter(|_| is_same())
+        let descriptor = self.process.descriptor(fd?)?;
+        let identity = descriptor.identity.filter(|identity| identity.inode == object.inode);
+        identity.map(|_| descriptor.object.to_string())
     }
 }
 
