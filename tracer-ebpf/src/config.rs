@@ -110,3 +110,111 @@ pub struct WatchConfig {
     /// Where it keeps `tgid`.
     pub tgid: u32,
 }
+
+/// The name of the global that holds the [`BlockingConfig`].
+pub const BLOCKING_CONFIG_GLOBAL: &str = "BLOCKING";
+
+/// What to tell of a running program's system calls, and how to find who makes them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct BlockingConfig {
+    /// What takes this many nanoseconds or more is told by itself.
+    pub slow: u64,
+    /// What takes this many nanoseconds or more is summed up by its stack and its object's type.
+    pub stack_from: u64,
+    /// The device of the target's own PID namespace's file, when `namespace_inode` is set.
+    pub namespace_device: u64,
+    /// The target's own PID namespace, in which `m.procid` counts; 0 when it is the one that `Config` counts in.
+    pub namespace_inode: u64,
+    /// The offset of `g.m`.
+    pub g_m: u32,
+    /// The offset of `g.goid`.
+    pub g_goid: u32,
+    /// The offset of `g.gopc`.
+    pub g_gopc: u32,
+    /// The offset of `m.procid`.
+    pub m_procid: u32,
+    /// The offset of `m.curg`; 0 when the layout is not known: then no goroutine is looked for.
+    pub m_curg: u32,
+    /// 1 when a thread's `m` may become another's: C threads that call Go borrow one (runtime/proc.go, `needm`).
+    pub m_moves: u32,
+}
+
+impl BlockingConfig {
+    /// Nothing is known.
+    pub const NONE: Self = Self {
+        slow: 0,
+        stack_from: 0,
+        namespace_device: 0,
+        namespace_inode: 0,
+        g_m: 0,
+        g_goid: 0,
+        g_gopc: 0,
+        m_procid: 0,
+        m_curg: 0,
+        m_moves: 0,
+    };
+}
+
+/// The name of the global that holds the [`FileConfig`].
+pub const FILE_CONFIG_GLOBAL: &str = "FILES";
+
+/// Where the kernel keeps what a descriptor stands for. All zeroes when it is not known: then it is not looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct FileConfig {
+    /// `task_struct.files`
+    pub task_files: u32,
+    /// `files_struct.fdt`
+    pub files_fdt: u32,
+    /// `fdtable.max_fds`
+    pub fdt_max_fds: u32,
+    /// `fdtable.fd`
+    pub fdt_fd: u32,
+    /// `file.f_inode`
+    pub file_inode: u32,
+    /// `file.private_data`
+    pub file_private: u32,
+    /// `inode.i_mode`
+    pub inode_mode: u32,
+    /// `inode.i_ino`
+    pub inode_number: u32,
+    /// `inode.i_sb`
+    pub inode_superblock: u32,
+    /// `super_block.s_dev`
+    pub superblock_device: u32,
+    /// `socket.sk`
+    pub socket_sock: u32,
+    /// `socket.type`
+    pub socket_type: u32,
+    /// `sock_common.skc_family`
+    pub sock_family: u32,
+    /// `sock_common.skc_daddr`, which `skc_rcv_saddr` follows.
+    pub sock_addresses: u32,
+    /// `sock_common.skc_dport`, which `skc_num` follows.
+    pub sock_ports: u32,
+    /// `sock_common.skc_v6_daddr`, which `skc_v6_rcv_saddr` follows.
+    pub sock_addresses6: u32,
+}
+
+impl FileConfig {
+    /// Nothing is known.
+    pub const NONE: Self = Self {
+        task_files: 0,
+        files_fdt: 0,
+        fdt_max_fds: 0,
+        fdt_fd: 0,
+        file_inode: 0,
+        file_private: 0,
+        inode_mode: 0,
+        inode_number: 0,
+        inode_superblock: 0,
+        superblock_device: 0,
+        socket_sock: 0,
+        socket_type: 0,
+        sock_family: 0,
+        sock_addresses: 0,
+        sock_ports: 0,
+        sock_addresses6: 0,
+    };
+}

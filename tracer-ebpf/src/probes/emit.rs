@@ -53,12 +53,28 @@ pub(super) fn lose(probe: u32) {
     increment(dropped);
 }
 
-/// Adds one, atomically. Core's atomics have no addition for this target, whose oldest CPU version lacks
-/// the variants that return a value; the one that does not has always been there (BPF_XADD).
+/// Adds one, atomically.
 #[inline(always)]
 fn increment(counter: *mut u64) {
+    add(counter, 1);
+}
+
+/// Adds to a counter, atomically. Core's atomics have no addition for this target, whose oldest CPU version lacks
+/// the variants that return a value; the one that does not has always been there (BPF_XADD).
+#[inline(always)]
+pub(super) fn add(counter: *mut u64, number: u64) {
     // SAFETY: `counter` points to an aligned word in a map value; every writer adds atomically.
     unsafe {
-        asm!("lock *(u64 *)({counter} + 0) += {one}", counter = in(reg) counter, one = in(reg) 1_u64);
+        asm!("lock *(u64 *)({counter} + 0) += {number}", counter = in(reg) counter, number = in(reg) number);
+    }
+}
+
+/// As [`add`], to a counter of 32 bits.
+#[inline(always)]
+pub(super) fn add_word(counter: *mut u32, number: u32) {
+    // SAFETY: as above.
+    unsafe {
+        asm!("lock *(u32 *)({counter} + 0) += {number}",
+            counter = in(reg) counter, number = in(reg) u64::from(number));
     }
 }

@@ -2,16 +2,21 @@
 
 use aya_ebpf::{
     Global,
-    btf_maps::{Array, HashMap, LruHashMap, RingBuf},
+    btf_maps::{Array, HashMap, LruHashMap, RingBuf, StackTrace},
     macros::btf_map,
 };
 use tracer_ebpf::{
-    config::{Config, GoConfig, HeapConfig, WatchConfig},
+    config::{BlockingConfig, Config, FileConfig, GoConfig, HeapConfig, WatchConfig},
     main_thread::MainThread,
-    wire::{Probe, loss::Counters, process::COMM_LEN},
+    wire::{
+        Probe,
+        blocking::{Key, NetworkWait, Stats, Thread},
+        loss::Counters,
+        process::COMM_LEN,
+    },
 };
 
-use super::heap::Scratch;
+use super::{blocking::WAITING_SLOTS, heap::Scratch};
 
 /// Set by user space before load.
 #[unsafe(no_mangle)]
@@ -88,3 +93,37 @@ pub(super) static EXECUTED: LruHashMap<u32, Executed, 1024> = LruHashMap::new();
 /// The processes that run the binary and have not reached `main.main`.
 #[btf_map]
 pub(super) static WATCHED: HashMap<u32, u64, 1024> = HashMap::new();
+
+/// Set by user space before load.
+#[unsafe(no_mangle)]
+pub(super) static BLOCKING: Global<BlockingConfig> = Global::new(BlockingConfig::NONE);
+
+/// Set by user space before load.
+#[unsafe(no_mangle)]
+pub(super) static FILES: Global<FileConfig> = Global::new(FileConfig::NONE);
+
+// User space makes these as large as it wants before load, and small when nobody asks for what they hold.
+
+/// The sums.
+#[btf_map]
+pub(super) static CALLS: HashMap<Key, Stats, 1> = HashMap::new();
+
+/// What every sum begins with; too large for a program's own stack.
+#[btf_map]
+pub(super) static EMPTY_STATS: Array<Stats, 1> = Array::new();
+
+/// The target's threads, by their ids in the initial PID namespace.
+#[btf_map]
+pub(super) static THREADS: HashMap<u32, Thread, 1> = HashMap::new();
+
+/// The goroutines that wait in the network poller, by their ids.
+#[btf_map]
+pub(super) static NETWORK_WAITS: HashMap<u64, NetworkWait, 1> = HashMap::new();
+
+/// How many goroutines of [`NETWORK_WAITS`] have an id with this remainder.
+#[btf_map]
+pub(super) static WAITING: Array<u64, { WAITING_SLOTS as usize }> = Array::new();
+
+/// The stacks, by the number that the kernel makes of them.
+#[btf_map]
+pub(super) static STACKS: StackTrace<1> = StackTrace::new();

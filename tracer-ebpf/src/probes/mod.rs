@@ -1,11 +1,13 @@
 //! The programs, one hook family a file, named as in `wire/`.
 
+mod blocking;
 mod emit;
 mod goroutine;
 mod heap;
 mod main_thread;
 mod maps;
 mod memory;
+mod object;
 mod process;
 mod registers;
 mod sched;

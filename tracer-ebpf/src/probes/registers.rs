@@ -39,6 +39,8 @@ pub(super) struct Saved {
     pub(super) ip: u64,
     pub(super) sp: u64,
     pub(super) bp: u64,
+    /// R14, in which Go code keeps its `g` (cmd/compile/abi-internal.md).
+    pub(super) g: u64,
 }
 
 /// Reads them. The offsets mirror `struct pt_regs` in arch/x86/include/asm/ptrace.h.
@@ -56,6 +58,7 @@ pub(super) fn of_current() -> Saved {
         ip: load!(registers, 128),
         sp: load!(registers, 152),
         bp: load!(registers, 32),
+        g: load!(registers, 8),
     }
 }
 

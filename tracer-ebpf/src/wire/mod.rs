@@ -4,6 +4,7 @@
 //! alignment with no padding (zerocopy checks it), and a record's size follows from its probe.
 
 pub mod account;
+pub mod blocking;
 pub mod loss;
 pub mod process;
 pub mod startup;
@@ -59,11 +60,17 @@ pub enum Probe {
     GoStart = 19,
     /// `runtime.goexit1`: a goroutine that the go statement at the argument made is over.
     GoExit = 20,
+    /// A slow system call returned, or a slow wait in the network poller ended.
+    Slow = 21,
+    /// A system call that returned was added to the sums.
+    Summed = 22,
+    /// A goroutine was told to try again: a wait in the network poller began.
+    NetworkWait = 23,
 }
 
 impl Probe {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 24] = [
         Self::Exec,
         Self::Exit,
         Self::GoEntry,
@@ -85,6 +92,9 @@ impl Probe {
         Self::InitFunction,
         Self::GoStart,
         Self::GoExit,
+        Self::Slow,
+        Self::Summed,
+        Self::NetworkWait,
     ];
 
     /// The probe of that number.
@@ -96,7 +106,10 @@ impl Probe {
     /// Whether the kernel itself calls it, and no instruction of the program.
     #[must_use]
     pub const fn is_tracepoint(self) -> bool {
-        matches!(self, Self::Exec | Self::Exit | Self::Wait | Self::Call)
+        matches!(
+            self,
+            Self::Exec | Self::Exit | Self::Wait | Self::Call | Self::Slow | Self::Summed | Self::NetworkWait
+        )
     }
 
     /// Whether a start is told without it, only in less detail.
@@ -142,6 +155,9 @@ impl Probe {
             Self::InitFunction => "init_function",
             Self::GoStart => "go_start",
             Self::GoExit => "go_exit",
+            Self::Slow => "slow",
+            Self::Summed => "summed",
+            Self::NetworkWait => "network_wait",
         }
     }
 }

@@ -106,7 +106,7 @@ pub fn main() -> ExitCode {
         Verb::Run(args) => run::run(args, &common),
         Verb::Watch(args) => watch::run(args, &common),
         Verb::Diff(args) => diff::run(args),
-        Verb::Attach(args) => attach::run(args),
+        Verb::Attach(args) => attach::run(args, &common),
         Verb::Inspect(args) => inspect::run(args),
         Verb::Doctor(args) => doctor::run(args),
     })

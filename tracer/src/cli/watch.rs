@@ -24,7 +24,7 @@ use crate::model::{Ending, Observation, Report, SeenStart, Subject};
 use crate::probe::attach::Scope;
 use crate::probe::load::{LoadOptions, Loaded};
 use crate::probe::plan::Detail;
-use crate::probe::{Probe, kernel_offset_of};
+use crate::probe::{Blocking, Probe, kernel_offset_of};
 use crate::stream::ProbeLoss;
 use crate::units::{Nanos, boot_clock};
 use crate::{doctor, files};
@@ -91,6 +91,7 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
         go: GoConfig::default(),
         heap: HeapConfig::default(),
         watch: watch_config(),
+        blocking: Blocking::NONE,
         ring_bytes: args.ring_size * 1024,
         kernel_log: false,
     })?;

@@ -1,6 +1,7 @@
 //! Bytes -> typed events. Pure: no I/O, no aya. The bytes are taken for hostile, as a capture's would be.
 
 mod account;
+pub mod blocking;
 mod process;
 pub mod recorded;
 mod startup;
@@ -52,6 +53,8 @@ pub enum EventKind {
     Wait(Box<Wait>),
     /// A system call returned whose object matters.
     Call(Box<Call>),
+    /// A slow system call returned, or a slow wait in the network poller ended.
+    Slow(Box<blocking::Slow>),
 }
 
 /// Bytes that are no record of this version.
@@ -73,6 +76,12 @@ pub enum DecodeError {
         /// What it holds.
         value: u64,
     },
+    /// A probe that is only counted, and has no records.
+    #[error("a record of {probe}, which has none")]
+    OnlyCounted {
+        /// Which.
+        probe: Probe,
+    },
     /// A kind from another version.
     #[error("a record of the unknown probe {number}")]
     UnknownProbe {
@@ -93,6 +102,11 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
         Probe::Wait => EventKind::Wait(Box::new(account::wait(bytes)?)),
         Probe::Call => EventKind::Call(Box::new(syscall::call(bytes)?)),
         Probe::Exit => EventKind::Exit,
+        Probe::Slow => {
+            let slow: wire::blocking::Slow = prefix(bytes)?;
+            EventKind::Slow(Box::new(blocking::Slow::try_from(&slow)?))
+        }
+        Probe::Summed | Probe::NetworkWait => return Err(DecodeError::OnlyCounted { probe }),
         Probe::GoEntry
         | Probe::SchedInit
         | Probe::SchedInitDone

@@ -22,6 +22,15 @@ type Tracepoints = &'static [(&'static str, &'static str)];
 /// Those of a run that `main.main` ends.
 const BEFORE_MAIN: [&str; 2] = ["sched_switch", "sched_wakeup"];
 
+/// Those that sum up a running program's system calls. First what ends a call, then what begins it: so none is seen
+/// to begin and never to end.
+const BLOCKING: Tracepoints = &[
+    ("blocking_thread_exit", "sched_process_exit"),
+    ("blocking_exec", "sched_process_exec"),
+    ("blocking_exit", "sys_exit"),
+    ("blocking_enter", "sys_enter"),
+];
+
 /// The program that serves every uprobe site of a run.
 const STARTUP: &str = "startup";
 
@@ -131,6 +140,8 @@ pub enum Method {
     UprobeMulti,
     /// One perf event a site, for every process that runs the binary: kernels before 6.6. Slow to detach.
     PerfEvents,
+    /// There are no sites, only the kernel's own tracepoints.
+    Tracepoints,
 }
 
 /// The probes, armed. Dropping it disarms them.
@@ -177,6 +188,17 @@ impl Loaded {
             self.attach_one_by_one(&path, sites, scope.uprobe())?;
             Ok(Attached { loaded: self, link: None, method: Method::PerfEvents })
         }
+    }
+
+    /// Arms what sums up a running program's system calls: tracepoints of the kernel's, none of its instructions.
+    ///
+    /// # Errors
+    /// When any probe cannot be put in place; then none is.
+    pub fn attach_blocking(mut self) -> Result<Attached, AttachError> {
+        for (program, tracepoint) in BLOCKING {
+            attach_tracepoint(&mut self, program, tracepoint)?;
+        }
+        Ok(Attached { loaded: self, link: None, method: Method::Tracepoints })
     }
 
     /// The startup program for a multi link, or none where the kernel has no such links.

@@ -4,17 +4,22 @@ use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, RawFd};
 use std::path::PathBuf;
 
-use aya::maps::{Array, Map, MapData, RingBuf};
+use aya::maps::{Array, HashMap, Map, MapData, RingBuf, StackTraceMap};
 use aya::programs::ProgramError;
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use aya_log::EbpfLogger;
 use thiserror::Error;
 use tracer_ebpf::config::{
-    CONFIG_GLOBAL, Config, GO_CONFIG_GLOBAL, GoConfig, HEAP_CONFIG_GLOBAL, HeapConfig, WATCH_CONFIG_GLOBAL,
-    WatchConfig,
+    BLOCKING_CONFIG_GLOBAL, CONFIG_GLOBAL, Config, FILE_CONFIG_GLOBAL, GO_CONFIG_GLOBAL, GoConfig,
+    HEAP_CONFIG_GLOBAL, HeapConfig, WATCH_CONFIG_GLOBAL, WatchConfig,
 };
 use tracer_ebpf::main_thread::{MAIN_MAP, MainThread};
+use tracer_ebpf::wire::blocking::{
+    CALLS_MAP, Key, NETWORK_WAITS_MAP, STACKS_MAP, Stats, THREADS_MAP, Thread,
+};
 use zerocopy::IntoBytes as _;
+
+use super::Blocking;
 
 /// The verifier refused a program, or the kernel the object.
 #[derive(Debug, Error)]
@@ -105,6 +110,8 @@ pub struct LoadOptions {
     pub heap: HeapConfig,
     /// What they are to know of the kernel to tell a watched process's parent.
     pub watch: WatchConfig,
+    /// What of its system calls to sum up.
+    pub blocking: Blocking,
     /// The ring buffer's size in bytes: a power of two, a multiple of the page size.
     pub ring_bytes: u32,
     /// Whether the kernel side's own diagnostics are compiled in.
@@ -134,8 +141,14 @@ impl Loaded {
             .override_global(GO_CONFIG_GLOBAL, options.go.as_bytes(), true)
             .override_global(HEAP_CONFIG_GLOBAL, options.heap.as_bytes(), true)
             .override_global(WATCH_CONFIG_GLOBAL, options.watch.as_bytes(), true)
+            .override_global(BLOCKING_CONFIG_GLOBAL, options.blocking.config.as_bytes(), true)
+            .override_global(FILE_CONFIG_GLOBAL, options.blocking.files.as_bytes(), true)
             .override_global(aya_log::LEVEL, &log_level, false)
             .map_max_entries("EVENTS", options.ring_bytes)
+            .map_max_entries(CALLS_MAP, options.blocking.most_sums)
+            .map_max_entries(THREADS_MAP, options.blocking.most_threads)
+            .map_max_entries(NETWORK_WAITS_MAP, options.blocking.most_waits)
+            .map_max_entries(STACKS_MAP, options.blocking.most_stacks)
             .load(bytes)?;
         let relocated = relocate(bytes, &ebpf)?;
         Ok(Self { ebpf, relocated })
@@ -177,6 +190,43 @@ impl Loaded {
     }
 }
 
+/// The maps of the sums, as words: so aya knows that any bytes will do.
+#[derive(Debug)]
+pub struct BlockingMaps {
+    /// From a `Key` to its `Stats`.
+    pub calls: HashMap<MapData, KeyWords, StatsWords>,
+    /// From a thread's id to its `Thread`.
+    pub threads: HashMap<MapData, u32, ThreadWords>,
+    /// From a goroutine's id to its `NetworkWait`.
+    pub network_waits: HashMap<MapData, u64, [u64; 2]>,
+    /// The stacks by their numbers.
+    pub stacks: StackTraceMap<MapData>,
+}
+
+/// The words of a `Key`.
+pub type KeyWords = [u64; size_of::<Key>() / size_of::<u64>()];
+/// The words of a `Stats`.
+pub type StatsWords = [u64; size_of::<Stats>() / size_of::<u64>()];
+/// The words of a `Thread`.
+pub type ThreadWords = [u64; size_of::<Thread>() / size_of::<u64>()];
+
+impl Loaded {
+    /// The maps of the sums; once.
+    ///
+    /// # Errors
+    /// When the object has none, or they were taken before.
+    pub fn take_blocking(&mut self) -> Result<BlockingMaps, LoadError> {
+        let mut take = |map| self.ebpf.take_map(map).ok_or(LoadError::Part(map));
+        let opened = |map: &'static str| move |source| LoadError::Map { map, source };
+        Ok(BlockingMaps {
+            calls: HashMap::try_from(take(CALLS_MAP)?).map_err(opened(CALLS_MAP))?,
+            threads: HashMap::try_from(take(THREADS_MAP)?).map_err(opened(THREADS_MAP))?,
+            network_waits: HashMap::try_from(take(NETWORK_WAITS_MAP)?).map_err(opened(NETWORK_WAITS_MAP))?,
+            stacks: StackTraceMap::try_from(take(STACKS_MAP)?).map_err(opened(STACKS_MAP))?,
+        })
+    }
+}
+
 fn relocate(bytes: &[u8], ebpf: &Ebpf) -> Result<aya_obj::Object, LoadError> {
     let mut object = aya_obj::Object::parse(bytes).map_err(EbpfError::from)?;
     let maps: Vec<(String, RawFd, aya_obj::Map)> = object
@@ -195,9 +245,11 @@ fn relocate(bytes: &[u8], ebpf: &Ebpf) -> Result<aya_obj::Object, LoadError> {
 /// The descriptor of a map of one of the kinds that the kernel side uses.
 fn descriptor(map: &Map) -> Option<RawFd> {
     match map {
-        Map::Array(data) | Map::HashMap(data) | Map::LruHashMap(data) | Map::RingBuf(data) => {
-            Some(data.fd().as_fd().as_raw_fd())
-        }
+        Map::Array(data)
+        | Map::HashMap(data)
+        | Map::LruHashMap(data)
+        | Map::RingBuf(data)
+        | Map::StackTraceMap(data) => Some(data.fd().as_fd().as_raw_fd()),
         _ => None,
     }
 }

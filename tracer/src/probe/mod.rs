@@ -3,6 +3,7 @@
 //! [`plan`] is pure. [`load`] and [`attach`] talk to the kernel; dropping what they return removes it all.
 
 pub mod attach;
+mod blocking;
 mod btf;
 mod heap;
 pub mod load;
@@ -10,6 +11,7 @@ mod object;
 pub mod plan;
 mod uprobe_multi;
 
+pub use blocking::{Blocking, blocking_config, file_config};
 pub use btf::offset_of as kernel_offset_of;
 pub use heap::heap_config;
 pub use object::embedded as embedded_object;

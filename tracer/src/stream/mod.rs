@@ -2,6 +2,8 @@
 
 mod losses;
 mod reader;
+mod tables;
 
 pub use losses::{ProbeLoss, read as read_losses};
 pub use reader::{RawRecord, Reader};
+pub use tables::Tables;

@@ -8,6 +8,7 @@ pub mod goroutine;
 pub mod launch;
 pub mod memory;
 pub mod pid_namespace;
+pub mod pidfd;
 pub mod process;
 mod process_error;
 pub mod snapshot;

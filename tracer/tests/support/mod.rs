@@ -11,6 +11,12 @@ use std::process::{Command, Output};
 use serde::Deserialize;
 use serde_json::Value;
 
+/// Whether the processor is emulated, so slow and uneven that only large differences of time mean anything:
+/// `cargo xtask test` says so to its virtual machines.
+pub(crate) fn is_emulated() -> bool {
+    std::env::var_os("GOTRACE_VM").is_some()
+}
+
 /// One program to trace, as `cargo xtask fixtures` describes it.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Fixture {

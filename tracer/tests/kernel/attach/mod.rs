@@ -84,7 +84,7 @@ impl Attached {
 }
 
 pub(super) fn attach_command(who: &str) -> Output {
-    gotrace().args(["attach", "--json", who]).output().expect("gotrace runs")
+    gotrace().args(["attach", "--now", "--json", who]).output().expect("gotrace runs")
 }
 
 pub(super) fn attach(pid: u32) -> Attached {

@@ -149,8 +149,12 @@ fn it_takes_the_right_to_look() {
     fs::copy(gotrace().get_program(), &tool).unwrap();
     Command::new("chmod").args(["-R", "a+rx"]).arg(running.folder.path()).status().unwrap();
     let mut command = Command::new(&tool);
-    let output =
-        command.args(["attach", &running.child.id().to_string()]).uid(65534).gid(65534).output().unwrap();
+    let output = command
+        .args(["attach", "--now", &running.child.id().to_string()])
+        .uid(65534)
+        .gid(65534)
+        .output()
+        .unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{stderr}");
     assert!(stderr.contains("may not be looked into") && stderr.contains("sudo"), "{stderr}");
@@ -202,7 +206,7 @@ fn text_says_it_in_a_few_lines() {
     let fixture = fixtures_of("stuckininit").pop().unwrap();
     let running = Running::stuck(&fixture, "sleep", "");
     running.attach_until(Attached::is_stuck);
-    let output = gotrace().args(["attach", &running.child.id().to_string()]).output().unwrap();
+    let output = gotrace().args(["attach", "--now", &running.child.id().to_string()]).output().unwrap();
     let stdout = String::from_utf8(output.stdout).unwrap();
     for part in
         ["stuck in init for at least", "example.com/stuckininit/gate", "goroutine 1 waits: sleep", "gate.go:"]

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::account::{self, Entry, assert_adds_up, ends_with_place, part};
 use super::cases::near;
 use crate::number;
-use crate::support::{Traced, fixture, gotrace, parse, text, trace};
+use crate::support::{Traced, fixture, gotrace, is_emulated, parse, text, trace};
 
 /// A run of a case that main does not follow.
 fn unfinished(case: &str) -> (Vec<Entry>, Traced) {
@@ -109,7 +109,7 @@ impl Hanging {
 fn a_start_that_hangs_says_on_what_when_it_is_ended() {
     for (signal, to_program) in [("-INT", false), ("-KILL", true)] {
         let mut hanging = Hanging::start(&[]);
-        std::thread::sleep(Duration::from_millis(350));
+        std::thread::sleep(if is_emulated() { Duration::from_secs(2) } else { Duration::from_millis(350) });
         let gotrace = hanging.gotrace.id();
         let pid = if to_program { child_of(gotrace) } else { gotrace };
         assert!(Command::new("kill").args([signal, &pid.to_string()]).status().expect("kill runs").success());
@@ -122,7 +122,7 @@ fn a_start_that_hangs_says_on_what_when_it_is_ended() {
 #[test]
 #[ignore = "needs root, BPF and fixtures: cargo xtask test"]
 fn a_start_that_hangs_says_on_what_while_it_does() {
-    let mut hanging = Hanging::start(&["--until", "500ms"]);
+    let mut hanging = Hanging::start(&["--until", if is_emulated() { "4s" } else { "500ms" }]);
     let lines = hanging.report();
     let pid = number(&lines[0]["pid"]).to_string();
     assert!(Command::new("kill").args(["-KILL", &pid]).status().expect("kill runs").success(), "it hangs on");

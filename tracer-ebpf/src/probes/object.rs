@@ -1,0 +1,145 @@
+//! What a descriptor of the current process stands for, from the kernel's own structures, at this very moment: by the
+//! time that user space looks, the number may be another file's.
+
+use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_probe_read_kernel};
+use tracer_ebpf::wire::{blocking::Object, syscall::number};
+
+use super::maps::FILES;
+
+/// `S_IFMT` (include/uapi/linux/stat.h).
+const TYPE_BITS: u32 = 0o170_000;
+const SOCKET: u32 = 0o140_000;
+const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
+
+/// The inode of the descriptor that is a system call's first argument, by its address in the kernel, and its file's;
+/// zeroes when the call takes none, or it is not known.
+#[derive(Clone, Copy)]
+pub(super) struct Opened {
+    inode: u64,
+    file: u64,
+}
+
+/// Finds it.
+#[inline(always)]
+pub(super) fn of_descriptor(syscall: u32, fd: u64) -> Opened {
+    let at = FILES.load();
+    let mut opened = Opened { inode: 0, file: 0 };
+    if at.task_files == 0 || !takes_descriptor(u64::from(syscall)) {
+        return opened;
+    }
+    // SAFETY: the helper has no preconditions.
+    let task = unsafe { bpf_get_current_task() };
+    let table = word(word(task, at.task_files), at.files_fdt);
+    let fd = fd & 0xffff_ffff;
+    if fd < word(table, at.fdt_max_fds) & 0xffff_ffff {
+        opened.file = word(word(table, at.fdt_fd) + fd * 8, 0);
+        opened.inode = word(opened.file, at.file_inode);
+    }
+    opened
+}
+
+impl Opened {
+    /// Its type, as in stat(2).
+    #[inline(always)]
+    pub(super) fn file_type(self) -> u32 {
+        word(self.inode, FILES.load().inode_mode) as u32 & TYPE_BITS
+    }
+
+    /// Writes all that is known of it.
+    #[inline(always)]
+    pub(super) fn describe(self, object: &mut Object) {
+        let at = FILES.load();
+        *object = Object::default();
+        object.inode = word(self.inode, at.inode_number);
+        object.mode = word(self.inode, at.inode_mode) as u32 & 0xffff;
+        object.device = word(word(self.inode, at.inode_superblock), at.superblock_device) as u32;
+        if object.mode & TYPE_BITS != SOCKET {
+            return;
+        }
+        let socket = word(self.file, at.file_private);
+        object.socket_type = word(socket, at.socket_type) as u16;
+        // `struct sock` begins with its `sock_common` (include/net/sock.h).
+        let sock = word(socket, at.socket_sock);
+        object.family = word(sock, at.sock_family) as u16;
+        let ports = word(sock, at.sock_ports) as u32;
+        object.peer_port = ports as u16;
+        object.local_port = (ports >> 16) as u16;
+        if object.family == AF_INET {
+            let addresses = word(sock, at.sock_addresses);
+            object.peer[..4].copy_from_slice(&(addresses as u32).to_ne_bytes());
+            object.local[..4].copy_from_slice(&((addresses >> 32) as u32).to_ne_bytes());
+        } else if object.family == AF_INET6 {
+            let half = |part: u32| word(sock, at.sock_addresses6 + part * 8).to_ne_bytes();
+            object.peer[..8].copy_from_slice(&half(0));
+            object.peer[8..].copy_from_slice(&half(1));
+            object.local[..8].copy_from_slice(&half(2));
+            object.local[8..].copy_from_slice(&half(3));
+        }
+    }
+}
+
+/// Whether the system call's first argument is a descriptor.
+#[inline(always)]
+pub(super) fn takes_descriptor(syscall: u64) -> bool {
+    may_block(syscall)
+        || matches!(
+            syscall,
+            number::FSTAT
+                | number::LSEEK
+                | number::IOCTL
+                | number::FCNTL
+                | number::FLOCK
+                | number::FSYNC
+                | number::FDATASYNC
+                | number::FTRUNCATE
+                | number::GETDENTS64
+                | number::EPOLL_WAIT
+                | number::EPOLL_PWAIT
+                | number::EPOLL_PWAIT2
+                | number::FALLOCATE
+                | number::SYNC_FILE_RANGE
+                | number::COPY_FILE_RANGE
+        )
+}
+
+/// Whether it is one that says EAGAIN when its descriptor, its first argument, is not ready.
+#[inline(always)]
+pub(super) fn may_block(syscall: u64) -> bool {
+    matches!(
+        syscall,
+        number::READ
+            | number::WRITE
+            | number::PREAD64
+            | number::PWRITE64
+            | number::READV
+            | number::WRITEV
+            | number::PREADV
+            | number::PWRITEV
+            | number::SENDFILE
+            | number::CONNECT
+            | number::ACCEPT
+            | number::ACCEPT4
+            | number::SENDTO
+            | number::RECVFROM
+            | number::SENDMSG
+            | number::RECVMSG
+            | number::SENDMMSG
+            | number::RECVMMSG
+            | number::SPLICE
+    )
+}
+
+/// Eight bytes of a structure in the kernel's memory, as the processor has them; zero when there is none. A function
+/// of its own: it is used so often.
+#[inline(never)]
+fn word(structure: u64, offset: u32) -> u64 {
+    let mut value = 0_u64;
+    if structure == 0 {
+        return 0;
+    }
+    let address = (structure + u64::from(offset)) as *const _;
+    // SAFETY: the helper checks the address; it writes eight bytes, or zeroes.
+    unsafe { bpf_probe_read_kernel((&raw mut value).cast(), size_of::<u64>() as u32, address) };
+    value
+}

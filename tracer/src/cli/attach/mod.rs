@@ -1,0 +1,221 @@
+//! `gotrace attach PID|NAME`: what a running program is blocked on.
+
+mod live;
+
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use self::live::{Ended, Live, Moment, Moments, Options};
+use super::exit::TargetRefused;
+use super::output::Outputs;
+use super::run::kernel_release;
+use super::{Common, Exit};
+use crate::doctor;
+use crate::export::Format;
+use crate::model::{LoadedCode, StartupStatus, StatusReport, Subject, Usage};
+use crate::target::gobin::{BinaryError, GoBinary, Machine, Support};
+use crate::target::process::{Process, ProcessError};
+use crate::target::snapshot::{Observed, Snapshot};
+use crate::units::boot_clock;
+
+/// How far apart the looks are that prove that something stays where it is.
+const BETWEEN: Duration = Duration::from_millis(20);
+
+/// So many looks at a program that moves on between them.
+const MOST_LOOKS: usize = 5;
+
+/// Show what a running Go program is blocked on, and how far its start is
+///
+/// Follows every system call of the program with its goroutine, until Ctrl-C, the program's end or --duration, and
+/// then tells which waits it suffered, where in the code and for what, and which go on still. The program is not
+/// stopped, and none of its instructions is probed. SIGUSR1 asks for a report in between.
+#[derive(clap::Args)]
+#[command(after_long_help = "Examples:
+  sudo gotrace attach server                     until Ctrl-C
+  sudo gotrace attach --duration 30s 4242
+  sudo gotrace attach --duration 10s --json server | jq
+  sudo gotrace attach --now 4242                 one look, nothing is loaded into the kernel
+
+Exit codes: 0 when the report is whole; 3 when this machine or the process may not be looked into, 4 when there is
+no such process or it is no Go program that gotrace knows.")]
+pub(super) struct Args {
+    /// Write the report to FILE; the format follows from its name (.txt, .ndjson). Repeatable; - is
+    /// standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: Vec<PathBuf>,
+    /// One JSON object a line instead of text
+    #[arg(long)]
+    json: bool,
+    /// Look once, by memory and /proc alone: how far the start is, and where the main goroutine is
+    #[arg(long, conflicts_with_all = ["duration", "interval", "slow"])]
+    now: bool,
+    /// End after that time, such as 30s
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    duration: Option<Duration>,
+    /// Report in between as well, each time that this has passed
+    #[arg(long, value_name = "TIME", value_parser = positive)]
+    interval: Option<Duration>,
+    /// Tell waits and system calls from this length on one by one
+    #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = humantime::parse_duration)]
+    slow: Duration,
+    /// The ring buffer's size in KiB: a power of two
+    #[arg(long, value_name = "KIB", default_value_t = 4096, hide_short_help = true)]
+    ring_size: u32,
+    /// The process's id, or the name of its program
+    #[arg(value_name = "PID|NAME")]
+    who: String,
+}
+
+fn positive(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if duration >= Duration::from_millis(100) => Ok(duration),
+        Ok(_) => Err("at least 100ms is needed".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Runs the verb.
+pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
+    let mut outputs = Outputs::open(&args.output, args.json)?;
+    let process = Process::find(&args.who)?;
+    let binary = binary_of(&process)?;
+    if args.now {
+        let report = look(&process, &binary)?;
+        outputs.write(Format::Ndjson, |color, out| report.write(Format::Ndjson, color, out))?;
+        outputs.finish(|color, out| report.write(Format::Text, color, out))?;
+        return Ok(Exit::Ok);
+    }
+    doctor::fit(doctor::checks(&format!("gotrace attach {}", args.who)))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(follow(args, common, &process, &binary))
+}
+
+async fn follow(args: &Args, common: &Common, process: &Process, binary: &GoBinary) -> anyhow::Result<Exit> {
+    let options =
+        Options { slow: args.slow, ring_bytes: args.ring_size * 1024, kernel_log: common.kernel_log() };
+    let mut live = Live::attach(process, binary, &options)?;
+    let mut moments = Moments::of(process, args.duration, args.interval)?;
+    common.note(&format!("attached to {} ({}); Ctrl-C for the report", process.pid, process.exe().display()));
+    let ended = loop {
+        match moments.next(&mut live).await? {
+            Moment::Report => debug(&live.told()?),
+            Moment::End(ended) => break ended,
+        }
+    };
+    debug(&live.told()?);
+    let detached = live.detach();
+    tracing::info!("detached in {:.1} ms ({ended:?})", detached.as_secs_f64() * 1e3);
+    Ok(Exit::Ok)
+}
+
+fn debug(told: &live::Told<'_>) {
+    let mut calls: Vec<_> = told.tables.calls.iter().collect();
+    calls.sort_by_key(|call| std::cmp::Reverse(call.total));
+    for call in calls.iter().take(40) {
+        println!(
+            "{:?} n={} err={} total={} max={} {:?}",
+            call.key,
+            call.count,
+            call.errors,
+            call.total.for_people(),
+            call.longest.for_people(),
+            match call.key.stack {
+                crate::event::blocking::StackTaken::Taken(n) => told.tables.stacks.get(&n).map(Vec::len),
+                _ => None,
+            }
+        );
+    }
+    println!(
+        "{} sums, {} stacks, in syscall {:?}, parked {:?}",
+        told.tables.calls.len(),
+        told.tables.stacks.len(),
+        told.tables.in_syscall,
+        told.tables.parked
+    );
+    for slow in told.slow.iter().rev().take(5) {
+        println!("{slow:?}");
+    }
+    println!("slow {} {:?}", told.slow.len(), told.losses.iter().filter(|l| l.hits > 0).collect::<Vec<_>>());
+}
+
+/// How far the start is, and where the main goroutine is: by several looks, until it is known to stay there.
+fn look(process: &Process, binary: &GoBinary) -> anyhow::Result<StatusReport> {
+    let observed = Observed::new(process, binary)?;
+    let code = LoadedCode { binary, bias: observed.bias };
+    let tell = |first: &Snapshot, second: &Snapshot| StartupStatus::of(&observed.tasks, first, second, &code);
+
+    let mut last = observed.look()?;
+    let mut status = tell(&last, &last);
+    for _ in 1..MOST_LOOKS {
+        thread::sleep(BETWEEN);
+        let next = observed.look()?;
+        status = tell(&last, &next);
+        last = next;
+        if status.main_view().is_none_or(|main| main.stays.is_some()) {
+            break;
+        }
+    }
+    report(process, binary, status, &last)
+}
+
+/// The Go program that runs in the process.
+fn binary_of(process: &Process) -> anyhow::Result<GoBinary> {
+    let exe = process.exe();
+    let binary = match GoBinary::from_file(process.open_exe()?, exe.clone()) {
+        Err(error @ BinaryError::NotGo { .. }) => {
+            let Some((library, binary)) = process.go_library() else { return Err(error.into()) };
+            let version = binary.version().to_string();
+            return Err(ProcessError::Library { pid: process.pid, exe, library, version }.into());
+        }
+        other => other?,
+    };
+    let refuse = |reason: String| Err(TargetRefused(reason).into());
+    let host = if cfg!(target_arch = "x86_64") { Machine::X86_64 } else { Machine::Aarch64 };
+    if binary.machine() != host {
+        return refuse(format!(
+            "{} is built for {}, and runs here by emulation",
+            exe.display(),
+            binary.machine()
+        ));
+    }
+    match binary.support() {
+        Support::Full => Ok(binary),
+        Support::TooOld | Support::TooNew => refuse(format!(
+            "{} was built by {}; gotrace knows the inits of Go 1.19 to 1.27",
+            exe.display(),
+            binary.version()
+        )),
+    }
+}
+
+fn report(
+    process: &Process,
+    binary: &GoBinary,
+    status: StartupStatus,
+    last: &Snapshot,
+) -> anyhow::Result<StatusReport> {
+    let stat = process.stat()?;
+    let began = stat.start.min(last.at);
+    let ago = Duration::from_nanos(boot_clock().since(began).0);
+    let wall = SystemTime::now().checked_sub(ago).and_then(|wall| wall.duration_since(UNIX_EPOCH).ok());
+    Ok(StatusReport {
+        subject: Subject::of(
+            process.pid,
+            process.exe(),
+            binary,
+            kernel_release(),
+            wall.and_then(|wall| u64::try_from(wall.as_nanos()).ok()).unwrap_or(0),
+        ),
+        began,
+        at: last.at,
+        usage: Usage {
+            cpu: process.cpu_time(),
+            user: stat.user,
+            system: stat.system,
+            minor_faults: stat.minor_faults,
+            major_faults: stat.major_faults,
+        },
+        status,
+    })
+}

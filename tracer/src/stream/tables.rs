@@ -1,0 +1,66 @@
+//! The sums that the kernel side keeps in maps -> typed tables.
+
+use std::collections::BTreeMap;
+
+use aya::maps::MapError;
+use tracer_ebpf::wire::blocking as wire;
+use zerocopy::transmute;
+
+use crate::event::blocking::{CallTotal, InSyscall, Parked, StackTaken};
+use crate::probe::load::BlockingMaps;
+use crate::units::{Nanos, RuntimeAddr};
+
+/// All that the kernel side has summed up so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tables {
+    /// The sums.
+    pub calls: Vec<CallTotal>,
+    /// Keys that are none of this version's.
+    pub undecodable: u64,
+    /// The stacks that they name, the innermost address first.
+    pub stacks: BTreeMap<u32, Vec<RuntimeAddr>>,
+    /// The threads that are in a system call.
+    pub in_syscall: Vec<InSyscall>,
+    /// The goroutines that the network poller has parked.
+    pub parked: Vec<Parked>,
+}
+
+impl Tables {
+    /// Reads them. Each sum is what it was at some moment of the reading.
+    ///
+    /// # Errors
+    /// When a map cannot be read.
+    pub fn read(maps: &BlockingMaps) -> Result<Self, MapError> {
+        let mut tables = Self::default();
+        for entry in &maps.calls {
+            let (key, stats) = entry?;
+            let (key, stats): (wire::Key, wire::Stats) = (transmute!(key), transmute!(stats));
+            match CallTotal::new(&key, &stats) {
+                Ok(total) => tables.calls.push(total),
+                Err(_) => tables.undecodable += 1,
+            }
+        }
+        for total in &tables.calls {
+            if let StackTaken::Taken(number) = total.key.stack
+                && let Ok(stack) = maps.stacks.get(&number, 0)
+            {
+                let addresses = stack.frames().iter().map(|frame| RuntimeAddr(frame.ip));
+                tables.stacks.insert(number, addresses.collect());
+            }
+        }
+        for entry in &maps.threads {
+            let (tid, thread) = entry?;
+            let thread: wire::Thread = transmute!(thread);
+            if thread.entered != 0 {
+                let since = Nanos(thread.entered);
+                tables.in_syscall.push(InSyscall { tid, since, syscall: thread.syscall });
+            }
+        }
+        for entry in &maps.network_waits {
+            let (goid, wait) = entry?;
+            let wire::NetworkWait { since, syscall, fd } = transmute!(wait);
+            tables.parked.push(Parked { goid, since: Nanos(since), syscall: syscall.into(), fd });
+        }
+        Ok(tables)
+    }
+}
