@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-#[path = "support/image.rs"]
+#[path = "support/image/mod.rs"]
 mod image;
 #[path = "support/transcript.rs"]
 mod transcript;
