@@ -8,9 +8,12 @@ mod comparing;
 mod endings;
 mod oracle;
 mod output;
+mod readme;
 mod slowinit;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/transcript.rs"]
+mod transcript;
 mod transparency;
 mod watching;
 

@@ -4,7 +4,6 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use aya_log::EbpfLogger;
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
@@ -53,7 +52,6 @@ pub(super) struct Live<'a> {
     attached: Attached,
     maps: BlockingMaps,
     ring: Ring,
-    log: Option<EbpfLogger<&'static dyn log::Log>>,
     /// When the last probe was armed.
     pub(super) since: Nanos,
     /// The slow calls since the last report.
@@ -116,15 +114,13 @@ impl<'a> Live<'a> {
         let Options { ring_bytes, kernel_log, redact, frequency, .. } = *options;
         let load = LoadOptions { config, go, heap, watch, blocking, ring_bytes, kernel_log };
         let mut loaded = Loaded::load(&load)?;
-        let log = if kernel_log { Some(loaded.take_log()?) } else { None };
-        let (ring, maps) = (Ring::of(&mut loaded)?, loaded.take_blocking()?);
+        let (ring, maps) = (Ring::of(&mut loaded, kernel_log)?, loaded.take_blocking()?);
         let attached = loaded.attach_blocking(frequency)?;
         Ok(Self {
             names: Names { process },
             attached,
             maps,
             ring,
-            log,
             since: boot_clock(),
             slow: SlowCalls::new(redact),
             redact,
@@ -135,9 +131,6 @@ impl<'a> Live<'a> {
 
     /// Takes what the ring holds.
     pub(super) fn drain(&mut self) {
-        if let Some(log) = &mut self.log {
-            log.flush();
-        }
         for event in self.ring.drain() {
             match &event.kind {
                 EventKind::Exec { comm, .. } => self.replaced = Some(comm.clone()),

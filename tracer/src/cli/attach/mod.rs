@@ -116,7 +116,7 @@ async fn follow(
         ring_bytes: args.ring_size * 1024,
         kernel_log: common.kernel_log(),
     };
-    let observer = Observer::of(process, binary)?;
+    let observer = Observer::of(process, binary, args.redact)?;
     let live = Live::attach(process, binary, &options)?;
     let mut moments = Moments::of(process, args.duration, args.interval)?;
     common.note(&format!("following {} ({}); Ctrl-C for the report", process.exe().display(), process.pid));
