@@ -1,6 +1,7 @@
 //! Histories -> what people and programs read. One format a file behind one small trait.
 
 mod account;
+mod blocking_screen;
 mod budget;
 mod diff;
 mod diff_ndjson;
@@ -16,6 +17,7 @@ mod text;
 use std::io;
 use std::path::Path;
 
+pub use blocking_screen::Screen;
 pub use budget::verdict;
 pub use diff::{DiffText, Side};
 pub use diff_ndjson::DiffNdjson;
