@@ -23,6 +23,9 @@ use crate::target::pidfd::pidfd_of;
 use crate::target::process::Process;
 use crate::units::{Nanos, boot_clock};
 
+/// How often a terminal is drawn anew.
+const SCREEN_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Below this a call is summed up without its stack, which costs more than the call.
 pub(super) const STACK_FROM: Nanos = Nanos(20_000);
 
@@ -81,6 +84,8 @@ pub(super) enum Ended {
 pub(super) enum Moment {
     /// A report of what is known so far is wanted.
     Report,
+    /// It is time to draw the screen anew.
+    Screen,
     /// It is over.
     End(Ended),
 }
@@ -132,9 +137,10 @@ impl<'a> Live<'a> {
     /// Takes what the ring holds.
     pub(super) fn drain(&mut self) {
         for event in self.ring.drain() {
-            match &event.kind {
-                EventKind::Exec { comm, .. } => self.replaced = Some(comm.clone()),
-                _ => self.slow.note(&event, &self.names),
+            match event.kind {
+                EventKind::Exec { comm, .. } => self.replaced = Some(comm),
+                EventKind::Slow(slow) => self.slow.note(event.time, event.tid, &slow, &self.names),
+                _ => {}
             }
         }
     }
@@ -177,6 +183,7 @@ impl ObjectNames for Names<'_> {
 pub(super) struct Moments {
     ticks: Interval,
     reports: Option<Interval>,
+    screens: Option<Interval>,
     deadline: Option<Instant>,
     gone: AsyncFd<OwnedFd>,
     interrupt: Signal,
@@ -191,6 +198,7 @@ impl Moments {
         process: &Process,
         duration: Option<Duration>,
         interval: Option<Duration>,
+        has_screen: bool,
     ) -> anyhow::Result<Self> {
         let now = Instant::now();
         let every = |period| {
@@ -201,6 +209,7 @@ impl Moments {
         Ok(Self {
             ticks: every(DRAIN_INTERVAL),
             reports: interval.map(every),
+            screens: has_screen.then(|| every(SCREEN_INTERVAL)),
             deadline: duration.and_then(|duration| now.checked_add(duration)),
             // SAFETY: it owns the descriptor, which stays open and the same as long as it is registered.
             gone: unsafe { AsyncFd::register(pidfd_of(process.pid)?) }?,
@@ -220,6 +229,7 @@ impl Moments {
             tokio::select! {
                 _ = self.ticks.tick() => live.drain(),
                 () = next_of(&mut self.reports) => return Ok(Moment::Report),
+                () = next_of(&mut self.screens) => return Ok(Moment::Screen),
                 _ = self.ask.recv() => return Ok(Moment::Report),
                 () = expired(self.deadline) => return Ok(Moment::End(Ended::Elapsed)),
                 _ = self.interrupt.recv() => return Ok(Moment::End(Ended::Interrupted)),

@@ -3,10 +3,13 @@
 mod live;
 mod now;
 mod report;
+mod terminal;
 
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use regex::Regex;
 
 use self::live::{Live, Moment, Moments, Options};
 use self::now::Observer;
@@ -17,7 +20,7 @@ use super::ring::ring_size;
 use super::run::kernel_release;
 use super::{Common, Exit};
 use crate::doctor;
-use crate::export::Format;
+use crate::export::{BlockingFlame, FlameBy, FlameOf, Format};
 use crate::model::{LoadedCode, StartupStatus, StatusReport, Subject, Usage};
 use crate::target::gobin::{BinaryError, GoBinary, Machine, Support};
 use crate::target::process::{Process, ProcessError};
@@ -64,6 +67,15 @@ pub(super) struct Args {
     /// Tell waits and system calls from this length on one by one
     #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = humantime::parse_duration)]
     slow: Duration,
+    /// What flame graphs (.svg, .folded) show
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "blocked")]
+    flame: Flame,
+    /// What is at the bottom of flame graphs
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "stack")]
+    by: By,
+    /// Only stacks with a frame that matches, in flame graphs
+    #[arg(long, value_name = "REGEX")]
+    focus: Option<Regex>,
     /// Leave addresses and paths out of the report: only what kind of thing each object is
     #[arg(long)]
     redact: bool,
@@ -76,6 +88,46 @@ pub(super) struct Args {
     /// The process's id, or the name of its program
     #[arg(value_name = "PID|NAME")]
     who: String,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Flame {
+    /// The time that goroutines were blocked; idle ones are left out
+    Blocked,
+    /// Where the program was on a CPU
+    Cpu,
+}
+
+impl From<Flame> for FlameOf {
+    fn from(flame: Flame) -> Self {
+        match flame {
+            Flame::Blocked => Self::Blocked,
+            Flame::Cpu => Self::OnCpu,
+        }
+    }
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum By {
+    /// The outermost frame
+    Stack,
+    /// The go statement that made the goroutine
+    Goroutine,
+    /// The line of code that the time is put down to
+    Site,
+    /// What was waited for
+    Object,
+}
+
+impl From<By> for FlameBy {
+    fn from(by: By) -> Self {
+        match by {
+            By::Stack => Self::Stack,
+            By::Goroutine => Self::Goroutine,
+            By::Site => Self::Site,
+            By::Object => Self::Object,
+        }
+    }
 }
 
 fn positive(text: &str) -> Result<Duration, String> {
@@ -118,12 +170,16 @@ async fn follow(
     };
     let observer = Observer::of(process, binary, args.redact)?;
     let live = Live::attach(process, binary, &options)?;
-    let mut moments = Moments::of(process, args.duration, args.interval)?;
-    common.note(&format!("following {} ({}); Ctrl-C for the report", process.exe().display(), process.pid));
-    let mut reporter = Reporter::new(process, binary, &observer, live, outputs);
+    let flame = BlockingFlame { of: args.flame.into(), focus: args.focus.clone(), by: args.by.into() };
+    let mut reporter = Reporter::new(process, binary, &observer, live, outputs, flame);
+    let mut moments = Moments::of(process, args.duration, args.interval, reporter.has_screen())?;
+    if !reporter.has_screen() {
+        common.note(&format!("following {} ({}); Ctrl-C for the report", process.exe().display(), process.pid));
+    }
     let ended = loop {
         match moments.next(&mut reporter.live).await? {
             Moment::Report => reporter.interim()?,
+            Moment::Screen => reporter.draw()?,
             Moment::End(ended) => break ended,
         }
     };
