@@ -83,7 +83,7 @@ fn tid() -> u32 {
 
 /// What is kept of the current thread; none, and counted, when there are more threads than are kept.
 #[inline(always)]
-fn thread() -> Option<&'static mut Thread> {
+pub(super) fn thread() -> Option<&'static mut Thread> {
     let tid = tid();
     if let Some(thread) = THREADS.get_ptr_mut(tid) {
         // SAFETY: the map's value lives as long as the program, and only its own thread's programs write it.
@@ -151,7 +151,7 @@ struct Spent {
 
 /// Who made the system call; of a goroutine, leaves its id and origin in `thread`.
 #[inline(always)]
-fn caller(thread: &mut Thread, register: u64) -> Caller {
+pub(super) fn caller(thread: &mut Thread, register: u64) -> Caller {
     let go = BLOCKING.load();
     if go.m_curg == 0 {
         return Caller::Unknown;
@@ -313,7 +313,9 @@ fn sum(key: &Key, of: &Of, spent: &Spent) {
     }
     emit::add(&raw mut stats.count, 1);
     emit::add(&raw mut stats.total, spent.duration);
-    if of.result < 0 && of.result >= LARGEST_ERROR {
+    // What a signal's handler returns to is no result.
+    let has_result = spent.syscall != number::RT_SIGRETURN as u32;
+    if of.result < 0 && of.result >= LARGEST_ERROR && has_result {
         emit::add(&raw mut stats.errors, 1);
     }
     if spent.duration > stats.longest {

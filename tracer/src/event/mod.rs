@@ -3,6 +3,7 @@
 mod account;
 pub mod blocking;
 mod process;
+pub mod profile;
 pub mod recorded;
 mod startup;
 mod syscall;
@@ -102,11 +103,8 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
         Probe::Wait => EventKind::Wait(Box::new(account::wait(bytes)?)),
         Probe::Call => EventKind::Call(Box::new(syscall::call(bytes)?)),
         Probe::Exit => EventKind::Exit,
-        Probe::Slow => {
-            let slow: wire::blocking::Slow = prefix(bytes)?;
-            EventKind::Slow(Box::new(blocking::Slow::try_from(&slow)?))
-        }
-        Probe::Summed | Probe::NetworkWait => return Err(DecodeError::OnlyCounted { probe }),
+        Probe::Slow => EventKind::Slow(Box::new(blocking::slow(bytes)?)),
+        Probe::Summed | Probe::NetworkWait | Probe::OnCpu => return Err(DecodeError::OnlyCounted { probe }),
         Probe::GoEntry
         | Probe::SchedInit
         | Probe::SchedInitDone

@@ -1,5 +1,6 @@
 //! Events -> histories. Pure and deterministic: the same events give the same report.
 
+pub mod blocking;
 pub mod budget;
 mod catalogue;
 pub mod diff;
@@ -44,4 +45,4 @@ pub use startup::{Observation, StartupTimeline};
 pub use status::{AtLeast, Evidence, MainView, Stage, StartupStatus};
 pub use status_report::{StatusReport, Usage};
 pub use symbols::BinarySymbols;
-pub use waits::{Symbols, Wait};
+pub use waits::{Symbols, Wait, syscall_name};

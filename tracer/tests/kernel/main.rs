@@ -3,6 +3,7 @@
 //! These need root, BPF and the fixtures: `cargo xtask test` runs them here and in virtual machines.
 
 mod attach;
+mod blocking;
 mod comparing;
 mod endings;
 mod oracle;

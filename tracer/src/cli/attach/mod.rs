@@ -1,15 +1,20 @@
 //! `gotrace attach PID|NAME`: what a running program is blocked on.
 
 mod live;
+mod now;
+mod report;
 
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use self::live::{Ended, Live, Moment, Moments, Options};
+use self::live::{Live, Moment, Moments, Options};
+use self::now::Observer;
+use self::report::Reporter;
 use super::exit::TargetRefused;
 use super::output::Outputs;
-use super::run::kernel_release;
+use super::report::kernel_release;
+use super::ring::ring_size;
 use super::{Common, Exit};
 use crate::doctor;
 use crate::export::Format;
@@ -59,8 +64,14 @@ pub(super) struct Args {
     /// Tell waits and system calls from this length on one by one
     #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = humantime::parse_duration)]
     slow: Duration,
+    /// Leave addresses and paths out of the report: only what kind of thing each object is
+    #[arg(long)]
+    redact: bool,
+    /// Look this many times a second where the program runs, on every CPU; 0 for never
+    #[arg(long, value_name = "HZ", default_value_t = 99, value_parser = clap::value_parser!(u64).range(0..=1000))]
+    frequency: u64,
     /// The ring buffer's size in KiB: a power of two
-    #[arg(long, value_name = "KIB", default_value_t = 4096, hide_short_help = true)]
+    #[arg(long, value_name = "KIB", default_value = "4096", value_parser = ring_size, hide_short_help = true)]
     ring_size: u32,
     /// The process's id, or the name of its program
     #[arg(value_name = "PID|NAME")]
@@ -88,55 +99,35 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     }
     doctor::fit(doctor::checks(&format!("gotrace attach {}", args.who)))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(follow(args, common, &process, &binary))
+    runtime.block_on(follow(args, common, &process, &binary, outputs))
 }
 
-async fn follow(args: &Args, common: &Common, process: &Process, binary: &GoBinary) -> anyhow::Result<Exit> {
-    let options =
-        Options { slow: args.slow, ring_bytes: args.ring_size * 1024, kernel_log: common.kernel_log() };
-    let mut live = Live::attach(process, binary, &options)?;
+async fn follow(
+    args: &Args,
+    common: &Common,
+    process: &Process,
+    binary: &GoBinary,
+    outputs: Outputs,
+) -> anyhow::Result<Exit> {
+    let options = Options {
+        slow: args.slow,
+        frequency: args.frequency,
+        redact: args.redact,
+        ring_bytes: args.ring_size * 1024,
+        kernel_log: common.kernel_log(),
+    };
+    let observer = Observer::of(process, binary)?;
+    let live = Live::attach(process, binary, &options)?;
     let mut moments = Moments::of(process, args.duration, args.interval)?;
-    common.note(&format!("attached to {} ({}); Ctrl-C for the report", process.pid, process.exe().display()));
+    common.note(&format!("following {} ({}); Ctrl-C for the report", process.exe().display(), process.pid));
+    let mut reporter = Reporter::new(process, binary, &observer, live, outputs);
     let ended = loop {
-        match moments.next(&mut live).await? {
-            Moment::Report => debug(&live.told()?),
+        match moments.next(&mut reporter.live).await? {
+            Moment::Report => reporter.interim()?,
             Moment::End(ended) => break ended,
         }
     };
-    debug(&live.told()?);
-    let detached = live.detach();
-    tracing::info!("detached in {:.1} ms ({ended:?})", detached.as_secs_f64() * 1e3);
-    Ok(Exit::Ok)
-}
-
-fn debug(told: &live::Told<'_>) {
-    let mut calls: Vec<_> = told.tables.calls.iter().collect();
-    calls.sort_by_key(|call| std::cmp::Reverse(call.total));
-    for call in calls.iter().take(40) {
-        println!(
-            "{:?} n={} err={} total={} max={} {:?}",
-            call.key,
-            call.count,
-            call.errors,
-            call.total.for_people(),
-            call.longest.for_people(),
-            match call.key.stack {
-                crate::event::blocking::StackTaken::Taken(n) => told.tables.stacks.get(&n).map(Vec::len),
-                _ => None,
-            }
-        );
-    }
-    println!(
-        "{} sums, {} stacks, in syscall {:?}, parked {:?}",
-        told.tables.calls.len(),
-        told.tables.stacks.len(),
-        told.tables.in_syscall,
-        told.tables.parked
-    );
-    for slow in told.slow.iter().rev().take(5) {
-        println!("{slow:?}");
-    }
-    println!("slow {} {:?}", told.slow.len(), told.losses.iter().filter(|l| l.hits > 0).collect::<Vec<_>>());
+    reporter.finish(ended)
 }
 
 /// How far the start is, and where the main goroutine is: by several looks, until it is known to stay there.

@@ -37,7 +37,7 @@ pub use loaded::Landmarks;
 pub use runtime_layout::{GLayout, MLayout, PollLayout, RuntimeLayout};
 pub use site::{Site, SiteKind, SiteRefusal};
 pub use version::{GoVersion, VersionSource};
-pub use wait_reason::wait_reason;
+pub use wait_reason::{ReasonKind, wait_reason};
 
 use crate::units::{FileOffset, VirtAddr};
 use elf::Elf;

@@ -1,5 +1,7 @@
 //! `gotrace attach`, on programs whose place is known.
 
+mod dump;
+mod goroutines;
 mod running;
 mod stuck;
 
