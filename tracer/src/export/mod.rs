@@ -6,6 +6,7 @@ mod diff;
 mod diff_ndjson;
 mod header;
 pub mod inspect;
+pub mod list;
 mod ndjson;
 mod repeats;
 mod status;

@@ -206,6 +206,11 @@ impl Process {
     }
 }
 
+/// Which file is at that path, or behind that link of /proc; none when that cannot be told.
+pub(super) fn identity(path: &Path) -> Option<Identity> {
+    look(path).map(|(_, identity)| identity)
+}
+
 /// The mode and the identity of an open file, asked through its link, so of the file itself. File systems of other
 /// machines are not asked, which might never answer.
 fn look(link: &Path) -> Option<(u16, Identity)> {

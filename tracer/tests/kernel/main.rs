@@ -5,6 +5,7 @@
 mod attach;
 mod comparing;
 mod endings;
+mod listing;
 mod oracle;
 mod output;
 mod slowinit;
