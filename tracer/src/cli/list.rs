@@ -29,10 +29,9 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
         list::write_text(&processes, &mut out)
     };
     if processes.denied > 0 {
-        common.note(&format!(
-            "{} processes may not be looked at; root sees them all (sudo gotrace list)",
-            processes.denied
-        ));
+        // SAFETY: the call has no preconditions.
+        let hint = if unsafe { libc::geteuid() } == 0 { "" } else { "; sudo gotrace list looks at them too" };
+        common.note(&format!("{} processes may not be looked at{hint}", processes.denied));
     }
     if !processes.silent.is_empty() {
         common.note(&format!(

@@ -59,7 +59,8 @@ pub fn write_ndjson(processes: &Processes, out: &mut dyn Write) -> io::Result<()
 /// Only those of the writer.
 pub fn write_text(processes: &Processes, out: &mut dyn Write) -> io::Result<()> {
     if processes.found.is_empty() {
-        return writeln!(out, "no Go program runs here");
+        let which = if processes.denied > 0 { " that may be looked at" } else { "" };
+        return writeln!(out, "no Go program runs here{which}");
     }
     let rows: Vec<[String; 5]> = processes.found.iter().map(columns).collect();
     let heads = ["pid", "go", "linking", "container", "program"].map(str::to_owned);

@@ -198,12 +198,18 @@ impl Process {
     /// Whether its `CLOCK_MONOTONIC` is ours: not in a time namespace of its own.
     #[must_use]
     pub fn shares_clock(&self) -> bool {
-        let namespace = |path: &Path| fs::read_link(path).ok();
-        match namespace(&self.path("ns/time")) {
-            Some(its) => Some(its) == namespace(Path::new("/proc/self/ns/time")),
-            // Kernels before 5.6 have no such namespaces; ours has, so we were not let.
-            None => false,
-        }
+        // Kernels before 5.6 have no such namespaces; if ours has, we were not let.
+        self.shares("time")
+    }
+
+    /// Whether its network namespace is ours.
+    pub(super) fn shares_network(&self) -> bool {
+        self.shares("net")
+    }
+
+    fn shares(&self, kind: &str) -> bool {
+        let its = fs::read_link(self.path("ns").join(kind)).ok();
+        its.is_some() && its == fs::read_link(Path::new("/proc/self/ns").join(kind)).ok()
     }
 
     /// What to make of an error.
