@@ -34,12 +34,12 @@ impl<'a> Stacks<'a> {
         Self { tables, symbols, addresses: HashMap::new(), stacks: HashMap::new() }
     }
 
-    pub(super) fn resolve(&mut self, key: &Key) -> Resolved {
-        let frames = match key.stack {
+    pub(super) fn resolve(&mut self, stack: StackTaken, gopc: Option<RuntimeAddr>) -> Resolved {
+        let frames = match stack {
             StackTaken::Taken(number) => self.stack(number),
             StackTaken::TooShort | StackTaken::Lost(_) => Arc::default(),
         };
-        let origin = key.gopc.and_then(|gopc| self.at(before(gopc)).first().cloned());
+        let origin = gopc.and_then(|gopc| self.at(before(gopc)).first().cloned());
         Resolved { frames, origin }
     }
 
