@@ -13,7 +13,6 @@ use anyhow::Context as _;
 use regex::Regex;
 
 use super::output::{self, Outputs};
-pub(super) use super::report::kernel_release;
 use super::ring::ring_size;
 use super::session::{Options, Session, Trace, Until};
 use super::traceable::Traceable;

@@ -1,6 +1,7 @@
 //! Histories -> what people and programs read. One format a file behind one small trait.
 
 mod account;
+mod blocking_screen;
 mod blocking_flame;
 mod blocking_ndjson;
 mod blocking_text;
@@ -11,6 +12,7 @@ mod flamegraph;
 mod folded;
 mod header;
 pub mod inspect;
+pub mod list;
 mod ndjson;
 mod repeats;
 mod startup_flame;
@@ -22,6 +24,7 @@ mod text;
 use std::io;
 use std::path::Path;
 
+pub use blocking_screen::Screen;
 pub use blocking_flame::{BlockingFlame, FlameBy, FlameOf};
 pub use blocking_text::BlockingText;
 pub use budget::verdict;

@@ -45,4 +45,4 @@ pub use startup::{Observation, StartupTimeline};
 pub use status::{AtLeast, Evidence, MainView, Stage, StartupStatus};
 pub use status_report::{StatusReport, Usage};
 pub use symbols::BinarySymbols;
-pub use waits::{Symbols, Wait};
+pub use waits::{Symbols, Wait, syscall_name};

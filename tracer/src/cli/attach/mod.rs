@@ -1,19 +1,26 @@
-//! `gotrace attach PID|NAME`: what a running program is blocked on.
+//! `gotrace attach PID|NAME|PATH`: what a running program is blocked on.
 
 mod live;
+mod now;
+mod report;
+mod terminal;
 
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use self::live::{Ended, Live, Moment, Moments, Options};
+use regex::Regex;
+
+use self::live::{Live, Moment, Moments, Options};
+use self::now::Observer;
+use self::report::Reporter;
 use super::exit::TargetRefused;
 use super::output::Outputs;
+use super::report::kernel_release;
 use super::ring::ring_size;
-use super::run::kernel_release;
 use super::{Common, Exit};
 use crate::doctor;
-use crate::export::Format;
+use crate::export::{BlockingFlame, FlameBy, FlameOf, Format};
 use crate::model::{LoadedCode, StartupStatus, StatusReport, Subject, Usage};
 use crate::target::gobin::{BinaryError, GoBinary, Machine, Support};
 use crate::target::process::{Process, ProcessError};
@@ -60,15 +67,67 @@ pub(super) struct Args {
     /// Tell waits and system calls from this length on one by one
     #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = humantime::parse_duration)]
     slow: Duration,
+    /// What flame graphs (.svg, .folded) show
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "blocked")]
+    flame: Flame,
+    /// What is at the bottom of flame graphs
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "stack")]
+    by: By,
+    /// Only stacks with a frame that matches, in flame graphs
+    #[arg(long, value_name = "REGEX")]
+    focus: Option<Regex>,
+    /// Leave addresses and paths out of the report: only what kind of thing each object is
+    #[arg(long)]
+    redact: bool,
     /// Look this many times a second where the program runs, on every CPU; 0 for never
     #[arg(long, value_name = "HZ", default_value_t = 99, value_parser = clap::value_parser!(u64).range(0..=1000))]
     frequency: u64,
     /// The ring buffer's size in KiB: a power of two
     #[arg(long, value_name = "KIB", default_value = "4096", value_parser = ring_size, hide_short_help = true)]
     ring_size: u32,
-    /// The process's id, or the name of its program
-    #[arg(value_name = "PID|NAME")]
+    /// The process's id, or the name of its program, or the path of its binary (with a slash in it)
+    #[arg(value_name = "PID|NAME|PATH")]
     who: String,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Flame {
+    /// The time that goroutines were blocked; idle ones are left out
+    Blocked,
+    /// Where the program was on a CPU
+    Cpu,
+}
+
+impl From<Flame> for FlameOf {
+    fn from(flame: Flame) -> Self {
+        match flame {
+            Flame::Blocked => Self::Blocked,
+            Flame::Cpu => Self::OnCpu,
+        }
+    }
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum By {
+    /// The outermost frame
+    Stack,
+    /// The go statement that made the goroutine
+    Goroutine,
+    /// The line of code that the time is put down to
+    Site,
+    /// What was waited for
+    Object,
+}
+
+impl From<By> for FlameBy {
+    fn from(by: By) -> Self {
+        match by {
+            By::Stack => Self::Stack,
+            By::Goroutine => Self::Goroutine,
+            By::Site => Self::Site,
+            By::Object => Self::Object,
+        }
+    }
 }
 
 fn positive(text: &str) -> Result<Duration, String> {
@@ -83,6 +142,7 @@ fn positive(text: &str) -> Result<Duration, String> {
 pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     let mut outputs = Outputs::open(&args.output, args.json)?;
     let process = Process::find(&args.who)?;
+    process.notes().iter().for_each(|note| common.note(note));
     let binary = binary_of(&process)?;
     if args.now {
         let report = look(&process, &binary)?;
@@ -92,60 +152,39 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     }
     doctor::fit(doctor::checks(&format!("gotrace attach {}", args.who)))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(follow(args, common, &process, &binary))
+    runtime.block_on(follow(args, common, &process, &binary, outputs))
 }
 
-async fn follow(args: &Args, common: &Common, process: &Process, binary: &GoBinary) -> anyhow::Result<Exit> {
+async fn follow(
+    args: &Args,
+    common: &Common,
+    process: &Process,
+    binary: &GoBinary,
+    outputs: Outputs,
+) -> anyhow::Result<Exit> {
     let options = Options {
         slow: args.slow,
         frequency: args.frequency,
+        redact: args.redact,
         ring_bytes: args.ring_size * 1024,
         kernel_log: common.kernel_log(),
     };
-    let mut live = Live::attach(process, binary, &options)?;
-    let mut moments = Moments::of(process, args.duration, args.interval)?;
-    common.note(&format!("attached to {} ({}); Ctrl-C for the report", process.pid, process.exe().display()));
+    let observer = Observer::of(process, binary, args.redact)?;
+    let live = Live::attach(process, binary, &options)?;
+    let flame = BlockingFlame { of: args.flame.into(), focus: args.focus.clone(), by: args.by.into() };
+    let mut reporter = Reporter::new(process, binary, &observer, live, outputs, flame);
+    let mut moments = Moments::of(process, args.duration, args.interval, reporter.has_screen())?;
+    if !reporter.has_screen() {
+        common.note(&format!("following {} ({}); Ctrl-C for the report", process.exe().display(), process.pid));
+    }
     let ended = loop {
-        match moments.next(&mut live).await? {
-            Moment::Report => debug(&live.told()?),
+        match moments.next(&mut reporter.live).await? {
+            Moment::Report => reporter.interim()?,
+            Moment::Screen => reporter.draw()?,
             Moment::End(ended) => break ended,
         }
     };
-    debug(&live.told()?);
-    let detached = live.detach();
-    tracing::info!("detached in {:.1} ms ({ended:?})", detached.as_secs_f64() * 1e3);
-    Ok(Exit::Ok)
-}
-
-fn debug(told: &live::Told<'_>) {
-    let mut calls: Vec<_> = told.tables.calls.iter().collect();
-    calls.sort_by_key(|call| std::cmp::Reverse(call.total));
-    for call in calls.iter().take(40) {
-        println!(
-            "{:?} n={} err={} total={} max={} {:?}",
-            call.key,
-            call.count,
-            call.errors,
-            call.total.for_people(),
-            call.longest.for_people(),
-            match call.key.stack {
-                crate::event::blocking::StackTaken::Taken(n) => told.tables.stacks.get(&n).map(Vec::len),
-                _ => None,
-            }
-        );
-    }
-    println!(
-        "{} sums, {} stacks, in syscall {:?}, parked {:?}",
-        told.tables.calls.len(),
-        told.tables.stacks.len(),
-        told.tables.in_syscall,
-        told.tables.parked
-    );
-    for slow in told.slow.iter().rev().take(5) {
-        println!("{slow:?}");
-    }
-    println!("samples {:?}", told.tables.samples);
-    println!("slow {} {:?}", told.slow.len(), told.losses.iter().filter(|l| l.hits > 0).collect::<Vec<_>>());
+    reporter.finish(ended)
 }
 
 /// How far the start is, and where the main goroutine is: by several looks, until it is known to stay there.
@@ -180,8 +219,7 @@ fn binary_of(process: &Process) -> anyhow::Result<GoBinary> {
         other => other?,
     };
     let refuse = |reason: String| Err(TargetRefused(reason).into());
-    let host = if cfg!(target_arch = "x86_64") { Machine::X86_64 } else { Machine::Aarch64 };
-    if binary.machine() != host {
+    if binary.machine() != Machine::HOST {
         return refuse(format!(
             "{} is built for {}, and runs here by emulation",
             exe.display(),
