@@ -37,6 +37,7 @@ impl BlockingText {
         self.findings(report, out)?;
         self.sites(report, out)?;
         self.now(report, out)?;
+        self.on_cpu(report, out)?;
         self.idle(report, out)?;
         self.syscalls(report, out)?;
         self.scheduler(report, out)?;

@@ -197,6 +197,7 @@ fn stuck(report: &BlockingReport, group: &BlockedGroup) -> Option<Finding> {
         1 => format!("goroutine {} has", group.longest.goid),
         count => format!("{count} goroutines have"),
     };
+    let longest = if group.count == 1 { "" } else { ", the longest" };
     let syscall = group.longest.syscall.as_deref().or(group.longest.wait_reason).unwrap_or("a system call");
     let object = group.longest.object.as_ref().map_or_else(String::new, |object| format!(", {object}"));
     (group.standing == Standing::Suffered && duration >= STUCK).then(|| Finding {
@@ -204,7 +205,7 @@ fn stuck(report: &BlockingReport, group: &BlockedGroup) -> Option<Finding> {
         package: None,
         place: place(&group.site),
         duration,
-        text: format!("{who} been in {syscall} for {at_least}{}{object}", duration.for_people()),
+        text: format!("{who} been in {syscall}{longest} for {at_least}{}{object}", duration.for_people()),
         advice: "see what it waits for; give it a deadline",
     })
 }
