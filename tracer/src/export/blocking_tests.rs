@@ -290,18 +290,9 @@ fn folded(flame: &BlockingFlame) -> String {
     written(|out| flame.write_folded(&whole(), out).unwrap())
 }
 
-/// Compares with what the file has; with `GOLDEN=write` in the environment it is written instead.
-fn compare(found: &str, path: &str, expected: &str) {
-    if std::env::var_os("GOLDEN").is_some_and(|value| value == "write") {
-        std::fs::write(format!("{}/src/export/golden/{path}", env!("CARGO_MANIFEST_DIR")), found).unwrap();
-        return;
-    }
-    assert_eq!(found, expected, "{path}");
-}
-
 #[test]
 fn text_is_as_it_was() {
-    compare(&text(&whole(), false), "blocking.txt", include_str!("golden/blocking.txt"));
+    assert_eq!(text(&whole(), false), include_str!("golden/blocking.txt"));
 }
 
 #[test]
@@ -309,7 +300,7 @@ fn ndjson_is_as_it_was() {
     let found = written(|out| whole().write_ndjson(out).unwrap());
     let version = format!("\"gotrace\":\"{}\"", env!("CARGO_PKG_VERSION"));
     let found = found.replace(&version, "\"gotrace\":\"VERSION\"");
-    compare(&found, "blocking.ndjson", include_str!("golden/blocking.ndjson"));
+    assert_eq!(found, include_str!("golden/blocking.ndjson"));
 }
 
 #[test]
@@ -317,7 +308,7 @@ fn folded_stacks_are_as_they_were() {
     let by = |by| folded(&BlockingFlame { by, ..BlockingFlame::default() });
     let cpu = folded(&BlockingFlame { of: FlameOf::OnCpu, ..BlockingFlame::default() });
     let all = [by(FlameBy::Stack), by(FlameBy::Goroutine), by(FlameBy::Site), by(FlameBy::Object), cpu];
-    compare(&all.join("\n"), "blocking.folded", include_str!("golden/blocking.folded"));
+    assert_eq!(all.join("\n"), include_str!("golden/blocking.folded"));
 }
 
 #[test]

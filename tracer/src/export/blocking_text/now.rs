@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::super::printable;
-use super::{BlockingText, site_name};
+use super::{BlockingText, origin_name, site_name};
 use crate::model::blocking::{BlockedGroup, BlockingReport, Standing};
 use crate::target::gobin::Frame;
 
@@ -48,7 +48,7 @@ impl BlockingText {
                 writeln!(out, "  {:>11}  {dim}  {}{dim:#}", "", printable(&frame.to_string()))?;
             }
             if let Some(origin) = &longest.origin {
-                writeln!(out, "  {:>11}  {dim}  made at {}{dim:#}", "", printable(&origin.to_string()))?;
+                writeln!(out, "  {:>11}  {dim}  made at {}{dim:#}", "", printable(&origin_name(origin)))?;
             }
         }
         writeln!(out)

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 
 use anstyle::AnsiColor;
+use tracer_ebpf::wire::Probe;
 
 use super::super::printable;
 use super::super::text::shares::share;
@@ -12,6 +13,9 @@ use super::sites::spread;
 use super::{BlockingText, site_name};
 use crate::event::blocking::Caller;
 use crate::model::blocking::{BlockingReport, Class, Group, Site};
+
+/// The probes of a running program; their account is shown also when they saw nothing.
+const PROBES: [Probe; 4] = [Probe::Summed, Probe::NetworkWait, Probe::Slow, Probe::OnCpu];
 
 impl BlockingText {
     pub(super) fn idle(self, report: &BlockingReport, out: &mut dyn Write) -> io::Result<()> {
@@ -141,7 +145,7 @@ impl BlockingText {
         let by_probe: Vec<String> = losses
             .probes
             .iter()
-            .filter(|loss| loss.hits > 0 || loss.dropped > 0)
+            .filter(|loss| loss.hits > 0 || loss.dropped > 0 || PROBES.contains(&loss.probe))
             .map(|loss| format!("{} {}/{}", loss.probe.name(), loss.dropped, loss.hits))
             .collect();
         let by_reason: Vec<String> =

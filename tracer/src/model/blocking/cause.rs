@@ -79,13 +79,15 @@ impl BlockingCause {
             "epoll_wait" | "epoll_pwait" | "epoll_pwait2" => Self::Other,
             name if PATHS.contains(&name) => Self::File,
             _ => match (wait_kind(key.syscall), key.file_type) {
-                (WaitKind::File | WaitKind::Network | WaitKind::Other, Some(libc::S_IFSOCK)) => Self::Network,
-                (WaitKind::File | WaitKind::Network | WaitKind::Other, Some(_)) | (WaitKind::File, None) => {
-                    Self::File
-                }
-                (WaitKind::Network, None) => Self::Network,
                 (WaitKind::Sleep, _) => Self::Sleep,
                 (WaitKind::Futex, _) => Self::Lock,
+                (WaitKind::Network, None)
+                | (WaitKind::File | WaitKind::Network | WaitKind::Other, Some(libc::S_IFSOCK)) => {
+                    Self::Network
+                }
+                (WaitKind::File, None) | (WaitKind::File | WaitKind::Network | WaitKind::Other, Some(_)) => {
+                    Self::File
+                }
                 _ => Self::Other,
             },
         }

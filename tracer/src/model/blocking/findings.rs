@@ -30,11 +30,13 @@ const STUCK: Nanos = Nanos(10_000_000_000);
 
 pub(super) fn findings(report: &BlockingReport) -> Vec<Finding> {
     let mut findings = Vec::new();
-    findings.extend(dominant(report));
     findings.extend(dns_timeouts(report));
     findings.extend(given_up(report));
     findings.extend(syncs(report));
     findings.extend(locks(report));
+    // Where something more definite is known of the place, that is told.
+    let dominant = dominant(report);
+    findings.extend(dominant.filter(|most| findings.iter().all(|other| other.place != most.place)));
     findings.extend(threads(report));
     findings.extend(report.blocked_groups.iter().filter_map(|group| stuck(report, group)));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.duration));
