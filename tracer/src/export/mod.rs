@@ -1,9 +1,9 @@
 //! Histories -> what people and programs read. One format a file behind one small trait.
 
 mod account;
-mod blocking_screen;
 mod blocking_flame;
 mod blocking_ndjson;
+mod blocking_screen;
 mod blocking_text;
 mod budget;
 mod diff;
@@ -23,8 +23,8 @@ mod text;
 use std::io;
 use std::path::Path;
 
-pub use blocking_screen::Screen;
 pub use blocking_flame::{BlockingFlame, FlameBy, FlameOf};
+pub use blocking_screen::Screen;
 pub use blocking_text::BlockingText;
 pub use budget::verdict;
 pub use diff::{DiffText, Side};

@@ -174,7 +174,11 @@ async fn follow(
     let mut reporter = Reporter::new(process, binary, &observer, live, outputs, flame);
     let mut moments = Moments::of(process, args.duration, args.interval, reporter.has_screen())?;
     if !reporter.has_screen() {
-        common.note(&format!("following {} ({}); Ctrl-C for the report", process.exe().display(), process.pid));
+        common.note(&format!(
+            "following {} ({}); Ctrl-C for the report",
+            process.exe().display(),
+            process.pid
+        ));
     }
     let ended = loop {
         match moments.next(&mut reporter.live).await? {
