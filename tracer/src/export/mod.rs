@@ -12,6 +12,7 @@ mod flamegraph;
 mod folded;
 mod header;
 pub mod inspect;
+pub mod list;
 mod ndjson;
 mod repeats;
 mod startup_flame;

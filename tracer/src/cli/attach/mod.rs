@@ -1,4 +1,4 @@
-//! `gotrace attach PID|NAME`: what a running program is blocked on.
+//! `gotrace attach PID|NAME|PATH`: what a running program is blocked on.
 
 mod live;
 mod now;
@@ -85,8 +85,8 @@ pub(super) struct Args {
     /// The ring buffer's size in KiB: a power of two
     #[arg(long, value_name = "KIB", default_value = "4096", value_parser = ring_size, hide_short_help = true)]
     ring_size: u32,
-    /// The process's id, or the name of its program
-    #[arg(value_name = "PID|NAME")]
+    /// The process's id, or the name of its program, or the path of its binary (with a slash in it)
+    #[arg(value_name = "PID|NAME|PATH")]
     who: String,
 }
 
@@ -142,6 +142,7 @@ fn positive(text: &str) -> Result<Duration, String> {
 pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     let mut outputs = Outputs::open(&args.output, args.json)?;
     let process = Process::find(&args.who)?;
+    process.notes().iter().for_each(|note| common.note(note));
     let binary = binary_of(&process)?;
     if args.now {
         let report = look(&process, &binary)?;
@@ -222,8 +223,7 @@ fn binary_of(process: &Process) -> anyhow::Result<GoBinary> {
         other => other?,
     };
     let refuse = |reason: String| Err(TargetRefused(reason).into());
-    let host = if cfg!(target_arch = "x86_64") { Machine::X86_64 } else { Machine::Aarch64 };
-    if binary.machine() != host {
+    if binary.machine() != Machine::HOST {
         return refuse(format!(
             "{} is built for {}, and runs here by emulation",
             exe.display(),
