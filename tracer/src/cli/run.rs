@@ -12,7 +12,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::output::{self, Outputs};
-pub(super) use super::report::kernel_release;
 use super::ring::ring_size;
 use super::session::{Options, Session, Trace, Until};
 use super::traceable::Traceable;
