@@ -72,11 +72,10 @@ impl BlockingCause {
             "flock" => Self::Lock,
             // Of all that it does only a lock waits; but a call may take long for want of a CPU.
             "fcntl" if stack.frames.is_empty() || has_any(&stack.frames, &LOCKS) => Self::Lock,
-            "fcntl" => Self::Other,
+            // These wait for whatever was registered.
+            "fcntl" | "epoll_wait" | "epoll_pwait" | "epoll_pwait2" => Self::Other,
             // Who wakes another does not wait.
             "futex" if has_any(&stack.frames, &["runtime.futexwakeup"]) => Self::Other,
-            // They wait for whatever was registered.
-            "epoll_wait" | "epoll_pwait" | "epoll_pwait2" => Self::Other,
             name if PATHS.contains(&name) => Self::File,
             _ => match (wait_kind(key.syscall), key.file_type) {
                 (WaitKind::Sleep, _) => Self::Sleep,
