@@ -180,7 +180,7 @@ async fn follow(
     let mut moments = Moments::of(process, args.duration, args.interval, reporter.has_screen())?;
     if !reporter.has_screen() {
         common.note(&format!(
-            "following {} ({}); Ctrl-C for the report",
+            "attached to {} ({}); Ctrl-C for the report",
             process.exe().display(),
             process.pid
         ));
