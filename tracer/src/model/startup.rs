@@ -183,7 +183,8 @@ impl fmt::Display for Allocated {
 pub struct TimedFunction {
     /// Which.
     pub function: InitFunction,
-    /// When it began; none when it was not probed: then the one before holds its time as well.
+    /// When it began; none when it was not probed: then the one before holds its time as well. Of a package none of
+    /// whose functions but the first could be seen to begin, none is told.
     pub start: Option<Nanos>,
     /// How long it took, or has taken so far.
     pub wall: Option<Nanos>,
@@ -191,13 +192,14 @@ pub struct TimedFunction {
 
 impl Init {
     fn new(name: InitName, start: Nanos, module: Option<String>, functions: &[InitFunction]) -> Self {
+        let told = functions.len() == 1 || functions.iter().any(|function| function.site.is_some());
         let functions = functions
             .iter()
             .enumerate()
             // The first begins with the task.
             .map(|(index, function)| TimedFunction {
                 function: function.clone(),
-                start: (index == 0).then_some(start),
+                start: (told && index == 0).then_some(start),
                 wall: None,
             })
             .collect();

@@ -331,3 +331,16 @@ fn an_init_ends_with_its_thread_and_the_process_with_its_last() {
     assert_eq!(last.parts.unwrap().remainder, Nanos(0));
     assert_eq!(timeline.ended, Some(Nanos(400)));
 }
+
+#[test]
+fn functions_of_which_none_could_be_seen_to_begin_have_no_times() {
+    let function = |site| InitFunction { name: "init".to_owned(), file: None, line: 0, site };
+    let starts = |functions: &[InitFunction]| -> Vec<Option<Nanos>> {
+        let init = Init::new(InitName::Empty, Nanos(7), None, functions);
+        init.functions.iter().map(|timed| timed.start).collect()
+    };
+    assert_eq!(starts(&[function(None)]), [Some(Nanos(7))]);
+    assert_eq!(starts(&[function(None), function(None)]), [None, None]);
+    let probed = function(Some(VirtAddr(1)));
+    assert_eq!(starts(&[function(None), function(None), probed]), [Some(Nanos(7)), None, None]);
+}

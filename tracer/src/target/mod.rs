@@ -11,6 +11,7 @@ pub mod pid_namespace;
 pub mod process;
 mod process_error;
 pub mod snapshot;
+mod spawn;
 pub mod stat;
 pub mod syscall;
 pub mod thread;
