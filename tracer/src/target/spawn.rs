@@ -170,12 +170,11 @@ fn default_handlers() {
 }
 
 fn no_signals() -> libc::sigset_t {
-    // SAFETY: the set consists of integers; the call initialises it.
-    unsafe {
-        let mut none = zeroed();
-        libc::sigemptyset(&raw mut none);
-        none
-    }
+    // SAFETY: the set consists of integers.
+    let mut none = unsafe { zeroed() };
+    // SAFETY: `none` is writable.
+    unsafe { libc::sigemptyset(&raw mut none) };
+    none
 }
 
 /// Blocks these signals and no others in the current thread. Returns those that were blocked.
@@ -192,14 +191,17 @@ fn own_environment() -> Vec<CString> {
         static environ: *const *const c_char;
     }
     let mut entries = Vec::new();
-    // SAFETY: nothing in gotrace changes the environment; it is an array of zero-terminated strings, with null
-    // behind the last.
-    unsafe {
-        let mut next = environ;
-        while !next.is_null() && !(*next).is_null() {
-            entries.push(CStr::from_ptr(*next).to_owned());
-            next = next.add(1);
+    // SAFETY: nothing in gotrace changes the environment.
+    let mut next = unsafe { environ };
+    while !next.is_null() {
+        // SAFETY: the strings' addresses, with null behind the last.
+        let entry = unsafe { *next };
+        if entry.is_null() {
+            break;
         }
+        // SAFETY: zero-terminated.
+        entries.push(unsafe { CStr::from_ptr(entry) }.to_owned());
+        next = next.wrapping_add(1);
     }
     entries
 }

@@ -1,7 +1,8 @@
 //! `cargo xtask bench`: what gotrace costs, as ratios measured in one run.
 
+mod bpftrace;
 mod figures;
-mod stamp;
+pub(crate) mod stamp;
 mod startup;
 
 use std::process::ExitCode;
