@@ -80,7 +80,7 @@ fn tid() -> u32 {
 
 /// What is kept of the current thread; none, and counted, when there are more threads than are kept.
 #[inline(always)]
-fn thread() -> Option<&'static mut Thread> {
+pub(super) fn thread() -> Option<&'static mut Thread> {
     let tid = tid();
     if let Some(thread) = THREADS.get_ptr_mut(tid) {
         // SAFETY: the map's value lives as long as the program, and only its own thread's programs write it.
@@ -112,7 +112,7 @@ fn returned(ctx: &RawTracePointContext, thread: &mut Thread, time: u64, result: 
         arguments: saved.arguments,
     };
 
-    if goid != 0 {
+    if goid != 0 && may_wait(goid) && !is_the_runtimes(syscall, saved.arguments[2]) {
         let until = if began_here { thread.entered } else { time };
         end_network_wait(ctx, goid, fd, until, &of);
     }
@@ -148,7 +148,7 @@ struct Spent {
 
 /// Who made the system call; of a goroutine, leaves its id and origin in `thread`.
 #[inline(always)]
-fn caller(thread: &mut Thread, register: u64) -> Caller {
+pub(super) fn caller(thread: &mut Thread, register: u64) -> Caller {
     let go = BLOCKING.load();
     if go.m_curg == 0 {
         return Caller::Unknown;
@@ -186,9 +186,6 @@ fn is_m(m: u64) -> bool {
 /// Ends the goroutine's wait in the network poller, if it was in one: it has just made a system call again.
 #[inline(always)]
 fn end_network_wait(ctx: &RawTracePointContext, goid: u64, fd: u32, until: u64, of: &Of) {
-    if !may_wait(goid) {
-        return;
-    }
     let Some(wait) = NETWORK_WAITS.get_ptr(goid) else { return };
     // SAFETY: the map's value lives as long as the program; only this goroutine's calls change it.
     let wait = unsafe { *wait };
@@ -199,6 +196,35 @@ fn end_network_wait(ctx: &RawTracePointContext, goid: u64, fd: u32, until: u64, 
     account(ctx, &of, &Spent { kind, syscall: wait.syscall, duration, known: true });
     if NETWORK_WAITS.remove(goid).is_ok() {
         waiting(goid, u64::MAX);
+    }
+}
+
+/// Whether the runtime itself makes such calls in a goroutine's name: to wake threads, for memory, for its timers.
+/// They do not tell that the goroutine has gone on from its wait, for it is the runtime that wakes it.
+#[inline(always)]
+fn is_the_runtimes(syscall: u64, length: u64) -> bool {
+    match syscall {
+        number::FUTEX
+        | number::MMAP
+        | number::MUNMAP
+        | number::MPROTECT
+        | number::MADVISE
+        | number::NANOSLEEP
+        | number::SCHED_YIELD
+        | number::GETPID
+        | number::GETTID
+        | number::TGKILL
+        | number::CLONE
+        | number::CLONE3
+        | number::RT_SIGACTION
+        | number::RT_SIGPROCMASK
+        | number::SIGALTSTACK
+        | number::PRCTL
+        | number::EPOLL_WAIT
+        | number::EPOLL_PWAIT => true,
+        // `netpollBreak` writes to its eventfd, or to its pipe (runtime/netpoll_epoll.go).
+        number::WRITE => matches!(length, 1 | 8),
+        _ => false,
     }
 }
 
@@ -227,7 +253,9 @@ pub(super) const WAITING_SLOTS: u64 = 4096;
 #[inline(never)]
 fn account(ctx: &RawTracePointContext, of: &Of, spent: &Spent) {
     let config = BLOCKING.load();
-    let long = spent.duration >= config.stack_from;
+    let of_runtime = of.caller as u32 == Caller::Runtime as u32;
+    // What the scheduler does between goroutines has a stack, but none that says more than the call.
+    let long = spent.duration >= config.stack_from && !of_runtime;
     let opened = object::of_descriptor(if long { spent.syscall } else { u32::MAX }, of.arguments[0]);
     // A new thread is told with its origin, however fast it came.
     let wants_stack = long || matches!(u64::from(spent.syscall), number::CLONE | number::CLONE3);
@@ -248,7 +276,7 @@ fn account(ctx: &RawTracePointContext, of: &Of, spent: &Spent) {
         object: if long { opened.file_type() } else { 0 },
     };
     sum(&key, of, spent);
-    if spent.duration >= config.slow && of.caller as u32 != Caller::Runtime as u32 {
+    if spent.duration >= config.slow && !of_runtime {
         if let Some((header, mut room)) = emit::reserve::<Slow>(Probe::Slow as u32, tid()) {
             let record = room.as_mut_ptr();
             // SAFETY: `record` is room for one in the ring buffer, all of which is written.
@@ -284,7 +312,9 @@ fn sum(key: &Key, of: &Of, spent: &Spent) {
     }
     emit::add(&raw mut stats.count, 1);
     emit::add(&raw mut stats.total, spent.duration);
-    if of.result < 0 && of.result >= LARGEST_ERROR {
+    // What a signal's handler returns to is no result.
+    let has_result = spent.syscall != number::RT_SIGRETURN as u32;
+    if of.result < 0 && of.result >= LARGEST_ERROR && has_result {
         emit::add(&raw mut stats.errors, 1);
     }
     if spent.duration > stats.longest {

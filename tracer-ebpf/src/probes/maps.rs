@@ -13,6 +13,7 @@ use tracer_ebpf::{
         blocking::{Key, NetworkWait, Stats, Thread},
         loss::Counters,
         process::COMM_LEN,
+        profile::Sample,
     },
 };
 
@@ -127,3 +128,7 @@ pub(super) static WAITING: Array<u64, { WAITING_SLOTS as usize }> = Array::new()
 /// The stacks, by the number that the kernel makes of them.
 #[btf_map]
 pub(super) static STACKS: StackTrace<1> = StackTrace::new();
+
+/// How often the target was met on a CPU there.
+#[btf_map]
+pub(super) static SAMPLES: HashMap<Sample, u64, 1> = HashMap::new();

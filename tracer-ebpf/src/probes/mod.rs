@@ -9,6 +9,7 @@ mod maps;
 mod memory;
 mod object;
 mod process;
+mod profile;
 mod registers;
 mod sched;
 mod startup;

@@ -7,6 +7,7 @@ pub mod account;
 pub mod blocking;
 pub mod loss;
 pub mod process;
+pub mod profile;
 pub mod startup;
 pub mod syscall;
 
@@ -66,11 +67,13 @@ pub enum Probe {
     Summed = 22,
     /// A goroutine was told to try again: a wait in the network poller began.
     NetworkWait = 23,
+    /// The program was met on a CPU.
+    OnCpu = 24,
 }
 
 impl Probe {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Exec,
         Self::Exit,
         Self::GoEntry,
@@ -95,6 +98,7 @@ impl Probe {
         Self::Slow,
         Self::Summed,
         Self::NetworkWait,
+        Self::OnCpu,
     ];
 
     /// The probe of that number.
@@ -158,6 +162,7 @@ impl Probe {
             Self::Slow => "slow",
             Self::Summed => "summed",
             Self::NetworkWait => "network_wait",
+            Self::OnCpu => "on_cpu",
         }
     }
 }

@@ -1,29 +1,18 @@
 //! What the kernel side wrote, on this side.
 
-use anyhow::Context as _;
 use aya::maps::{Array, MapData};
-use aya_log::EbpfLogger;
 use tracer_ebpf::main_thread::{self, MainThread, NONE};
 use zerocopy::{FromBytes as _, IntoBytes as _};
 
-use crate::event::{self, Account, Event, Wait, WaitKind};
+use super::ring::Ring;
+use crate::event::{Account, Wait, WaitKind};
 use crate::probe::load::{LoadError, Loaded, MainThreadWords};
-use crate::stream::{ProbeLoss, RawRecord, Reader, read_losses};
 use crate::units::{Nanos, RuntimeAddr};
 
-/// The maps of a loaded object.
+/// The maps of an object that was loaded to trace one process.
 pub(super) struct KernelSide {
-    reader: Reader,
-    counters: Array<MapData, [u64; 2]>,
+    pub(super) ring: Ring,
     main_thread: Array<MapData, MainThreadWords>,
-    log: Option<EbpfLogger<&'static dyn log::Log>>,
-}
-
-/// What came out of the ring so far.
-#[derive(Default)]
-pub(super) struct Events {
-    pub(super) known: Vec<Event>,
-    pub(super) undecodable: u64,
 }
 
 /// Where the main thread was when the trace ended before `main.main`.
@@ -38,37 +27,7 @@ pub(super) struct Closing {
 impl KernelSide {
     /// Takes the maps; once.
     pub(super) fn of(loaded: &mut Loaded, log: bool) -> Result<Self, LoadError> {
-        Ok(Self {
-            log: if log { Some(loaded.take_log()?) } else { None },
-            reader: Reader::new(loaded.take_events()?),
-            counters: loaded.take_counters()?,
-            main_thread: loaded.take_main_thread()?,
-        })
-    }
-
-    /// Empties the ring and the log. Returns how many events came.
-    pub(super) fn drain(&mut self, events: &mut Events) -> usize {
-        if let Some(log) = &mut self.log {
-            log.flush();
-        }
-        let mut records = Vec::new();
-        self.reader.drain(&mut records);
-        let before = events.known.len();
-        for RawRecord(bytes) in records {
-            match event::decode(&bytes) {
-                Ok(event) => events.known.push(event),
-                Err(error) => {
-                    tracing::warn!("{error}");
-                    events.undecodable += 1;
-                }
-            }
-        }
-        events.known.len() - before
-    }
-
-    /// Every probe's account.
-    pub(super) fn losses(&self) -> anyhow::Result<Vec<ProbeLoss>> {
-        read_losses(&self.counters).context("cannot read the loss counters")
+        Ok(Self { ring: Ring::of(loaded, log)?, main_thread: loaded.take_main_thread()? })
     }
 
     /// Where the main thread was when it was last looked at or, while it lives, at `end`.

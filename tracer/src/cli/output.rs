@@ -46,6 +46,11 @@ impl Outputs {
         self.stdout.is_some()
     }
 
+    /// Whether text goes to standard output.
+    pub(super) fn shows_text(&self) -> bool {
+        self.stdout == Some(Format::Text)
+    }
+
     /// Writes a run wherever every run has its own lines.
     pub(super) fn add(&mut self, report: &Report) -> anyhow::Result<()> {
         self.write(Format::Ndjson, |_, out| Ndjson.write(report, out))
@@ -57,6 +62,11 @@ impl Outputs {
         text: impl Fn(bool, &mut dyn Write) -> io::Result<()>,
     ) -> anyhow::Result<()> {
         self.write(Format::Text, text)?;
+        self.commit()
+    }
+
+    /// Gives the files their names.
+    pub(super) fn commit(self) -> anyhow::Result<()> {
         for (path, _, file) in self.files {
             file.commit().with_context(|| format!("cannot write {}", path.display()))?;
         }

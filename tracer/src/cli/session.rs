@@ -12,8 +12,9 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tracer_ebpf::config::{Config, HeapConfig, WatchConfig};
 
 use super::kernel_config::{go_config, task_faults};
-use super::kernel_side::{Closing, Events, KernelSide};
+use super::kernel_side::{Closing, KernelSide};
 use super::ready::Readiness;
+use super::ring::DRAIN_INTERVAL;
 use super::signals::{Signal, Signals};
 use crate::event::Event;
 use crate::model::ReadyWhen;
@@ -27,9 +28,6 @@ use crate::target::gobin::GoBinary;
 use crate::target::launch::{Child, ExecStamp, Gated};
 use crate::target::pid_namespace;
 use crate::units::{Nanos, boot_clock};
-
-/// How often the ring buffer is drained. At the default size it takes 25 000 inits in between.
-const DRAIN_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How long an interrupted program has to end by itself before the report is made without its end.
 const GRACE: Duration = Duration::from_millis(200);
@@ -145,10 +143,10 @@ impl Session {
         let mut program = Program { exits, status: None, signals };
 
         let mut readiness = Readiness::watch(ready_when)?;
-        let mut events = Events::default();
+        let mut events = Vec::new();
         let gone =
             drain_until(&mut kernel, until, &mut attached, &mut program, &mut readiness, &mut events).await?;
-        kernel.drain(&mut events);
+        events.extend(kernel.ring.drain());
         let method = attached.method;
         let end = boot_clock();
         let closing = kernel.closing(gone, end);
@@ -156,11 +154,10 @@ impl Session {
         let detached = attached.detach();
         tracing::info!("detached in {:.1} ms ({method:?})", detached.as_secs_f64() * 1e3);
         // A probe may have been running while the sites were disarmed.
-        kernel.drain(&mut events);
-        let losses = kernel.losses()?;
-        readiness.note(&events.known);
+        events.extend(kernel.ring.drain());
+        let (losses, undecodable) = (kernel.ring.losses()?, kernel.ring.undecodable);
+        readiness.note(&events);
         let ready = readiness.ready();
-        let Events { known: events, undecodable } = events;
         Ok(Trace { pid, stamp, events, undecodable, losses, end, gone, closing, throttled, ready, program })
     }
 }
@@ -203,7 +200,7 @@ async fn drain_until(
     attached: &mut Attached,
     program: &mut Program,
     readiness: &mut Readiness,
-    events: &mut Events,
+    events: &mut Vec<Event>,
 ) -> anyhow::Result<Option<Nanos>> {
     // Not at once: the program's start has the processors to itself.
     let mut ticks = tokio::time::interval_at(Instant::now() + DRAIN_INTERVAL, DRAIN_INTERVAL);
@@ -215,10 +212,10 @@ async fn drain_until(
     loop {
         tokio::select! {
             _ = ticks.tick() => {
-                let new = kernel.drain(events);
-                let new = &events.known[events.known.len() - new..];
-                readiness.note(new);
+                let new = kernel.ring.drain();
+                readiness.note(&new);
                 let has_begun = new.iter().any(Event::is_main);
+                events.extend(new);
                 let over = match until {
                     Until::Main => has_begun,
                     Until::Ready => readiness.ready().is_some(),

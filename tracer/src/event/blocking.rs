@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 pub use tracer_ebpf::wire::blocking::{BUCKETS, Caller, Kind, bucket_end};
 use tracer_ebpf::wire::{Probe, blocking as wire};
 
-use super::DecodeError;
+use super::{DecodeError, prefix};
 use crate::units::{Nanos, RuntimeAddr};
 
 /// What is summed up apart.
@@ -122,6 +122,17 @@ pub struct Parked {
     pub fd: u32,
 }
 
+impl StackTaken {
+    /// Of the number that the kernel side keeps.
+    pub(super) fn of(number: i64) -> Self {
+        match u32::try_from(number) {
+            Ok(number) => Self::Taken(number),
+            Err(_) if number == wire::NO_STACK => Self::TooShort,
+            Err(_) => Self::Lost(number),
+        }
+    }
+}
+
 impl TryFrom<&wire::Key> for Key {
     type Error = DecodeError;
 
@@ -134,11 +145,7 @@ impl TryFrom<&wire::Key> for Key {
             syscall: key.syscall.into(),
             file_type: (key.object != 0).then_some(key.object),
             gopc: (key.gopc != 0).then_some(RuntimeAddr(key.gopc)),
-            stack: match u32::try_from(key.stack) {
-                Ok(number) => StackTaken::Taken(number),
-                Err(_) if key.stack == wire::NO_STACK => StackTaken::TooShort,
-                Err(_) => StackTaken::Lost(key.stack),
-            },
+            stack: StackTaken::of(key.stack),
         })
     }
 }
@@ -161,19 +168,17 @@ impl CallTotal {
     }
 }
 
-impl TryFrom<&wire::Slow> for Slow {
-    type Error = DecodeError;
-
-    fn try_from(slow: &wire::Slow) -> Result<Self, DecodeError> {
-        Ok(Self {
-            duration: Nanos(slow.duration),
-            key: Key::try_from(&slow.key)?,
-            goid: (slow.goid != 0).then_some(slow.goid),
-            result: slow.result.cast_signed(),
-            arguments: slow.arguments,
-            object: (slow.object.mode != 0).then(|| Object::from(&slow.object)),
-        })
-    }
+/// Of its record.
+pub(super) fn slow(bytes: &[u8]) -> Result<Slow, DecodeError> {
+    let slow: wire::Slow = prefix(bytes)?;
+    Ok(Slow {
+        duration: Nanos(slow.duration),
+        key: Key::try_from(&slow.key)?,
+        goid: (slow.goid != 0).then_some(slow.goid),
+        result: slow.result.cast_signed(),
+        arguments: slow.arguments,
+        object: (slow.object.mode != 0).then(|| Object::from(&slow.object)),
+    })
 }
 
 impl From<&wire::Object> for Object {

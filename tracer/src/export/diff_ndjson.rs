@@ -7,9 +7,10 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::Side;
+use super::header::write_line;
 use crate::event::recorded::SCHEMA;
 use crate::model::diff::{Change, Comparison, Measured, Verdict};
-use crate::model::{Program, Spread};
+use crate::model::{Program, Spread, series};
 use crate::units::Nanos;
 
 /// The format.
@@ -123,15 +124,15 @@ impl DiffNdjson {
     pub fn write(self, sides: [Side<'_>; 2], comparison: &Comparison, out: &mut dyn Write) -> io::Result<()> {
         let [a, b] = sides.map(input);
         let gotrace = env!("CARGO_PKG_VERSION");
-        line(out, &Line::Header { schema: SCHEMA, report: "diff", gotrace, a, b })?;
+        write_line(out, &Line::Header { schema: SCHEMA, report: "diff", gotrace, a, b })?;
         for change in &comparison.changes {
-            line(out, &change_line(change))?;
+            write_line(out, &change_line(change))?;
         }
         for moved in &comparison.moved {
             let Figure { name: package, nth, .. } = figure(&moved.figure);
-            line(out, &Line::Moved { package, nth, a_seq: moved.a, b_seq: moved.b })?;
+            write_line(out, &Line::Moved { package, nth, a_seq: moved.a, b_seq: moved.b })?;
         }
-        line(out, &summary(comparison))
+        write_line(out, &summary(comparison))
     }
 }
 
@@ -202,9 +203,9 @@ fn program(program: &Program) -> ProgramRow<'_> {
     ProgramRow { exe, go_version, module: module.as_deref() }
 }
 
-fn figure(figure: &crate::model::series::Figure) -> Figure<'_> {
+fn figure(figure: &series::Figure) -> Figure<'_> {
     let nth = match figure {
-        crate::model::series::Figure::Init { nth, .. } => *nth,
+        series::Figure::Init { nth, .. } => *nth,
         _ => 0,
     };
     Figure { kind: figure.kind(), name: figure.name(), nth }
@@ -221,9 +222,4 @@ fn statistics(measured: &Measured) -> Statistics {
         q3_ns: of(|spread| spread.q3),
         max_ns: of(|spread| spread.max),
     }
-}
-
-fn line(out: &mut dyn Write, line: &Line<'_>) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, line)?;
-    out.write_all(b"\n")
 }

@@ -98,27 +98,38 @@ fn package(name: &str) -> InitName {
     InitName::Package(name.to_owned())
 }
 
+/// Whose reports all golden files are.
+pub(super) fn subject() -> Subject {
+    Subject {
+        pid: 42,
+        parent: None,
+        watched: false,
+        exe: PathBuf::from("/srv/app"),
+        go_version: "go1.26.6".to_owned(),
+        module: Some("example.com/app".to_owned()),
+        linking: Linking {
+            pie: false,
+            interpreter: Some("/lib64/ld-linux-x86-64.so.2".to_owned()),
+            libraries: Vec::new(),
+            cgo: false,
+            stripped: true,
+            dwarf: false,
+        },
+        kernel: "6.12.1".to_owned(),
+        wall_clock_unix_ns: 1_700_000_000_000_000_000,
+        repetition: None,
+    }
+}
+
+/// A golden file as this version of gotrace would write it.
+pub(super) fn of_this_version(golden: &str) -> String {
+    let version = format!("\"gotrace\":\"{}\"", env!("CARGO_PKG_VERSION"));
+    golden.replace("\"gotrace\":\"VERSION\"", &version)
+}
+
 fn report() -> Report {
     Report {
-        subject: Subject {
-            pid: 42,
-            parent: None,
-            watched: false,
-            exe: PathBuf::from("/srv/app"),
-            go_version: "go1.26.6".to_owned(),
-            module: Some("example.com/app".to_owned()),
-            linking: Linking {
-                pie: false,
-                interpreter: Some("/lib64/ld-linux-x86-64.so.2".to_owned()),
-                libraries: Vec::new(),
-                cgo: false,
-                stripped: true,
-                dwarf: false,
-            },
-            kernel: "6.12.1".to_owned(),
-            wall_clock_unix_ns: 1_700_000_000_000_000_000,
-            repetition: None,
-        },
+        subject: subject(),
         timeline: StartupTimeline {
             begin: Nanos(1_000),
             phases: vec![
@@ -182,9 +193,7 @@ fn text_is_as_it_was() {
 
 #[test]
 fn ndjson_is_as_it_was() {
-    let version = format!("\"gotrace\":\"{}\"", env!("CARGO_PKG_VERSION"));
-    let expected = include_str!("golden/startup.ndjson").replace("\"gotrace\":\"VERSION\"", &version);
-    assert_eq!(written(&Ndjson), expected);
+    assert_eq!(written(&Ndjson), of_this_version(include_str!("golden/startup.ndjson")));
 }
 
 #[test]

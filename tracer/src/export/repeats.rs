@@ -1,15 +1,17 @@
 //! Several runs of one command, for people: the median and the spread of every figure.
 
-use crate::units::Nanos;
 use std::cmp::Reverse;
 use std::io::{self, Write};
 
-use anstyle::{AnsiColor, Style};
+use anstyle::Style;
 
+use super::account::write_account;
 use super::printable;
+use super::subject::subject_line;
 use super::text::InitOrder;
 use crate::model::series::{Figure, Samples};
 use crate::model::{Repeats, Spread};
+use crate::units::Nanos;
 
 /// The format.
 #[derive(Clone, Copy, Debug)]
@@ -31,17 +33,8 @@ impl RepeatsText {
         let bold = self.style(Style::new().bold());
         let dim = self.style(Style::new().dimmed());
         let (subject, series) = (&repeats.subject, &repeats.series);
-        let name = subject.exe.file_name().unwrap_or(subject.exe.as_os_str()).to_string_lossy();
-        let module =
-            subject.module.as_deref().map_or(String::new(), |module| format!("{}, ", printable(module)));
-        let go = printable(&subject.go_version);
         let runs = if series.runs() == 1 { "1 run".to_owned() } else { format!("{} runs", series.runs()) };
-        let kernel = &subject.kernel;
-        writeln!(
-            out,
-            "{bold}{}{bold:#}  {dim}{module}{go}, {runs}, Linux {kernel}{dim:#}\n",
-            printable(&name)
-        )?;
+        writeln!(out, "{}\n", subject_line(subject, &runs, [bold, dim]))?;
 
         writeln!(out, "{dim}{}{dim:#}", columns())?;
         let figures = || series.figures();
@@ -59,12 +52,9 @@ impl RepeatsText {
         if self.inits != 0 {
             inits.truncate(self.inits);
         }
-        let what = match (self.order, inits.len() < total) {
-            (_, _) if total == 0 => "no package init was seen".to_owned(),
-            (InitOrder::Slowest, true) => format!("the slowest {} of {total} package inits", inits.len()),
-            (InitOrder::Slowest, false) => format!("{total} package inits, the slowest first"),
-            (InitOrder::Run, true) => format!("the first {} of {total} package inits", inits.len()),
-            (InitOrder::Run, false) => format!("{total} package inits in order"),
+        let what = match total {
+            0 => "no package init was seen".to_owned(),
+            total => self.order.heading(inits.len(), total),
         };
         writeln!(out, "{bold}{what}{bold:#}")?;
         for (figure, samples) in inits {
@@ -99,22 +89,7 @@ impl RepeatsText {
     }
 
     fn account(self, repeats: &Repeats, out: &mut dyn Write) -> io::Result<()> {
-        let totals = &repeats.totals;
-        let clean = totals.dropped + totals.undecodable + totals.unresolved == 0;
-        let style =
-            self.style(if clean { Style::new().dimmed() } else { AnsiColor::Red.on_default().bold() });
-        let verdict = if clean { "" } else { "  INCOMPLETE: times beside a gap may be wrong" };
-        writeln!(
-            out,
-            "{style}in all runs {} probe hits, {} lost, {} undecodable, {} unresolved{verdict}{style:#}",
-            totals.hits, totals.dropped, totals.undecodable, totals.unresolved
-        )?;
-        let by_probe: Vec<String> = repeats
-            .losses
-            .iter()
-            .map(|loss| format!("{} {}/{}", loss.probe.name(), loss.dropped, loss.hits))
-            .collect();
-        writeln!(out, "{style}lost of hits by probe: {}{style:#}", by_probe.join(", "))?;
+        let style = write_account("in all runs ", &repeats.totals, &repeats.losses, self.color, out)?;
         match repeats.series.incomplete() {
             0 => Ok(()),
             incomplete => writeln!(

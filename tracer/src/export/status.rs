@@ -4,9 +4,9 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
+use super::subject::subject_line;
 use super::{Format, printable};
 use crate::model::{Evidence, MainView, Stage, StatusReport};
-use crate::target::gobin::Frame;
 use crate::target::goroutine::GoroutineStatus;
 use crate::units::Nanos;
 
@@ -19,6 +19,9 @@ impl StatusReport {
         match format {
             Format::Text => self.write_text(color, out),
             Format::Ndjson => self.write_ndjson(out),
+            Format::Folded | Format::Svg => {
+                Err(io::Error::new(io::ErrorKind::Unsupported, "one look has no times to draw"))
+            }
         }
     }
 
@@ -26,17 +29,8 @@ impl StatusReport {
         let style = |style: Style| if color { style } else { Style::new() };
         let (bold, dim) = (style(Style::new().bold()), style(Style::new().dimmed()));
         let warn = style(AnsiColor::Yellow.on_default().bold());
-        let subject = &self.subject;
-        let name = subject.exe.file_name().unwrap_or(subject.exe.as_os_str()).to_string_lossy();
-        let module =
-            subject.module.as_deref().map_or(String::new(), |module| format!("{}, ", printable(module)));
-        let (version, kernel) = (printable(&subject.go_version), printable(&subject.kernel));
-        writeln!(
-            out,
-            "{bold}{}{bold:#}  {module}{version}, pid {}, Linux {kernel}",
-            printable(&name),
-            subject.pid
-        )?;
+        let which = format!("pid {}", self.subject.pid);
+        writeln!(out, "{}", subject_line(&self.subject, &which, [bold, Style::new()]))?;
         let head = if self.status.is_stuck() { warn } else { bold };
         writeln!(out, "{head}{}{head:#}", self.headline())?;
         if self.status.stopped {
@@ -46,7 +40,7 @@ impl StatusReport {
             )?;
         }
         if let Some(frame) = &self.status.init_function {
-            writeln!(out, "  in {}", printable(&place(frame)))?;
+            writeln!(out, "  in {}", printable(&frame.to_string()))?;
         }
         match &self.status.main {
             Err(reason) => writeln!(out, "  {warn}goroutine 1 is not shown:{warn:#} {reason}")?,
@@ -160,17 +154,6 @@ fn write_stack(main: &MainView, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "    (the rest of the stack cannot be followed)")?;
     }
     Ok(())
-}
-
-/// A frame in one line: `net/http.init.0 server.go:12`.
-pub(super) fn place(frame: &Frame) -> String {
-    match &frame.file {
-        Some(file) => {
-            let base = file.rsplit('/').next().unwrap_or(file);
-            format!("{} {base}:{}", frame.function, frame.line)
-        }
-        None => frame.function.clone(),
-    }
 }
 
 #[cfg(test)]

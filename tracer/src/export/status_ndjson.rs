@@ -4,25 +4,14 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::ndjson::SCHEMA;
-use super::status::place;
+use super::header::{Header, write_line};
 use crate::model::{MainView, Stage, StatusReport};
 use crate::units::Nanos;
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Line<'a> {
-    Header {
-        schema: u32,
-        gotrace: &'static str,
-        pid: u32,
-        exe: String,
-        go_version: &'a str,
-        module: Option<&'a str>,
-        start_ns: Nanos,
-        wall_clock_unix_ns: u64,
-        kernel: &'a str,
-    },
+    Header(Header<'a>),
     StartupStatus {
         state: &'static str,
         stuck: bool,
@@ -85,22 +74,8 @@ impl StatusReport {
     /// # Errors
     /// Only those of the writer.
     pub(super) fn write_ndjson(&self, out: &mut dyn Write) -> io::Result<()> {
-        let mut line = |line: &Line<'_>| {
-            serde_json::to_writer(&mut *out, line)?;
-            out.write_all(b"\n")
-        };
-        let subject = &self.subject;
-        line(&Line::Header {
-            schema: SCHEMA,
-            gotrace: env!("CARGO_PKG_VERSION"),
-            pid: subject.pid,
-            exe: subject.exe.to_string_lossy().into_owned(),
-            go_version: &subject.go_version,
-            module: subject.module.as_deref(),
-            start_ns: self.began,
-            wall_clock_unix_ns: subject.wall_clock_unix_ns,
-            kernel: &subject.kernel,
-        })?;
+        let mut line = |line: &Line<'_>| write_line(out, line);
+        line(&Line::Header(Header::of(&self.subject, self.began)))?;
         line(&self.status_line())?;
         if let Some(main) = self.status.main_view() {
             line(&self.blocked_line(main))?;
@@ -176,7 +151,7 @@ impl StatusReport {
             for_ns: stays,
             evidence: main.stays.map(|stays| stays.evidence.name()),
             at_most_ns: self.age(),
-            stack: main.stack.frames.iter().map(place).collect(),
+            stack: main.stack.frames.iter().map(ToString::to_string).collect(),
             stack_whole: main.stack.whole,
         }
     }

@@ -2,9 +2,11 @@
 //!
 //! A healthy start has none. Each rule's threshold is a constant here, and README lists them.
 
+use super::init::Init;
 use super::libraries::Library;
 use super::parts::{Cause, Parts};
-use super::startup::{Init, PhaseName, StartupTimeline};
+use super::phases::PhaseName;
+use super::startup::StartupTimeline;
 use super::waits::Wait;
 use crate::target::gobin::Frame;
 use crate::units::Nanos;

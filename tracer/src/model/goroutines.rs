@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use tracer_ebpf::wire::Probe;
 use tracer_ebpf::wire::syscall::number;
 
-use super::startup::Init;
+use super::init::Init;
 use crate::event::{Event, EventKind};
 
 /// What an init started.

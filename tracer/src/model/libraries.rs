@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use tracer_ebpf::wire::syscall::number;
 
-use super::startup::{Init, Step};
+use super::init::Init;
+use super::phases::Step;
 use crate::event::{Call, Event, EventKind};
 use crate::units::Nanos;
 

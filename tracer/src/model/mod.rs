@@ -1,13 +1,17 @@
 //! Events -> histories. Pure and deterministic: the same events give the same report.
 
+pub mod blocking;
 pub mod budget;
 mod catalogue;
 pub mod diff;
 mod findings;
 mod goroutines;
+mod image;
+mod init;
 mod libraries;
 mod objects;
 mod parts;
+mod phases;
 mod ready;
 mod recording;
 mod repeats;
@@ -25,9 +29,11 @@ mod waits;
 pub use catalogue::{InitCatalogue, InitFunction, InitName};
 pub use findings::{Finding, findings};
 pub use goroutines::{Counts, Started};
+pub use init::{Allocated, Init, TimedFunction};
 pub use libraries::Library;
 pub use objects::NamedCall;
 pub use parts::{Cause, Parts};
+pub use phases::{Phase, PhaseName, Step};
 pub use ready::{ReadyError, ReadyWhen};
 pub use recording::{Program, Recording, RecordingError};
 pub use repeats::Repeats;
@@ -35,8 +41,8 @@ pub use report::{Ending, MainReached, MissingProbe, Repetition, Report, Subject,
 pub use spread::Spread;
 pub use stack::{Code, LoadedCode, Stack};
 pub use starts::{SeenStart, Starts};
-pub use startup::{Allocated, Init, Observation, Phase, PhaseName, StartupTimeline, Step, TimedFunction};
+pub use startup::{Observation, StartupTimeline};
 pub use status::{AtLeast, Evidence, MainView, Stage, StartupStatus};
 pub use status_report::{StatusReport, Usage};
 pub use symbols::BinarySymbols;
-pub use waits::{Symbols, Wait};
+pub use waits::{Symbols, Wait, syscall_name};

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use tracer_ebpf::wire::syscall::number;
 
-use super::startup::Init;
+use super::init::Init;
 use crate::event::{Call, Event, EventKind, Wait};
 use crate::units::Nanos;
 

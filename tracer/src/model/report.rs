@@ -122,6 +122,14 @@ pub struct Totals {
     pub undecodable: u64,
 }
 
+impl Totals {
+    /// Whether nothing was lost or unknown.
+    #[must_use]
+    pub const fn is_clean(&self) -> bool {
+        self.dropped == 0 && self.unresolved == 0 && self.undecodable == 0
+    }
+}
+
 /// What is known of `main.main`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MainReached {
@@ -175,9 +183,7 @@ impl Report {
     /// Whether nothing was lost, left out or unknown.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        let totals = self.totals();
-        let lost = totals.dropped + totals.unresolved + totals.undecodable;
-        lost == 0
+        self.totals().is_clean()
             && self.missing.iter().all(|missing| missing.is_detail)
             && self.timeline.unmarked.is_empty()
             && self.main_reached() != MainReached::NothingSeen

@@ -1,43 +1,24 @@
 //! From a copied stack to source lines.
 
-use crate::target::gobin::{Frame, GoBinary};
+use crate::target::gobin::Frame;
 use crate::target::goroutine::StackCopy;
-use crate::units::{RuntimeAddr, VirtAddr};
+pub use crate::target::unwind::LoadedCode;
+use crate::target::unwind::{CallStack, Steps};
+use crate::units::RuntimeAddr;
 
-/// As many frames as are told: Go's own dumps stop at 100.
+/// As many frames as are told.
 const DEEPEST: usize = 256;
 
-/// What unwinding needs to know of a program's code.
-pub trait Code {
-    /// How far above the stack pointer the return address is when the instruction there runs; none when that is
-    /// no Go code.
-    fn frame_size(&self, pc: RuntimeAddr) -> Option<u64>;
-
+/// What telling a stack needs to know of a program's code.
+pub trait Code: Steps {
     /// The source code there, innermost first. `returns` says that it is where a call will return to, so the
     /// code that counts is the call's, before it.
     fn frames(&self, pc: RuntimeAddr, returns: bool) -> Vec<Frame>;
 }
 
-/// A binary, loaded at addresses that are larger by a bias.
-#[derive(Clone, Copy, Debug)]
-pub struct LoadedCode<'a> {
-    /// The binary.
-    pub binary: &'a GoBinary,
-    /// How much larger.
-    pub bias: u64,
-}
-
 impl Code for LoadedCode<'_> {
-    fn frame_size(&self, pc: RuntimeAddr) -> Option<u64> {
-        self.binary.frame_size(VirtAddr(pc.0.wrapping_sub(self.bias)))
-    }
-
     fn frames(&self, pc: RuntimeAddr, returns: bool) -> Vec<Frame> {
-        let at = VirtAddr(pc.0.wrapping_sub(self.bias));
-        // A function that has not begun yet is at its first instruction, which no call is before.
-        let is_entry = self.binary.functions().containing(at).is_some_and(|function| function.entry == at);
-        let back = u64::from(returns && !is_entry);
-        self.binary.frames(VirtAddr(at.0.wrapping_sub(back)))
+        self.binary.frames(self.address(pc, returns))
     }
 }
 
@@ -51,27 +32,22 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Unwinds as the runtime does: by the size of every frame, which the program's own tables tell for each
-    /// instruction (runtime/traceback.go).
+    /// Unwinds a copied stack.
     #[must_use]
     pub fn unwind(copy: &StackCopy, code: &impl Code) -> Self {
-        let mut stack = Self::default();
-        let (mut pc, mut sp, mut returns) = (copy.pc, copy.sp, true);
-        while stack.frames.len() < DEEPEST {
-            let frames = code.frames(RuntimeAddr(pc), returns);
-            let Some(outermost) = frames.last() else { return stack };
-            // Where every goroutine was made to return to.
-            if outermost.function == "runtime.goexit" {
-                stack.whole = true;
-                return stack;
+        Self::of(&CallStack::unwind(copy, code), code)
+    }
+
+    /// The source code of an unwound stack.
+    #[must_use]
+    pub fn of(calls: &CallStack, code: &impl Code) -> Self {
+        let mut stack = Self { frames: Vec::new(), whole: calls.whole };
+        for call in &calls.calls {
+            if stack.frames.len() >= DEEPEST {
+                stack.whole = false;
+                break;
             }
-            // These are not called but pushed where a signal found the code: its next instruction is the one.
-            returns = !matches!(outermost.function.as_str(), "runtime.asyncPreempt" | "runtime.sigpanic");
-            stack.frames.extend(frames);
-            let Some(size) = code.frame_size(RuntimeAddr(pc)) else { return stack };
-            let Some(at) = sp.checked_add(size) else { return stack };
-            let Some(caller) = copy.word(at) else { return stack };
-            (pc, sp) = (caller, at + 8);
+            stack.frames.extend(code.frames(call.pc, call.returns));
         }
         stack
     }
@@ -95,15 +71,20 @@ impl Stack {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::target::unwind::{Role, Step};
 
     /// Code made of functions of 100 bytes each, the first at 1000, all with frames of 16 bytes.
     pub(in super::super) struct Crafted(pub(in super::super) &'static [&'static str]);
 
-    impl Code for Crafted {
-        fn frame_size(&self, pc: RuntimeAddr) -> Option<u64> {
-            (!self.frames(pc, false).is_empty()).then_some(16)
+    impl Steps for Crafted {
+        fn step(&self, pc: RuntimeAddr, returns: bool) -> Option<Step> {
+            let function = self.frames(pc, returns).pop()?.function;
+            let frame_size = (!self.frames(pc, false).is_empty()).then_some(16);
+            Some(Step { role: Role::of(&function), frame_size })
         }
+    }
 
+    impl Code for Crafted {
         fn frames(&self, pc: RuntimeAddr, returns: bool) -> Vec<Frame> {
             let at = pc.0.checked_sub(1000 + u64::from(returns));
             let function = at.and_then(|at| self.0.get(usize::try_from(at / 100).unwrap()));

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::startup::{PhaseName, StartupTimeline};
+use super::phases::PhaseName;
+use super::startup::StartupTimeline;
 use crate::event::{Event, EventKind};
 use crate::units::Nanos;
 

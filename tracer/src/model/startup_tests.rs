@@ -1,8 +1,12 @@
 //! Hand-made events with the timelines that they must give.
 
+use super::super::catalogue::InitFunction;
+use super::super::init::Allocated;
+use super::super::phases::Step;
 use super::*;
+use crate::event::{EventKind, Heap, Hit};
 use crate::target::gobin::InitTask;
-use crate::units::RuntimeAddr;
+use crate::units::{RuntimeAddr, VirtAddr};
 
 const BIAS: u64 = 0x7000_0000;
 const SITE: u64 = 0x1000;
@@ -86,9 +90,8 @@ fn whole() -> Vec<Event> {
 }
 
 /// Of a process that is gone when its last event is the exit of a thread.
-fn timeline(events: &[Event]) -> StartupTimeline {
-    let gone = events.last().is_some_and(|event| event.kind == EventKind::Exit).then_some(Nanos(500));
-    let observation = Observation {
+fn observation(gone: Option<Nanos>) -> Observation {
+    Observation {
         begin: Nanos(100),
         end: Nanos(1000),
         gone,
@@ -96,7 +99,12 @@ fn timeline(events: &[Event]) -> StartupTimeline {
         present: None,
         ready: None,
         throttled: None,
-    };
+    }
+}
+
+fn timeline(events: &[Event]) -> StartupTimeline {
+    let gone = events.last().is_some_and(|event| event.kind == EventKind::Exit).then_some(Nanos(500));
+    let observation = observation(gone);
     StartupTimeline::of(events, &catalogue(), &NoSymbols, &observation)
 }
 
@@ -200,15 +208,7 @@ fn an_exit_of_one_thread_is_not_the_end() {
 
 #[test]
 fn an_exit_of_a_thread_ends_nothing_while_the_process_lives() {
-    let observation = Observation {
-        begin: Nanos(100),
-        end: Nanos(1000),
-        gone: None,
-        closing: None,
-        present: None,
-        ready: None,
-        throttled: None,
-    };
+    let observation = observation(None);
     let timeline = StartupTimeline::of(&whole(), &catalogue(), &NoSymbols, &observation);
     assert_eq!(timeline.ended, None);
     assert_eq!(phases(&timeline).last(), Some(&("main", 200, 800, false)));
@@ -218,15 +218,7 @@ fn an_exit_of_a_thread_ends_nothing_while_the_process_lives() {
 fn a_lost_exit_is_made_up_for_by_the_parents_word() {
     let mut events = whole();
     events.pop();
-    let observation = Observation {
-        begin: Nanos(100),
-        end: Nanos(1000),
-        gone: Some(Nanos(500)),
-        closing: None,
-        present: None,
-        ready: None,
-        throttled: None,
-    };
+    let observation = observation(Some(Nanos(500)));
     assert_eq!(StartupTimeline::of(&events, &catalogue(), &NoSymbols, &observation).ended, Some(Nanos(500)));
 }
 
@@ -260,15 +252,7 @@ fn inits_that_were_not_probed_leave_out_their_phase_and_the_one_before() {
     events.retain(|event| !matches!(event.kind, EventKind::Hit(Hit { probe: Probe::Init, .. })));
     let sites = [(Probe::GcEnable, VirtAddr(SITE)), (Probe::MainMain, VirtAddr(SITE))];
     let catalogue = InitCatalogue::new([], sites);
-    let observation = Observation {
-        begin: Nanos(100),
-        end: Nanos(1000),
-        gone: None,
-        closing: None,
-        present: None,
-        ready: None,
-        throttled: None,
-    };
+    let observation = observation(None);
     let of = |events: &[Event]| StartupTimeline::of(events, &catalogue, &NoSymbols, &observation);
     let names = |timeline: &StartupTimeline| -> Vec<_> {
         phases(timeline).into_iter().map(|(name, ..)| name).collect()
@@ -316,31 +300,10 @@ fn an_init_ends_with_its_thread_and_the_process_with_its_last() {
     events.truncate(events.len() - 2);
     let of_another = Event { time: Nanos(400), tid: 2, kind: EventKind::Exit };
     events.extend([exit(300), of_another]);
-    let observation = Observation {
-        begin: Nanos(100),
-        end: Nanos(1000),
-        gone: Some(Nanos(500)),
-        closing: Some(account(300)),
-        present: None,
-        ready: None,
-        throttled: None,
-    };
+    let observation = Observation { closing: Some(account(300)), ..observation(Some(Nanos(500))) };
     let timeline = StartupTimeline::of(&events, &catalogue(), &NoSymbols, &observation);
     let last = timeline.inits.last().unwrap();
     assert_eq!((last.wall, last.done), (Nanos(118), false));
     assert_eq!(last.parts.unwrap().remainder, Nanos(0));
     assert_eq!(timeline.ended, Some(Nanos(400)));
-}
-
-#[test]
-fn functions_of_which_none_could_be_seen_to_begin_have_no_times() {
-    let function = |site| InitFunction { name: "init".to_owned(), file: None, line: 0, site };
-    let starts = |functions: &[InitFunction]| -> Vec<Option<Nanos>> {
-        let init = Init::new(InitName::Empty, Nanos(7), None, functions);
-        init.functions.iter().map(|timed| timed.start).collect()
-    };
-    assert_eq!(starts(&[function(None)]), [Some(Nanos(7))]);
-    assert_eq!(starts(&[function(None), function(None)]), [None, None]);
-    let probed = function(Some(VirtAddr(1)));
-    assert_eq!(starts(&[function(None), function(None), probed]), [Some(Nanos(7)), None, None]);
 }

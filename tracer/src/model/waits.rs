@@ -1,8 +1,9 @@
 //! The main goroutine's long waits before `main.main`: for what, where in the code, in which init.
 
+use super::init::Init;
 use super::objects::{Object, Objects};
 use super::parts::Cause;
-use super::startup::{Init, StartupTimeline};
+use super::startup::StartupTimeline;
 use crate::event::{self, Event, EventKind};
 use crate::target::gobin::Frame;
 use crate::units::{Nanos, RuntimeAddr};
@@ -110,13 +111,19 @@ fn cause(wait: &event::Wait, object: Option<&Object>, stack: &[Frame]) -> Cause 
         _ => {}
     }
     let waits_for_others = matches!(told, Cause::Goroutine | Cause::Network | Cause::Futex);
-    if waits_for_others && calls(&["net.(*Resolver).", "net.cgo", "net.doBlockingWithCtx"]) {
+    if waits_for_others && resolves_names(stack) {
         Cause::Dns
     } else if told == Cause::Goroutine && calls(&["net.", "net/", "internal/poll.", "crypto/tls."]) {
         Cause::Network
     } else {
         told
     }
+}
+
+/// Whether the stack is that of a name being resolved, by Go's own resolver or by the C library's.
+pub(super) fn resolves_names(stack: &[Frame]) -> bool {
+    let resolver = ["net.(*Resolver).", "net.cgo", "net.doBlockingWithCtx"];
+    stack.iter().any(|frame| resolver.iter().any(|prefix| frame.function.starts_with(prefix)))
 }
 
 fn stack(wait: &event::Wait, symbols: &dyn Symbols) -> Vec<Frame> {
@@ -138,7 +145,9 @@ fn in_init(mut frames: Vec<Frame>) -> Vec<Frame> {
     frames
 }
 
-fn syscall_name(number: u64) -> String {
+/// The system call's name.
+#[must_use]
+pub fn syscall_name(number: u64) -> String {
     let known = usize::try_from(number).ok().and_then(syscalls::Sysno::new);
     known.map_or_else(|| format!("system call {number}"), |sysno| sysno.name().to_owned())
 }

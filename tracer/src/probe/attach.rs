@@ -7,8 +7,10 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::FileExt as _;
 use std::time::{Duration, Instant};
 
+use aya::programs::perf_event::{PerfEvent, PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent};
 use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeScope};
 use aya::programs::{Program, ProgramError, RawTracePoint, UProbe};
+use aya::util::online_cpus;
 use thiserror::Error;
 use tracer_ebpf::wire::startup::Cookie;
 
@@ -88,6 +90,12 @@ pub enum AttachError {
         /// aya's account of it.
         #[source]
         source: Box<ProgramError>,
+    },
+    /// The timer that samples.
+    #[error("cannot sample where the program runs: {reason}; --frequency 0 goes without")]
+    Sampling {
+        /// What the kernel said.
+        reason: String,
     },
     /// The file is not what the sites were chosen in.
     #[error(
@@ -191,14 +199,36 @@ impl Loaded {
     }
 
     /// Arms what sums up a running program's system calls: tracepoints of the kernel's, none of its instructions.
+    /// With `frequency` samples a second on every CPU of where it runs; 0 for none.
     ///
     /// # Errors
     /// When any probe cannot be put in place; then none is.
-    pub fn attach_blocking(mut self) -> Result<Attached, AttachError> {
+    pub fn attach_blocking(mut self, frequency: u64) -> Result<Attached, AttachError> {
         for (program, tracepoint) in BLOCKING {
             attach_tracepoint(&mut self, program, tracepoint)?;
         }
+        if frequency > 0 {
+            self.attach_sampling(frequency)?;
+        }
         Ok(Attached { loaded: self, link: None, method: Method::Tracepoints })
+    }
+
+    /// Timers on every CPU, which the program looks away from when another process runs: one of the process's own
+    /// would be set anew at each context switch.
+    fn attach_sampling(&mut self, frequency: u64) -> Result<(), AttachError> {
+        const PROGRAM: &str = "on_cpu";
+        let cpus =
+            online_cpus().map_err(|(_, source)| AttachError::Sampling { reason: source.to_string() })?;
+        let program: &mut PerfEvent = typed(self, PROGRAM)?;
+        program.load().map_err(|error| LoadError::of_program(PROGRAM, error))?;
+        for cpu in cpus {
+            let clock = PerfEventConfig::Software(SoftwareEvent::CpuClock);
+            let scope = PerfEventScope::AllProcessesOneCpu { cpu };
+            program
+                .attach(clock, scope, SamplePolicy::Frequency(frequency), false)
+                .map_err(|source| AttachError::Sampling { reason: source.to_string() })?;
+        }
+        Ok(())
     }
 
     /// The startup program for a multi link, or none where the kernel has no such links.

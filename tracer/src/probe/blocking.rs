@@ -22,6 +22,8 @@ pub struct Blocking {
     pub most_threads: u32,
     /// How many goroutines may wait in the network poller at a time.
     pub most_waits: u32,
+    /// How many samples are counted apart.
+    pub most_samples: u32,
     /// How many places the kernel has for stacks; one that finds its place taken is lost.
     pub most_stacks: u32,
 }
@@ -34,6 +36,7 @@ impl Blocking {
         most_sums: 1,
         most_threads: 1,
         most_waits: 1,
+        most_samples: 1,
         most_stacks: 1,
     };
 }

@@ -17,6 +17,7 @@ use tracer_ebpf::main_thread::{MAIN_MAP, MainThread};
 use tracer_ebpf::wire::blocking::{
     CALLS_MAP, Key, NETWORK_WAITS_MAP, STACKS_MAP, Stats, THREADS_MAP, Thread,
 };
+use tracer_ebpf::wire::profile::{SAMPLES_MAP, Sample};
 use zerocopy::IntoBytes as _;
 
 use super::Blocking;
@@ -148,6 +149,7 @@ impl Loaded {
             .map_max_entries(CALLS_MAP, options.blocking.most_sums)
             .map_max_entries(THREADS_MAP, options.blocking.most_threads)
             .map_max_entries(NETWORK_WAITS_MAP, options.blocking.most_waits)
+            .map_max_entries(SAMPLES_MAP, options.blocking.most_samples)
             .map_max_entries(STACKS_MAP, options.blocking.most_stacks)
             .load(bytes)?;
         let relocated = relocate(bytes, &ebpf)?;
@@ -199,6 +201,8 @@ pub struct BlockingMaps {
     pub threads: HashMap<MapData, u32, ThreadWords>,
     /// From a goroutine's id to its `NetworkWait`.
     pub network_waits: HashMap<MapData, u64, [u64; 2]>,
+    /// From a `Sample` to its count.
+    pub samples: HashMap<MapData, SampleWords, u64>,
     /// The stacks by their numbers.
     pub stacks: StackTraceMap<MapData>,
 }
@@ -207,6 +211,8 @@ pub struct BlockingMaps {
 pub type KeyWords = [u64; size_of::<Key>() / size_of::<u64>()];
 /// The words of a `Stats`.
 pub type StatsWords = [u64; size_of::<Stats>() / size_of::<u64>()];
+/// The words of a `Sample`.
+pub type SampleWords = [u64; size_of::<Sample>() / size_of::<u64>()];
 /// The words of a `Thread`.
 pub type ThreadWords = [u64; size_of::<Thread>() / size_of::<u64>()];
 
@@ -222,6 +228,7 @@ impl Loaded {
             calls: HashMap::try_from(take(CALLS_MAP)?).map_err(opened(CALLS_MAP))?,
             threads: HashMap::try_from(take(THREADS_MAP)?).map_err(opened(THREADS_MAP))?,
             network_waits: HashMap::try_from(take(NETWORK_WAITS_MAP)?).map_err(opened(NETWORK_WAITS_MAP))?,
+            samples: HashMap::try_from(take(SAMPLES_MAP)?).map_err(opened(SAMPLES_MAP))?,
             stacks: StackTraceMap::try_from(take(STACKS_MAP)?).map_err(opened(STACKS_MAP))?,
         })
     }

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use aya::maps::MapError;
-use tracer_ebpf::wire::blocking as wire;
+use tracer_ebpf::wire;
 use zerocopy::transmute;
 
 use crate::event::blocking::{CallTotal, InSyscall, Parked, StackTaken};
+use crate::event::profile::Samples;
 use crate::probe::load::BlockingMaps;
 use crate::units::{Nanos, RuntimeAddr};
 
@@ -17,6 +18,8 @@ pub struct Tables {
     pub calls: Vec<CallTotal>,
     /// Keys that are none of this version's.
     pub undecodable: u64,
+    /// Where it was met on a CPU.
+    pub samples: Vec<Samples>,
     /// The stacks that they name, the innermost address first.
     pub stacks: BTreeMap<u32, Vec<RuntimeAddr>>,
     /// The threads that are in a system call.
@@ -34,14 +37,24 @@ impl Tables {
         let mut tables = Self::default();
         for entry in &maps.calls {
             let (key, stats) = entry?;
-            let (key, stats): (wire::Key, wire::Stats) = (transmute!(key), transmute!(stats));
+            let (key, stats): (wire::blocking::Key, wire::blocking::Stats) =
+                (transmute!(key), transmute!(stats));
             match CallTotal::new(&key, &stats) {
                 Ok(total) => tables.calls.push(total),
                 Err(_) => tables.undecodable += 1,
             }
         }
-        for total in &tables.calls {
-            if let StackTaken::Taken(number) = total.key.stack
+        for entry in &maps.samples {
+            let (sample, count) = entry?;
+            let sample: wire::profile::Sample = transmute!(sample);
+            match Samples::new(&sample, count) {
+                Ok(samples) => tables.samples.push(samples),
+                Err(_) => tables.undecodable += 1,
+            }
+        }
+        let named = tables.calls.iter().map(|total| total.key.stack);
+        for stack in named.chain(tables.samples.iter().map(|samples| samples.stack)) {
+            if let StackTaken::Taken(number) = stack
                 && let Ok(stack) = maps.stacks.get(&number, 0)
             {
                 let addresses = stack.frames().iter().map(|frame| RuntimeAddr(frame.ip));
@@ -50,7 +63,7 @@ impl Tables {
         }
         for entry in &maps.threads {
             let (tid, thread) = entry?;
-            let thread: wire::Thread = transmute!(thread);
+            let thread: wire::blocking::Thread = transmute!(thread);
             if thread.entered != 0 {
                 let since = Nanos(thread.entered);
                 tables.in_syscall.push(InSyscall { tid, since, syscall: thread.syscall });
@@ -58,7 +71,7 @@ impl Tables {
         }
         for entry in &maps.network_waits {
             let (goid, wait) = entry?;
-            let wire::NetworkWait { since, syscall, fd } = transmute!(wait);
+            let wire::blocking::NetworkWait { since, syscall, fd } = transmute!(wait);
             tables.parked.push(Parked { goid, since: Nanos(since), syscall: syscall.into(), fd });
         }
         Ok(tables)

@@ -3,22 +3,18 @@
 //! Nothing that is read is believed before it fits: the goroutine's number and the function it began in, its
 //! thread's pointer back to it, its stack's bounds.
 
+mod raw;
+
 use std::io;
 
 use thiserror::Error;
 
-use super::gobin::{GoBinary, RuntimeLayout};
+use super::gobin::{GoBinary, PollLayout, RuntimeLayout};
 use super::memory::Memory;
+pub(super) use raw::{G_SIZE, MOST_STACK, Raw};
+pub use raw::{GoThread, Registers, StackCopy};
+
 use crate::units::{RuntimeAddr, VirtAddr};
-
-/// As much of `runtime.g` as any of the known fields needs.
-const G_SIZE: usize = 400;
-
-/// As much of a stack as is read: the innermost part, thousands of frames.
-const MOST_STACK: u64 = 256 << 10;
-
-/// Go's own limit (`runtime.maxstacksize`).
-const LARGEST_STACK: u64 = 1 << 30;
 
 /// How far above the stack pointer of a goroutine that the network poller parked the poller's frames reach.
 const POLLER_FRAMES: usize = 1024;
@@ -50,7 +46,7 @@ impl From<io::Error> for GoroutineError {
 }
 
 /// What a goroutine is doing (runtime/runtime2.go, `_Gidle` and those behind it).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum GoroutineStatus {
     /// It waits for a processor.
     Runnable,
@@ -69,7 +65,7 @@ pub enum GoroutineStatus {
 }
 
 impl GoroutineStatus {
-    fn of(number: u32) -> Option<Self> {
+    pub(super) fn of(number: u32) -> Option<Self> {
         // `_Gscan` is added while the collector looks at it.
         Some(match number & !0x1000 {
             1 => Self::Runnable,
@@ -77,7 +73,8 @@ impl GoroutineStatus {
             3 => Self::Syscall,
             // From Go 1.26 on, one that waits for nothing that can ever come.
             4 | 10 => Self::Waiting,
-            6 => Self::Dead,
+            // From Go 1.26 on, those kept for threads of C code that may call Go have a number of their own.
+            6 | 11 => Self::Dead,
             8 => Self::Moving,
             9 => Self::Preempted,
             _ => return None,
@@ -96,26 +93,6 @@ impl GoroutineStatus {
             Self::Moving => "copystack",
             Self::Preempted => "preempted",
         }
-    }
-}
-
-/// The innermost part of a stack, as it was.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StackCopy {
-    /// Where the innermost function is.
-    pub pc: u64,
-    /// The stack pointer there, and the address of the first of the bytes.
-    pub sp: u64,
-    /// What was there.
-    pub bytes: Vec<u8>,
-}
-
-impl StackCopy {
-    /// The word at that address, when it was copied.
-    #[must_use]
-    pub fn word(&self, at: u64) -> Option<u64> {
-        let from = usize::try_from(at.checked_sub(self.sp)?).ok()?;
-        self.bytes.get(from..from.checked_add(8)?)?.try_into().ok().map(u64::from_le_bytes)
     }
 }
 
@@ -182,9 +159,10 @@ impl MainGoroutine {
         for _ in 0..TRIES {
             let before = Raw::read(memory, self.at, self.layout)?;
             // A stack that is moved or unmapped meanwhile is not readable, which is no error.
-            let stack = if before.has_stack() { before.copy_stack(memory) } else { None };
-            let procid = before.procid(memory, self.at);
-            let polled_fd = stack.as_ref().and_then(|stack| self.polled_fd(memory, stack));
+            let stack = if before.has_stack() { before.copy_stack(memory, MOST_STACK) } else { None };
+            let procid = before.thread(memory, self.at).map(|thread| thread.procid);
+            let polled_fd =
+                stack.as_ref().and_then(|stack| polled_fd(memory, self.layout.poll, self.at, stack));
             let after = Raw::read(memory, self.at, self.layout)?;
             if before.bytes != after.bytes {
                 continue;
@@ -194,7 +172,7 @@ impl MainGoroutine {
             let passing = status == GoroutineStatus::Moving || before.has_stack() != stack.is_some();
             last = Ok(Goroutine {
                 status,
-                wait_reason: before.bytes[self.layout.g.waitreason as usize],
+                wait_reason: before.wait_reason(),
                 wait_since: Some(before.word(self.layout.g.waitsince)).filter(|since| *since != 0),
                 procid,
                 stack,
@@ -206,105 +184,36 @@ impl MainGoroutine {
         }
         last
     }
-
-    /// The poller's frames hold the addresses of the descriptor's `pollDesc` and of the field in it that it is
-    /// to be found by, and that field names the goroutine (runtime/netpoll.go, `poll_runtime_pollWait`,
-    /// `netpollblock`).
-    fn polled_fd(&self, memory: &impl Memory, stack: &StackCopy) -> Option<u64> {
-        let poll = self.layout.poll;
-        let words = stack.bytes.chunks_exact(8).take(POLLER_FRAMES / 8);
-        let words: Vec<u64> = words.map(|word| word.try_into().map_or(0, u64::from_le_bytes)).collect();
-        let names_us = |field: &u64| memory.u64(RuntimeAddr(*field)).is_ok_and(|g| g == self.at);
-        let mut found = words
-            .iter()
-            .filter(|desc| desc.is_multiple_of(8))
-            .filter(|desc| {
-                let fields = [poll.rg, poll.wg].map(|field| desc.wrapping_add(u64::from(field)));
-                fields.iter().any(|field| words.contains(field) && names_us(field))
-            })
-            .filter_map(|desc| memory.u64(RuntimeAddr(desc.wrapping_add(u64::from(poll.fd)))).ok())
-            .filter(|fd| i32::try_from(*fd).is_ok());
-        let fd = found.next()?;
-        found.all(|other| other == fd).then_some(fd)
-    }
 }
 
-/// The bytes of a `runtime.g`, and where its fields are.
-struct Raw {
-    bytes: [u8; G_SIZE],
-    layout: RuntimeLayout,
-}
-
-impl Raw {
-    fn read(memory: &impl Memory, at: u64, layout: RuntimeLayout) -> io::Result<Self> {
-        let mut raw = Self { bytes: [0; G_SIZE], layout };
-        memory.read(RuntimeAddr(at), &mut raw.bytes)?;
-        Ok(raw)
-    }
-
-    fn word(&self, field: u32) -> u64 {
-        let at = field as usize;
-        self.bytes[at..at + 8].try_into().map_or(0, u64::from_le_bytes)
-    }
-
-    fn status(&self) -> u32 {
-        let at = self.layout.g.atomicstatus as usize;
-        self.bytes[at..at + 4].try_into().map_or(0, u32::from_le_bytes)
-    }
-
-    /// `stack.lo` and `stack.hi`
-    fn bounds(&self) -> (u64, u64) {
-        (self.word(0), self.word(8))
-    }
-
-    fn is_main(&self, runtime_main: u64) -> bool {
-        let (low, high) = self.bounds();
-        let size = high.wrapping_sub(low);
-        self.word(self.layout.g.goid) == 1
-            && self.word(self.layout.g.startpc) == runtime_main
-            && GoroutineStatus::of(self.status()).is_some()
-            // One that has ended has given its stack back.
-            && (low == 0 && high == 0 || low < high && size.is_power_of_two() && size <= LARGEST_STACK)
-    }
-
-    /// Whether its registers are saved, and not in a processor.
-    fn has_stack(&self) -> bool {
-        matches!(
-            GoroutineStatus::of(self.status()),
-            Some(
-                GoroutineStatus::Runnable
-                    | GoroutineStatus::Syscall
-                    | GoroutineStatus::Waiting
-                    | GoroutineStatus::Preempted
-            )
-        )
-    }
-
-    fn copy_stack(&self, memory: &impl Memory) -> Option<StackCopy> {
-        let g = self.layout.g;
-        let in_syscall = GoroutineStatus::of(self.status()) == Some(GoroutineStatus::Syscall);
-        let (sp, pc) = if in_syscall { (g.syscallsp, g.syscallpc) } else { (g.sched_sp, g.sched_pc) };
-        let (sp, pc) = (self.word(sp), self.word(pc));
-        let (low, high) = self.bounds();
-        if sp < low || sp >= high || !sp.is_multiple_of(8) {
-            return None;
-        }
-        let mut bytes = vec![0; usize::try_from((high - sp).min(MOST_STACK)).ok()?];
-        memory.read(RuntimeAddr(sp), &mut bytes).ok()?;
-        Some(StackCopy { pc, sp, bytes })
-    }
-
-    /// The thread that runs it and says so itself; else the only one that may.
-    fn procid(&self, memory: &impl Memory, at: u64) -> Option<u64> {
-        let field = |m: u64, field: u32| memory.u64(RuntimeAddr(m.checked_add(u64::from(field))?)).ok();
-        let m = self.layout.m;
-        let running = Some(self.word(self.layout.g.m)).filter(|m| *m != 0);
-        let running = running.filter(|thread| field(*thread, m.curg) == Some(at));
-        let thread = running.or(Some(self.word(self.layout.g.lockedm)).filter(|m| *m != 0))?;
-        field(thread, m.procid).filter(|procid| *procid != 0)
-    }
+/// The descriptor for which the network poller has parked the goroutine at that address.
+///
+/// The poller's frames hold the addresses of the descriptor's `pollDesc` and of the field in it that it is
+/// to be found by, and that field names the goroutine (runtime/netpoll.go, `poll_runtime_pollWait`,
+/// `netpollblock`).
+pub(super) fn polled_fd(
+    memory: &impl Memory,
+    poll: PollLayout,
+    goroutine: u64,
+    stack: &StackCopy,
+) -> Option<u64> {
+    let words = stack.bytes.chunks_exact(8).take(POLLER_FRAMES / 8);
+    let words: Vec<u64> = words.map(|word| word.try_into().map_or(0, u64::from_le_bytes)).collect();
+    let mut sorted = words.clone();
+    sorted.sort_unstable();
+    let names_us = |field: &u64| memory.u64(RuntimeAddr(*field)).is_ok_and(|g| g == goroutine);
+    let mut found = words
+        .iter()
+        .filter(|desc| desc.is_multiple_of(8))
+        .filter(|desc| {
+            let fields = [poll.rg, poll.wg].map(|field| desc.wrapping_add(u64::from(field)));
+            fields.iter().any(|field| sorted.binary_search(field).is_ok() && names_us(field))
+        })
+        .filter_map(|desc| memory.u64(RuntimeAddr(desc.wrapping_add(u64::from(poll.fd)))).ok())
+        .filter(|fd| i32::try_from(*fd).is_ok());
+    let fd = found.next()?;
+    found.all(|other| other == fd).then_some(fd)
 }
 
 #[cfg(test)]
-#[path = "goroutine_tests.rs"]
 mod tests;

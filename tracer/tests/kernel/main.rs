@@ -3,13 +3,18 @@
 //! These need root, BPF and the fixtures: `cargo xtask test` runs them here and in virtual machines.
 
 mod attach;
+mod blocking;
 mod comparing;
 mod endings;
+mod listing;
 mod oracle;
 mod output;
+mod readme;
 mod slowinit;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/transcript.rs"]
+mod transcript;
 mod transparency;
 mod watching;
 

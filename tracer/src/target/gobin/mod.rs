@@ -37,7 +37,7 @@ pub use loaded::Landmarks;
 pub use runtime_layout::{GLayout, MLayout, PollLayout, RuntimeLayout};
 pub use site::{Site, SiteKind, SiteRefusal};
 pub use version::{GoVersion, VersionSource};
-pub use wait_reason::wait_reason;
+pub use wait_reason::{ReasonKind, wait_reason};
 
 use crate::units::{FileOffset, VirtAddr};
 use elf::Elf;
@@ -56,6 +56,11 @@ pub enum Machine {
     X86_64,
     /// 64-bit Arm, Go's `arm64`.
     Aarch64,
+}
+
+impl Machine {
+    /// The one that gotrace itself is built for.
+    pub const HOST: Self = if cfg!(target_arch = "x86_64") { Self::X86_64 } else { Self::Aarch64 };
 }
 
 impl fmt::Display for Machine {

@@ -31,6 +31,8 @@ pub struct GLayout {
     pub syscallsp: u32,
     /// `syscallpc`
     pub syscallpc: u32,
+    /// `syscallbp`; there from Go 1.23 on.
+    pub syscallbp: Option<u32>,
     /// `atomicstatus`, 4 bytes.
     pub atomicstatus: u32,
     /// `goid`
@@ -41,6 +43,8 @@ pub struct GLayout {
     pub waitreason: u32,
     /// `lockedm`: the thread that alone may run it, as main's during init.
     pub lockedm: u32,
+    /// `parentGoid`: the goroutine that made it; there from Go 1.21 on.
+    pub parent: Option<u32>,
     /// `gopc`: where the go statement is that made it.
     pub gopc: u32,
     /// `startpc`: the function it began in.
@@ -79,20 +83,22 @@ impl RuntimeLayout {
             return None;
         }
         let g = match version.minor() {
-            19 => GLayout { lockedm: 232, gopc: 296, startpc: 312, ..G_119 },
+            19 => GLayout { lockedm: 232, parent: None, gopc: 296, startpc: 312, ..G_119 },
             21 | 22 => G_119,
             23 | 24 => GLayout {
+                syscallbp: Some(128),
                 atomicstatus: 152,
                 goid: 160,
                 waitsince: 176,
                 waitreason: 184,
                 lockedm: 216,
+                parent: Some(280),
                 gopc: 288,
                 startpc: 304,
                 ..G_119
             },
             25 => G_125,
-            26 | 27 => GLayout { gopc: 288, startpc: 304, ..G_125 },
+            26 | 27 => GLayout { parent: Some(280), gopc: 288, startpc: 304, ..G_125 },
             _ => return None,
         };
         let m = match version.minor() {
@@ -116,14 +122,17 @@ const G_119: GLayout = GLayout {
     sched_bp: 104,
     syscallsp: 112,
     syscallpc: 120,
+    syscallbp: None,
     atomicstatus: 144,
     goid: 152,
     waitsince: 168,
     waitreason: 176,
     lockedm: 208,
+    parent: Some(272),
     gopc: 280,
     startpc: 296,
 };
 
 /// Go 1.25 took a word out of `gobuf`, before its `bp`.
-const G_125: GLayout = GLayout { sched_bp: 96, syscallsp: 104, syscallpc: 112, ..G_119 };
+const G_125: GLayout =
+    GLayout { sched_bp: 96, syscallsp: 104, syscallpc: 112, syscallbp: Some(120), ..G_119 };

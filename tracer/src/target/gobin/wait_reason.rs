@@ -18,6 +18,73 @@ pub fn wait_reason(version: &GoVersion, number: u8) -> Option<&'static str> {
     names.get(usize::from(number)).copied()
 }
 
+/// What goroutines wait for, whatever the version calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ReasonKind {
+    /// The network poller: a socket, a pipe or another descriptor that can be polled.
+    Poller,
+    /// A time.
+    Sleep,
+    /// Another goroutine, through a channel.
+    Channel,
+    /// Any of several channels.
+    Select,
+    /// A `sync.Mutex` or `sync.RWMutex`.
+    Lock,
+    /// A `sync.Cond`.
+    Cond,
+    /// A `sync.WaitGroup`, where the version tells.
+    WaitGroup,
+    /// A semaphore of the runtime: up to Go 1.20 every lock, up to Go 1.23 also `sync.WaitGroup`, and always the
+    /// lock of a descriptor. The stack tells which.
+    Semaphore,
+    /// The garbage collector, on behalf of the program: assists, sweeps, `runtime.GC`, stops of the world.
+    Gc,
+    /// Work: the runtime's own goroutines, until there is some.
+    Idle,
+    /// Something that never comes: a nil channel, `select {}`.
+    Forever,
+    /// Anything else.
+    Other,
+}
+
+impl ReasonKind {
+    /// The kind of one of the runtime's own wordings.
+    #[must_use]
+    pub fn of(reason: &str) -> Self {
+        match reason.strip_suffix(" (durable)").or(reason.strip_suffix(" (synctest)")).unwrap_or(reason) {
+            "IO wait" => Self::Poller,
+            "sleep" => Self::Sleep,
+            "chan receive" | "chan send" => Self::Channel,
+            "select" => Self::Select,
+            "sync.Mutex.Lock" | "sync.RWMutex.RLock" | "sync.RWMutex.Lock" => Self::Lock,
+            "sync.Cond.Wait" => Self::Cond,
+            "sync.WaitGroup.Wait" => Self::WaitGroup,
+            "semacquire" => Self::Semaphore,
+            "GC assist marking"
+            | "GC assist wait"
+            | "garbage collection"
+            | "garbage collection scan"
+            | "GC mark termination"
+            | "GC weak to strong wait"
+            | "wait for GC cycle"
+            | "stopping the world" => Self::Gc,
+            "GC sweep wait"
+            | "GC scavenge wait"
+            | "GC worker (idle)"
+            | "GC worker (active)"
+            | "GOMAXPROCS updater (idle)"
+            | "finalizer wait"
+            | "cleanup wait"
+            | "force gc (idle)"
+            | "timer goroutine (idle)"
+            | "trace reader (blocked)" => Self::Idle,
+            "chan receive (nil chan)" | "chan send (nil chan)" | "select (no cases)" => Self::Forever,
+            _ => Self::Other,
+        }
+    }
+}
+
 /// Go 1.19.
 const GO_119: [&str; 27] = [
     "",
@@ -248,6 +315,22 @@ mod tests {
 
     fn of(version: &str, number: u8) -> Option<&'static str> {
         wait_reason(&GoVersion::parse(version, VersionSource::BuildInfo).unwrap(), number)
+    }
+
+    #[test]
+    fn every_wait_that_a_program_causes_has_a_kind() {
+        let other = ["", "dumping heap", "panicwait", "preempted", "debug call", "coroutine"];
+        let other = |name: &str| {
+            other.contains(&name)
+                || ["flushing", "trace ", "page trace", "synctest."]
+                    .iter()
+                    .any(|start| name.starts_with(start))
+        };
+        for name in [&GO_119[..], &GO_121, &GO_124, &GO_125, &GO_126].concat() {
+            let kind = ReasonKind::of(name);
+            assert_eq!(kind == ReasonKind::Other, other(name) && name != "trace reader (blocked)", "{name}");
+        }
+        assert_eq!(ReasonKind::of("select (durable)"), ReasonKind::Select);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! `gotrace attach`, on programs whose place is known.
 
+mod dump;
+mod goroutines;
 mod running;
 mod stuck;
 
@@ -11,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+pub(super) use self::stuck::BlackHole;
 use crate::support::{Fixture, gotrace, parse};
 
 /// A program that runs, and does not outlive the test.
@@ -84,7 +87,7 @@ impl Attached {
 }
 
 pub(super) fn attach_command(who: &str) -> Output {
-    gotrace().args(["attach", "--json", who]).output().expect("gotrace runs")
+    gotrace().args(["attach", "--now", "--json", who]).output().expect("gotrace runs")
 }
 
 pub(super) fn attach(pid: u32) -> Attached {

@@ -102,6 +102,7 @@ fn refused(who: &str, code: i32, part: &str) {
 #[ignore = "needs root, BPF and fixtures: cargo xtask test"]
 fn what_cannot_be_attached_to_is_refused_by_name() {
     refused("4194305", 4, "there is no process 4194305");
+    refused("/no/such/program", 4, "no process runs /no/such/program");
     refused("no-such-program", 4, "no process is named no-such-program");
     if Path::new("/proc/2/exe").exists()
         || fs::read_to_string("/proc/2/comm").is_ok_and(|comm| comm == "kthreadd\n")
@@ -140,6 +141,34 @@ fn what_cannot_be_attached_to_is_refused_by_name() {
     refused(&thread, 4, &format!("{thread} is a thread of process {pid}"));
 }
 
+/// A debugger has it, and its binary was replaced: both are told, and nothing is in the way.
+#[test]
+#[ignore = "needs root, BPF and fixtures: cargo xtask test"]
+fn what_one_should_know_of_a_process_is_told() {
+    let fixture = fixtures_of("stuckininit").pop().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("replaced");
+    fs::copy(&fixture.path, &path).unwrap();
+    let running = Running::stuck(&Fixture { path: path.clone(), ..fixture.clone() }, "chan", "");
+    running.attach_until(Attached::is_stuck);
+    let pid = running.child.id();
+    let other = folder.path().join("other");
+    fs::write(&other, "#!/bin/false\n").unwrap();
+    fs::rename(&other, &path).unwrap();
+    // SAFETY: the child is ours; PTRACE_SEIZE does not stop it, and this thread's end lets it go.
+    let seized = unsafe { libc::ptrace(libc::PTRACE_SEIZE, pid.cast_signed(), 0, 0) };
+    assert_eq!(seized, 0);
+    // By its path, which names something else by now.
+    let output = attach_command(path.to_str().unwrap());
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(stderr.contains("is being traced by another program"), "{stderr}");
+    assert!(stderr.contains("deleted or replaced"), "{stderr}");
+    let attached = Attached { lines: parse(std::str::from_utf8(&output.stdout).unwrap()) };
+    assert_eq!(attached.one("header")["pid"], pid);
+    assert!(attached.is_stuck());
+}
+
 #[test]
 #[ignore = "needs root, BPF and fixtures: cargo xtask test"]
 fn it_takes_the_right_to_look() {
@@ -149,8 +178,12 @@ fn it_takes_the_right_to_look() {
     fs::copy(gotrace().get_program(), &tool).unwrap();
     Command::new("chmod").args(["-R", "a+rx"]).arg(running.folder.path()).status().unwrap();
     let mut command = Command::new(&tool);
-    let output =
-        command.args(["attach", &running.child.id().to_string()]).uid(65534).gid(65534).output().unwrap();
+    let output = command
+        .args(["attach", "--now", &running.child.id().to_string()])
+        .uid(65534)
+        .gid(65534)
+        .output()
+        .unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{stderr}");
     assert!(stderr.contains("may not be looked into") && stderr.contains("sudo"), "{stderr}");
@@ -202,7 +235,7 @@ fn text_says_it_in_a_few_lines() {
     let fixture = fixtures_of("stuckininit").pop().unwrap();
     let running = Running::stuck(&fixture, "sleep", "");
     running.attach_until(Attached::is_stuck);
-    let output = gotrace().args(["attach", &running.child.id().to_string()]).output().unwrap();
+    let output = gotrace().args(["attach", "--now", &running.child.id().to_string()]).output().unwrap();
     let stdout = String::from_utf8(output.stdout).unwrap();
     for part in
         ["stuck in init for at least", "example.com/stuckininit/gate", "goroutine 1 waits: sleep", "gate.go:"]

@@ -1,0 +1,261 @@
+//! Following a running program: its system calls are summed up in the kernel, the slow ones come one by one.
+
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::io::unix::AsyncFd;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, Interval, MissedTickBehavior};
+use tracer_ebpf::config::{Config, FileConfig, GoConfig, HeapConfig, WatchConfig};
+
+use super::super::ring::{DRAIN_INTERVAL, Ring};
+use crate::event::EventKind;
+use crate::event::blocking::Object;
+use crate::model::blocking::{ObjectNames, SlowCalls};
+use crate::probe::attach::Attached;
+use crate::probe::load::{BlockingMaps, LoadOptions, Loaded};
+use crate::probe::{Blocking, blocking_config, file_config};
+use crate::stream::{ProbeLoss, Tables};
+use crate::target::gobin::GoBinary;
+use crate::target::pid_namespace;
+use crate::target::pidfd::pidfd_of;
+use crate::target::process::Process;
+use crate::units::{Nanos, boot_clock};
+
+/// How often a terminal is drawn anew.
+const SCREEN_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Below this a call is summed up without its stack, which costs more than the call.
+pub(super) const STACK_FROM: Nanos = Nanos(20_000);
+
+/// Room in the kernel: 600 bytes a sum, 100 a thread, 64 a wait, 1 kB a stack.
+const MOST_SUMS: u32 = 1 << 13;
+const MOST_THREADS: u32 = 1 << 14;
+const MOST_WAITS: u32 = 1 << 16;
+const MOST_SAMPLES: u32 = 1 << 13;
+const MOST_STACKS: u32 = 1 << 14;
+
+/// How to follow.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Options {
+    /// What takes this long is told by itself.
+    pub(super) slow: Duration,
+    /// So many times a second it is looked at where the program runs, on every CPU; 0 for never.
+    pub(super) frequency: u64,
+    /// Whether addresses and paths are left out.
+    pub(super) redact: bool,
+    pub(super) ring_bytes: u32,
+    pub(super) kernel_log: bool,
+}
+
+/// The probes, armed, and what they have told so far.
+pub(super) struct Live<'a> {
+    names: Names<'a>,
+    attached: Attached,
+    maps: BlockingMaps,
+    ring: Ring,
+    /// When the last probe was armed.
+    pub(super) since: Nanos,
+    /// The slow calls since the last report.
+    pub(super) slow: SlowCalls,
+    redact: bool,
+    /// What takes this long is told by itself.
+    pub(super) slow_from: Nanos,
+    /// The program that the process became.
+    replaced: Option<String>,
+}
+
+/// Why the following ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// The time was over.
+    Elapsed,
+    /// The user has seen enough.
+    Interrupted,
+    /// The program has ended.
+    Gone,
+    /// The process became another program, of this name.
+    Replaced(String),
+}
+
+/// What happened while the program was followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// A report of what is known so far is wanted.
+    Report,
+    /// It is time to draw the screen anew.
+    Screen,
+    /// It is over.
+    End(Ended),
+}
+
+impl<'a> Live<'a> {
+    /// Loads the programs and arms them for the process.
+    pub(super) fn attach(process: &'a Process, binary: &GoBinary, options: &Options) -> anyhow::Result<Self> {
+        let own = pid_namespace::current()?;
+        let files = file_config().unwrap_or_else(|error| {
+            tracing::warn!("what descriptors stand for is not told: the kernel's type information: {error}");
+            FileConfig::NONE
+        });
+        let slow = Nanos(u64::try_from(options.slow.as_nanos()).unwrap_or(u64::MAX));
+        let target = process.pid_namespace()?.filter(|target| Some(*target) != own);
+        let blocking = Blocking {
+            config: blocking_config(binary, target, slow, STACK_FROM.min(slow)),
+            files,
+            most_sums: MOST_SUMS,
+            most_threads: MOST_THREADS,
+            most_waits: MOST_WAITS,
+            most_samples: MOST_SAMPLES,
+            most_stacks: MOST_STACKS,
+        };
+        let config = Config {
+            pid_namespace_device: own.map_or(0, |namespace| namespace.device),
+            pid_namespace_inode: own.map_or(0, |namespace| namespace.inode),
+            tgid: process.pid,
+            task_faults: 0,
+        };
+        let (go, heap, watch) = (GoConfig::default(), HeapConfig::default(), WatchConfig::default());
+        let Options { ring_bytes, kernel_log, redact, frequency, .. } = *options;
+        let load = LoadOptions { config, go, heap, watch, blocking, ring_bytes, kernel_log };
+        let mut loaded = Loaded::load(&load)?;
+        let (ring, maps) = (Ring::of(&mut loaded, kernel_log)?, loaded.take_blocking()?);
+        let attached = loaded.attach_blocking(frequency)?;
+        Ok(Self {
+            names: Names { process },
+            attached,
+            maps,
+            ring,
+            since: boot_clock(),
+            slow: SlowCalls::new(redact),
+            redact,
+            slow_from: slow,
+            replaced: None,
+        })
+    }
+
+    /// Takes what the ring holds.
+    pub(super) fn drain(&mut self) {
+        for event in self.ring.drain() {
+            match event.kind {
+                EventKind::Exec { comm, .. } => self.replaced = Some(comm),
+                EventKind::Slow(slow) => self.slow.note(event.time, event.tid, &slow, &self.names),
+                _ => {}
+            }
+        }
+    }
+
+    /// The sums by now.
+    pub(super) fn tables(&self) -> anyhow::Result<Tables> {
+        Tables::read(&self.maps).context("cannot read the sums")
+    }
+
+    /// Every probe's account, and how many records were of no known kind.
+    pub(super) fn losses(&self) -> anyhow::Result<(Vec<ProbeLoss>, u64)> {
+        Ok((self.ring.losses()?, self.ring.undecodable))
+    }
+
+    /// Forgets the slow calls: the next report is on what comes.
+    pub(super) fn begin_anew(&mut self) {
+        self.slow = SlowCalls::new(self.redact);
+    }
+
+    /// Disarms the probes.
+    pub(super) fn detach(self) -> Duration {
+        self.attached.detach()
+    }
+}
+
+/// What a process's descriptors stand for, as far as /proc tells without asking their file systems.
+struct Names<'a> {
+    process: &'a Process,
+}
+
+impl ObjectNames for Names<'_> {
+    fn name(&self, object: &Object, fd: Option<u64>) -> Option<String> {
+        let descriptor = self.process.descriptor(fd?)?;
+        let identity = descriptor.identity.filter(|identity| identity.inode == object.inode);
+        identity.map(|_| descriptor.object.to_string())
+    }
+}
+
+/// What ends the following, or asks for a report in between.
+pub(super) struct Moments {
+    ticks: Interval,
+    reports: Option<Interval>,
+    screens: Option<Interval>,
+    deadline: Option<Instant>,
+    gone: AsyncFd<OwnedFd>,
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+    ask: Signal,
+}
+
+impl Moments {
+    /// Of that process; inside a runtime.
+    pub(super) fn of(
+        process: &Process,
+        duration: Option<Duration>,
+        interval: Option<Duration>,
+        has_screen: bool,
+    ) -> anyhow::Result<Self> {
+        let now = Instant::now();
+        let every = |period| {
+            let mut interval = tokio::time::interval_at(now + period, period);
+            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            interval
+        };
+        Ok(Self {
+            ticks: every(DRAIN_INTERVAL),
+            reports: interval.map(every),
+            screens: has_screen.then(|| every(SCREEN_INTERVAL)),
+            deadline: duration.and_then(|duration| now.checked_add(duration)),
+            // SAFETY: it owns the descriptor, which stays open and the same as long as it is registered.
+            gone: unsafe { AsyncFd::register(pidfd_of(process.pid)?) }?,
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+            ask: signal(SignalKind::user_defined1())?,
+        })
+    }
+
+    /// The next one; drains the ring in the meantime.
+    pub(super) async fn next(&mut self, live: &mut Live<'_>) -> anyhow::Result<Moment> {
+        loop {
+            if let Some(comm) = live.replaced.take() {
+                return Ok(Moment::End(Ended::Replaced(comm)));
+            }
+            tokio::select! {
+                _ = self.ticks.tick() => live.drain(),
+                () = next_of(&mut self.reports) => return Ok(Moment::Report),
+                () = next_of(&mut self.screens) => return Ok(Moment::Screen),
+                _ = self.ask.recv() => return Ok(Moment::Report),
+                () = expired(self.deadline) => return Ok(Moment::End(Ended::Elapsed)),
+                _ = self.interrupt.recv() => return Ok(Moment::End(Ended::Interrupted)),
+                _ = self.terminate.recv() => return Ok(Moment::End(Ended::Interrupted)),
+                _ = self.hangup.recv() => return Ok(Moment::End(Ended::Interrupted)),
+                ready = self.gone.readable() => {
+                    let _ends = ready.context("cannot wait for the process")?;
+                    return Ok(Moment::End(Ended::Gone));
+                }
+            }
+        }
+    }
+}
+
+async fn next_of(interval: &mut Option<Interval>) {
+    match interval {
+        Some(interval) => {
+            interval.tick().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+async fn expired(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}

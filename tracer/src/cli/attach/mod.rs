@@ -1,0 +1,272 @@
+//! `gotrace attach PID|NAME|PATH`: what a running program is blocked on.
+
+mod live;
+mod now;
+mod report;
+mod terminal;
+
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use regex::Regex;
+
+use self::live::{Live, Moment, Moments, Options};
+use self::now::Observer;
+use self::report::Reporter;
+use super::exit::TargetRefused;
+use super::output::Outputs;
+use super::report::kernel_release;
+use super::ring::ring_size;
+use super::{Common, Exit};
+use crate::doctor;
+use crate::export::{BlockingFlame, FlameBy, FlameOf, Format};
+use crate::model::{LoadedCode, StartupStatus, StatusReport, Subject, Usage};
+use crate::target::gobin::{BinaryError, GoBinary, Machine, Support};
+use crate::target::process::{Process, ProcessError};
+use crate::target::snapshot::{Observed, Snapshot};
+use crate::units::boot_clock;
+
+/// How far apart the looks are that prove that something stays where it is.
+const BETWEEN: Duration = Duration::from_millis(20);
+
+/// So many looks at a program that moves on between them.
+const MOST_LOOKS: usize = 5;
+
+/// Show what a running Go program is blocked on, and how far its start is
+///
+/// Follows every system call of the program with its goroutine, until Ctrl-C, the program's end or --duration, and
+/// then tells which waits it suffered, where in the code and for what, and which go on still. The program is not
+/// stopped, and none of its instructions is probed. SIGUSR1 asks for a report in between.
+#[derive(clap::Args)]
+#[command(after_long_help = "Examples:
+  sudo gotrace attach server                     until Ctrl-C
+  sudo gotrace attach --duration 30s 4242
+  sudo gotrace attach --duration 10s --json server | jq
+  sudo gotrace attach --now 4242                 one look, nothing is loaded into the kernel
+
+Exit codes: 0 when the report is whole; 3 when this machine or the process may not be looked into, 4 when there is
+no such process or it is no Go program that gotrace knows.")]
+pub(super) struct Args {
+    /// Write the report to FILE; the format follows from its name (.txt, .ndjson). Repeatable; - is
+    /// standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: Vec<PathBuf>,
+    /// One JSON object a line instead of text
+    #[arg(long)]
+    json: bool,
+    /// Look once, by memory and /proc alone: how far the start is, and where the main goroutine is
+    #[arg(long, conflicts_with_all = ["duration", "interval", "slow"])]
+    now: bool,
+    /// End after that time, such as 30s
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    duration: Option<Duration>,
+    /// Report in between as well, each time that this has passed
+    #[arg(long, value_name = "TIME", value_parser = positive)]
+    interval: Option<Duration>,
+    /// Tell waits and system calls from this length on one by one
+    #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = humantime::parse_duration)]
+    slow: Duration,
+    /// What flame graphs (.svg, .folded) show
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "blocked")]
+    flame: Flame,
+    /// What is at the bottom of flame graphs
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "stack")]
+    by: By,
+    /// Only stacks with a frame that matches, in flame graphs
+    #[arg(long, value_name = "REGEX")]
+    focus: Option<Regex>,
+    /// Leave addresses and paths out of the report: only what kind of thing each object is
+    #[arg(long)]
+    redact: bool,
+    /// Look this many times a second where the program runs, on every CPU; 0 for never
+    #[arg(long, value_name = "HZ", default_value_t = 99, value_parser = clap::value_parser!(u64).range(0..=1000))]
+    frequency: u64,
+    /// The ring buffer's size in KiB: a power of two
+    #[arg(long, value_name = "KIB", default_value = "4096", value_parser = ring_size, hide_short_help = true)]
+    ring_size: u32,
+    /// The process's id, or the name of its program, or the path of its binary (with a slash in it)
+    #[arg(value_name = "PID|NAME|PATH")]
+    who: String,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Flame {
+    /// The time that goroutines were blocked; idle ones are left out
+    Blocked,
+    /// Where the program was on a CPU
+    Cpu,
+}
+
+impl From<Flame> for FlameOf {
+    fn from(flame: Flame) -> Self {
+        match flame {
+            Flame::Blocked => Self::Blocked,
+            Flame::Cpu => Self::OnCpu,
+        }
+    }
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum By {
+    /// The outermost frame
+    Stack,
+    /// The go statement that made the goroutine
+    Goroutine,
+    /// The line of code that the time is put down to
+    Site,
+    /// What was waited for
+    Object,
+}
+
+impl From<By> for FlameBy {
+    fn from(by: By) -> Self {
+        match by {
+            By::Stack => Self::Stack,
+            By::Goroutine => Self::Goroutine,
+            By::Site => Self::Site,
+            By::Object => Self::Object,
+        }
+    }
+}
+
+fn positive(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if duration >= Duration::from_millis(100) => Ok(duration),
+        Ok(_) => Err("at least 100ms is needed".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Runs the verb.
+pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
+    let mut outputs = Outputs::open(&args.output, args.json)?;
+    let process = Process::find(&args.who)?;
+    process.notes().iter().for_each(|note| common.note(note));
+    let binary = binary_of(&process)?;
+    if args.now {
+        let report = look(&process, &binary)?;
+        outputs.write(Format::Ndjson, |color, out| report.write(Format::Ndjson, color, out))?;
+        outputs.finish(|color, out| report.write(Format::Text, color, out))?;
+        return Ok(Exit::Ok);
+    }
+    doctor::fit(doctor::checks(&format!("gotrace attach {}", args.who)))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(follow(args, common, &process, &binary, outputs))
+}
+
+async fn follow(
+    args: &Args,
+    common: &Common,
+    process: &Process,
+    binary: &GoBinary,
+    outputs: Outputs,
+) -> anyhow::Result<Exit> {
+    let options = Options {
+        slow: args.slow,
+        frequency: args.frequency,
+        redact: args.redact,
+        ring_bytes: args.ring_size * 1024,
+        kernel_log: common.kernel_log(),
+    };
+    let observer = Observer::of(process, binary, args.redact)?;
+    let live = Live::attach(process, binary, &options)?;
+    let flame = BlockingFlame { of: args.flame.into(), focus: args.focus.clone(), by: args.by.into() };
+    let mut reporter = Reporter::new(process, binary, &observer, live, outputs, flame);
+    let mut moments = Moments::of(process, args.duration, args.interval, reporter.has_screen())?;
+    if !reporter.has_screen() {
+        common.note(&format!(
+            "following {} ({}); Ctrl-C for the report",
+            process.exe().display(),
+            process.pid
+        ));
+    }
+    let ended = loop {
+        match moments.next(&mut reporter.live).await? {
+            Moment::Report => reporter.interim()?,
+            Moment::Screen => reporter.draw()?,
+            Moment::End(ended) => break ended,
+        }
+    };
+    reporter.finish(ended)
+}
+
+/// How far the start is, and where the main goroutine is: by several looks, until it is known to stay there.
+fn look(process: &Process, binary: &GoBinary) -> anyhow::Result<StatusReport> {
+    let observed = Observed::new(process, binary)?;
+    let code = LoadedCode { binary, bias: observed.bias };
+    let tell = |first: &Snapshot, second: &Snapshot| StartupStatus::of(&observed.tasks, first, second, &code);
+
+    let mut last = observed.look()?;
+    let mut status = tell(&last, &last);
+    for _ in 1..MOST_LOOKS {
+        thread::sleep(BETWEEN);
+        let next = observed.look()?;
+        status = tell(&last, &next);
+        last = next;
+        if status.main_view().is_none_or(|main| main.stays.is_some()) {
+            break;
+        }
+    }
+    report(process, binary, status, &last)
+}
+
+/// The Go program that runs in the process.
+fn binary_of(process: &Process) -> anyhow::Result<GoBinary> {
+    let exe = process.exe();
+    let binary = match GoBinary::from_file(process.open_exe()?, exe.clone()) {
+        Err(error @ BinaryError::NotGo { .. }) => {
+            let Some((library, binary)) = process.go_library() else { return Err(error.into()) };
+            let version = binary.version().to_string();
+            return Err(ProcessError::Library { pid: process.pid, exe, library, version }.into());
+        }
+        other => other?,
+    };
+    let refuse = |reason: String| Err(TargetRefused(reason).into());
+    if binary.machine() != Machine::HOST {
+        return refuse(format!(
+            "{} is built for {}, and runs here by emulation",
+            exe.display(),
+            binary.machine()
+        ));
+    }
+    match binary.support() {
+        Support::Full => Ok(binary),
+        Support::TooOld | Support::TooNew => refuse(format!(
+            "{} was built by {}; gotrace knows the inits of Go 1.19 to 1.27",
+            exe.display(),
+            binary.version()
+        )),
+    }
+}
+
+fn report(
+    process: &Process,
+    binary: &GoBinary,
+    status: StartupStatus,
+    last: &Snapshot,
+) -> anyhow::Result<StatusReport> {
+    let stat = process.stat()?;
+    let began = stat.start.min(last.at);
+    let ago = Duration::from_nanos(boot_clock().since(began).0);
+    let wall = SystemTime::now().checked_sub(ago).and_then(|wall| wall.duration_since(UNIX_EPOCH).ok());
+    Ok(StatusReport {
+        subject: Subject::of(
+            process.pid,
+            process.exe(),
+            binary,
+            kernel_release(),
+            wall.and_then(|wall| u64::try_from(wall.as_nanos()).ok()).unwrap_or(0),
+        ),
+        began,
+        at: last.at,
+        usage: Usage {
+            cpu: process.cpu_time(),
+            user: stat.user,
+            system: stat.system,
+            minor_faults: stat.minor_faults,
+            major_faults: stat.major_faults,
+        },
+        status,
+    })
+}

@@ -1,0 +1,156 @@
+//! The lines of a run's report, field by field.
+
+use serde::{Serialize, Serializer};
+
+use crate::export::header::Header;
+use crate::model::{self, Cause};
+use crate::units::Nanos;
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(super) enum Line<'a> {
+    Header(Header<'a>),
+    Phase {
+        name: &'static str,
+        start_ns: Nanos,
+        duration_ns: Nanos,
+        done: bool,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        steps: Vec<Step>,
+        #[serde(flatten)]
+        parts: Option<Parts>,
+    },
+    Init {
+        seq: usize,
+        package: String,
+        start_ns: Nanos,
+        wall_ns: Nanos,
+        done: bool,
+        resolved: bool,
+        #[serde(flatten)]
+        parts: Option<Parts>,
+        goroutines_started: Option<u64>,
+        goroutines_at_main: Option<u64>,
+        module: Option<&'a str>,
+        allocs: Option<u64>,
+        bytes: Option<u64>,
+        file: Option<&'a str>,
+        line: Option<u32>,
+    },
+    InitFunction {
+        package: String,
+        function: &'a str,
+        file: Option<&'a str>,
+        line: Option<u32>,
+        start_ns: Option<Nanos>,
+        wall_ns: Option<Nanos>,
+    },
+    AtMain {
+        threads: u64,
+        ps: Option<u64>,
+        goroutines: u64,
+    },
+    Wait {
+        package: Option<String>,
+        kind: &'static str,
+        syscall: Option<&'a str>,
+        object: Option<&'a str>,
+        wait_reason: Option<&'static str>,
+        start_ns: Nanos,
+        duration_ns: Nanos,
+        goid: Option<u64>,
+        stack: Vec<String>,
+    },
+    Call {
+        package: Option<String>,
+        syscall: &'a str,
+        object: &'a str,
+        result: i64,
+        returned_ns: Nanos,
+    },
+    Library {
+        path: &'a str,
+        package: Option<String>,
+        start_ns: Nanos,
+        duration_ns: Nanos,
+        bytes: u64,
+    },
+    Finding {
+        id: &'static str,
+        package: Option<&'a str>,
+        function: Option<&'a str>,
+        file: Option<&'a str>,
+        line: Option<u32>,
+        duration_ns: Nanos,
+        text: &'a str,
+        advice: &'static str,
+    },
+    Missing {
+        probe: &'static str,
+        function: &'a str,
+        reason: &'a str,
+    },
+    Loss {
+        probe: &'static str,
+        hits: u64,
+        dropped: u64,
+    },
+    Summary {
+        to_main_ns: Option<Nanos>,
+        to_ready_ns: Option<Nanos>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        not_ready: Option<&'a str>,
+        ended: &'static str,
+        exit_code: Option<i32>,
+        signal: Option<i32>,
+        replaced_by: Option<&'a str>,
+        inits: usize,
+        events: u64,
+        dropped: u64,
+        undecodable: u64,
+        unresolved: u64,
+        complete: bool,
+        target_overhead_ns: Option<Nanos>,
+    },
+}
+
+#[derive(Serialize)]
+pub(super) struct Step {
+    pub(super) name: &'static str,
+    pub(super) start_ns: Nanos,
+    pub(super) duration_ns: Nanos,
+}
+
+/// Where the time of a phase or an init went.
+#[derive(Serialize)]
+pub(super) struct Parts {
+    on_cpu_ns: Nanos,
+    runnable_ns: Nanos,
+    blocked_ns: Nanos,
+    remainder_ns: Nanos,
+    /// What `blocked_ns` consists of, by cause: `file_ns` and so on.
+    #[serde(serialize_with = "by_cause")]
+    blocked: [(Cause, Nanos); Cause::ALL.len()],
+    syscalls: u64,
+    page_faults: Option<u64>,
+    major_faults: Option<u64>,
+}
+
+impl Parts {
+    pub(super) fn of(parts: &model::Parts) -> Self {
+        Self {
+            on_cpu_ns: parts.on_cpu,
+            runnable_ns: parts.runnable,
+            blocked_ns: parts.blocked(),
+            remainder_ns: parts.remainder,
+            blocked: Cause::ALL.map(|cause| (cause, parts.blocked_by(cause))),
+            syscalls: parts.syscalls,
+            page_faults: parts.minor_faults.zip(parts.major_faults).map(|(minor, major)| minor + major),
+            major_faults: parts.major_faults,
+        }
+    }
+}
+
+fn by_cause<S: Serializer>(blocked: &[(Cause, Nanos)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(blocked.iter().map(|(cause, time)| (format!("{}_ns", cause.name()), time)))
+}

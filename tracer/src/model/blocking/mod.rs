@@ -1,0 +1,29 @@
+//! What a running program's system calls and network waits cost: the kernel's sums and the slow ones -> who suffers
+//! from what, where, for how long.
+
+mod cause;
+mod class;
+mod entry;
+mod findings;
+mod losses;
+mod now;
+mod on_cpu;
+mod report;
+mod scheduler;
+mod site;
+mod slow;
+mod stacks;
+mod sums;
+
+pub use cause::BlockingCause;
+pub use class::{Class, Idle};
+pub use entry::{Entry, Group};
+pub use losses::{BlockingLosses, StackLoss};
+pub use now::{BlockedGroup, BlockedNow, Since, Standing};
+pub use on_cpu::OnCpu;
+pub use report::{BlockingInput, BlockingReport};
+pub use scheduler::{Scheduler, ThreadsMade};
+pub use site::{Place, Site};
+pub use slow::{ObjectNames, ObjectSums, SlowCall, SlowCalls, type_name};
+pub use stacks::NOT_GO;
+pub use sums::Sums;

@@ -1,0 +1,89 @@
+//! The kernel's stacks as source code.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::super::waits::Symbols;
+use crate::event::blocking::{Key, StackTaken};
+use crate::stream::Tables;
+use crate::target::gobin::Frame;
+use crate::units::RuntimeAddr;
+
+/// The function's name of what is no Go code: C's, or nothing at all.
+pub const NOT_GO: &str = "(not Go code)";
+
+/// What is known of where a call was made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Resolved {
+    /// The stack, innermost first; empty when it was not taken.
+    pub frames: Arc<[Frame]>,
+    /// The go statement that made the goroutine.
+    pub origin: Option<Frame>,
+}
+
+/// Resolves each address once: the same few functions are on most stacks.
+pub(super) struct Stacks<'a> {
+    tables: &'a Tables,
+    symbols: &'a dyn Symbols,
+    addresses: HashMap<RuntimeAddr, Vec<Frame>>,
+    stacks: HashMap<u32, Arc<[Frame]>>,
+}
+
+impl<'a> Stacks<'a> {
+    pub(super) fn new(tables: &'a Tables, symbols: &'a dyn Symbols) -> Self {
+        Self { tables, symbols, addresses: HashMap::new(), stacks: HashMap::new() }
+    }
+
+    pub(super) fn resolve(&mut self, stack: StackTaken, gopc: Option<RuntimeAddr>) -> Resolved {
+        let frames = match stack {
+            StackTaken::Taken(number) => self.stack(number),
+            StackTaken::TooShort | StackTaken::Lost(_) => Arc::default(),
+        };
+        let origin = gopc.and_then(|gopc| self.at(before(gopc)).first().cloned());
+        Resolved { frames, origin }
+    }
+
+    /// Whether the stack that the key names could not be read back.
+    pub(super) fn is_missing(&self, key: &Key) -> bool {
+        matches!(key.stack, StackTaken::Taken(number) if !self.tables.stacks.contains_key(&number))
+    }
+
+    fn stack(&mut self, number: u32) -> Arc<[Frame]> {
+        if let Some(known) = self.stacks.get(&number) {
+            return Arc::clone(known);
+        }
+        let tables = self.tables;
+        let addresses = tables.stacks.get(&number).map_or(&[][..], Vec::as_slice);
+        let mut frames: Vec<Frame> = Vec::new();
+        for (index, address) in addresses.iter().enumerate() {
+            // A return address is behind the call; the call may end the function.
+            let at = if index == 0 { *address } else { before(*address) };
+            let here = self.at(at);
+            if !here.is_empty() {
+                frames.extend_from_slice(here);
+            } else if frames.last().is_none_or(|frame| frame.function != NOT_GO) {
+                frames.push(Frame { function: NOT_GO.to_owned(), file: None, line: 0, inlined: false });
+            }
+        }
+        // Where every goroutine returns to, and where every thread begins.
+        while frames.last().is_some_and(|frame| frame.function == "runtime.goexit") {
+            frames.pop();
+        }
+        let frames: Arc<[Frame]> = frames.into();
+        self.stacks.insert(number, Arc::clone(&frames));
+        frames
+    }
+
+    fn at(&mut self, address: RuntimeAddr) -> &[Frame] {
+        self.addresses.entry(address).or_insert_with(|| self.symbols.frames(address))
+    }
+}
+
+fn before(address: RuntimeAddr) -> RuntimeAddr {
+    RuntimeAddr(address.0.saturating_sub(1))
+}
+
+/// Whether a function is on the stack whose name begins so.
+pub(super) fn has_any(stack: &[Frame], prefixes: &[&str]) -> bool {
+    stack.iter().any(|frame| prefixes.iter().any(|prefix| frame.function.starts_with(prefix)))
+}
