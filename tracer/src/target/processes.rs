@@ -90,7 +90,7 @@ pub fn go_processes() -> Processes {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let mut pids: Vec<u32> = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
     pids.sort_unstable();
-    look_at(&pids, PATIENCE, |programs, pid| look(programs, pid))
+    look_at(&pids, PATIENCE, look)
 }
 
 fn look_at(
@@ -226,7 +226,7 @@ mod tests {
 
     fn hangs(programs: &Programs, pid: u32) -> Seen {
         // Every fourth is stuck, as reading from a file system that is gone.
-        if pid % 4 == 0 {
+        if pid.is_multiple_of(4) {
             drop(programs.lock());
             thread::sleep(Duration::from_secs(3600));
         }
