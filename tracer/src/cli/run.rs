@@ -168,9 +168,7 @@ fn once(
         user: if args.as_root { None } else { InvokingUser::of_sudo() },
         stdout_to_stderr: args.json && outputs.use_stdout(),
     };
-    // Forked while gotrace is still small: the child's execve has to take down all that gotrace has by then,
-    // and that time is the program's (dockerd's execve took 0.78 ms when its tables had been read before, and
-    // 0.29 ms like this). When anything fails from here on, the child goes without having run.
+    // When anything fails from here on, the child goes without having run.
     let gated = launch.fork().with_context(|| format!("cannot start {}", path.display()))?;
     let detail = if args.lean { Detail::Lean } else { Detail::Full };
     let traceable = Traceable::of(GoBinary::open(path)?, detail)?;
