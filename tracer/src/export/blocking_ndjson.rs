@@ -120,6 +120,7 @@ impl BlockingReport {
             calls_past_20us: scheduler.past_fast_tick,
             calls_past_10ms: scheduler.past_slow_tick,
             poller: Times::of(&scheduler.poller),
+            poller_waits: scheduler.poller_waits,
         }
     }
 

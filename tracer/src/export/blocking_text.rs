@@ -13,6 +13,7 @@ use super::printable;
 use super::subject::subject_line;
 use crate::model::Ending;
 use crate::model::blocking::{BlockingReport, Site};
+use crate::target::gobin::Frame;
 use crate::units::Nanos;
 
 /// How many findings are shown.
@@ -37,6 +38,7 @@ impl BlockingText {
         self.findings(report, out)?;
         self.sites(report, out)?;
         self.now(report, out)?;
+        self.on_cpu(report, out)?;
         self.idle(report, out)?;
         self.syscalls(report, out)?;
         self.scheduler(report, out)?;
@@ -118,11 +120,20 @@ impl BlockingText {
     }
 }
 
+/// A go statement for people. The runtime's first code makes the main goroutine, without one
+/// (runtime/asm_amd64.s, `rt0_go`).
+fn origin_name(origin: &Frame) -> String {
+    match origin.function.as_str() {
+        "runtime.newproc" | "runtime.rt0_go" => "the program's start".to_owned(),
+        _ => origin.to_string(),
+    }
+}
+
 /// A line of code for people.
 fn site_name(site: &Site) -> String {
     match site {
         Site::Own(place) | Site::Library(place) => printable(&place.frame().to_string()),
-        Site::MadeAt(place) => format!("goroutines made at {}", printable(&place.frame().to_string())),
+        Site::MadeAt(place) => format!("goroutines made at {}", printable(&origin_name(&place.frame()))),
         Site::Unknown => "(unknown: no stack)".to_owned(),
     }
 }

@@ -1,9 +1,9 @@
 //! Histories -> what people and programs read. One format a file behind one small trait.
 
 mod account;
-mod blocking_screen;
 mod blocking_flame;
 mod blocking_ndjson;
+mod blocking_screen;
 mod blocking_text;
 mod budget;
 mod diff;
@@ -24,8 +24,8 @@ mod text;
 use std::io;
 use std::path::Path;
 
-pub use blocking_screen::Screen;
 pub use blocking_flame::{BlockingFlame, FlameBy, FlameOf};
+pub use blocking_screen::Screen;
 pub use blocking_text::BlockingText;
 pub use budget::verdict;
 pub use diff::{DiffText, Side};
@@ -116,3 +116,7 @@ mod tests {
 #[cfg(test)]
 #[path = "golden_tests.rs"]
 mod golden_tests;
+
+#[cfg(test)]
+#[path = "blocking_tests.rs"]
+mod blocking_tests;

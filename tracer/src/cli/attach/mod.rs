@@ -145,6 +145,10 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     process.notes().iter().for_each(|note| common.note(note));
     let binary = binary_of(&process)?;
     if args.now {
+        anyhow::ensure!(
+            !outputs.has_flame_graph(),
+            "one look has no times to draw: leave out --now, or the flame graph"
+        );
         let report = look(&process, &binary)?;
         outputs.write(Format::Ndjson, |color, out| report.write(Format::Ndjson, color, out))?;
         outputs.finish(|color, out| report.write(Format::Text, color, out))?;
@@ -175,7 +179,11 @@ async fn follow(
     let mut reporter = Reporter::new(process, binary, &observer, live, outputs, flame);
     let mut moments = Moments::of(process, args.duration, args.interval, reporter.has_screen())?;
     if !reporter.has_screen() {
-        common.note(&format!("following {} ({}); Ctrl-C for the report", process.exe().display(), process.pid));
+        common.note(&format!(
+            "following {} ({}); Ctrl-C for the report",
+            process.exe().display(),
+            process.pid
+        ));
     }
     let ended = loop {
         match moments.next(&mut reporter.live).await? {

@@ -71,6 +71,7 @@ pub(super) enum Line<'a> {
         calls_past_20us: u64,
         calls_past_10ms: u64,
         poller: Times,
+        poller_waits: u64,
     },
     Slow {
         end_ns: Nanos,

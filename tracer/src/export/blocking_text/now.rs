@@ -3,8 +3,9 @@
 use std::io::{self, Write};
 
 use super::super::printable;
-use super::{BlockingText, site_name};
+use super::{BlockingText, origin_name, site_name};
 use crate::model::blocking::{BlockedGroup, BlockingReport, Standing};
+use crate::target::gobin::Frame;
 
 /// So many innermost frames of a stack are shown.
 const FRAMES: usize = 8;
@@ -42,10 +43,19 @@ impl BlockingText {
                 count => format!("{count} goroutines, longest {}", longest.goid),
             };
             writeln!(out, "  {since:>11}  {}  {dim}{what}{object}, {who}{dim:#}", site_name(&group.site))?;
-            for frame in longest.stack.iter().take(FRAMES) {
+            let stack = longest.stack.iter().skip_while(|frame| is_machinery(frame));
+            for frame in stack.take(FRAMES) {
                 writeln!(out, "  {:>11}  {dim}  {}{dim:#}", "", printable(&frame.to_string()))?;
+            }
+            if let Some(origin) = &longest.origin {
+                writeln!(out, "  {:>11}  {dim}  made at {}{dim:#}", "", printable(&origin_name(origin)))?;
             }
         }
         writeln!(out)
     }
+}
+
+/// What every wait has at its top, and says nothing that the system call does not.
+fn is_machinery(frame: &Frame) -> bool {
+    ["runtime.", "internal/", "syscall."].iter().any(|package| frame.function.starts_with(package))
 }

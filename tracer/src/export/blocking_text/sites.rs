@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::super::printable;
 use super::super::text::shares::share;
-use super::{BlockingText, site_name};
+use super::{BlockingText, origin_name, site_name};
 use crate::event::blocking::Kind;
 use crate::model::blocking::{BlockingReport, Entry, Group, Sums};
 use crate::units::Nanos;
@@ -21,7 +21,7 @@ impl BlockingText {
             let which = if sites.len() < count {
                 format!("the {} costliest of {count} places", sites.len())
             } else {
-                format!("{count} places")
+                format!("{count} {}", if count == 1 { "place" } else { "places" })
             };
             writeln!(out, "{bold}where goroutines were blocked{bold:#}, {which}")?;
             writeln!(
@@ -60,7 +60,8 @@ impl BlockingText {
         let (bold, dim) = (self.bold(), self.dim());
         writeln!(
             out,
-            "{bold}waits that ended without another try{bold:#}: the deadline passed, or they were told to stop"
+            "{bold}waits that ended without another try{bold:#}: the deadline passed, or they were told to stop;\n  \
+             {dim}where the goroutine made its next call{dim:#}"
         )?;
         for group in &waits {
             let (site, cause) = &group.key;
@@ -88,7 +89,7 @@ impl BlockingText {
         let all = report.suffered_total();
         for group in &origins {
             let (total, count) = (group.sums.total, group.sums.count);
-            let place = printable(&group.key.frame().to_string());
+            let place = printable(&origin_name(&group.key.frame()));
             writeln!(out, "  {:>9}  {:>6}  {count:>7}  {place}", total.for_people(), share(total.0, all.0))?;
         }
         writeln!(out)

@@ -1,15 +1,21 @@
 //! What idles, every system call, the scheduler, and what to think of the data.
 
+use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::io::{self, Write};
 
 use anstyle::AnsiColor;
+use tracer_ebpf::wire::Probe;
 
 use super::super::printable;
 use super::super::text::shares::share;
-use super::BlockingText;
 use super::sites::spread;
+use super::{BlockingText, site_name};
 use crate::event::blocking::Caller;
-use crate::model::blocking::{BlockingReport, Class, Group};
+use crate::model::blocking::{BlockingReport, Class, Group, Site};
+
+/// The probes of a running program; their account is shown also when they saw nothing.
+const PROBES: [Probe; 4] = [Probe::Summed, Probe::NetworkWait, Probe::Slow, Probe::OnCpu];
 
 impl BlockingText {
     pub(super) fn idle(self, report: &BlockingReport, out: &mut dyn Write) -> io::Result<()> {
@@ -29,6 +35,28 @@ impl BlockingText {
                 _ => "threads that run no Go code: C code's own, or not known".to_owned(),
             };
             line(&group, &words, out)?;
+        }
+        writeln!(out)
+    }
+
+    /// Where the program runs while it is not blocked.
+    pub(super) fn on_cpu(self, report: &BlockingReport, out: &mut dyn Write) -> io::Result<()> {
+        /// So many places are enough to see whether it computes; the flame graph has all.
+        const PLACES: usize = 5;
+        let all: u64 = report.on_cpu.iter().map(|on_cpu| on_cpu.count).sum();
+        if all == 0 {
+            return Ok(());
+        }
+        let (bold, dim) = (self.bold(), self.dim());
+        writeln!(out, "{bold}on a CPU{bold:#}, {dim}{all} samples{dim:#}")?;
+        let mut by_site: HashMap<&Site, u64> = HashMap::new();
+        for on_cpu in &report.on_cpu {
+            *by_site.entry(&on_cpu.site).or_default() += on_cpu.count;
+        }
+        let mut by_site: Vec<_> = by_site.into_iter().collect();
+        by_site.sort_by_key(|(site, count)| (Reverse(*count), *site));
+        for (site, count) in by_site.into_iter().take(PLACES) {
+            writeln!(out, "  {:>6}  {count:>7}  {}", share(count, all), site_name(site))?;
         }
         writeln!(out)
     }
@@ -99,8 +127,9 @@ impl BlockingText {
         let poller = &scheduler.poller;
         writeln!(
             out,
-            "  network poller: {} waits, {} in all, p50 <= {}, longest {}\n",
+            "  network poller: {} calls, of them {} that waited; {} in all, p50 <= {}, longest {}\n",
             poller.count,
+            scheduler.poller_waits,
             poller.total.for_people(),
             poller.quantile(500).unwrap_or_default().for_people(),
             poller.longest.for_people()
@@ -116,7 +145,7 @@ impl BlockingText {
         let by_probe: Vec<String> = losses
             .probes
             .iter()
-            .filter(|loss| loss.hits > 0 || loss.dropped > 0)
+            .filter(|loss| loss.hits > 0 || loss.dropped > 0 || PROBES.contains(&loss.probe))
             .map(|loss| format!("{} {}/{}", loss.probe.name(), loss.dropped, loss.hits))
             .collect();
         let by_reason: Vec<String> =
