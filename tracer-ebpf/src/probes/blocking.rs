@@ -114,7 +114,9 @@ fn returned(ctx: &RawTracePointContext, thread: &mut Thread, time: u64, result: 
 
     if goid != 0 && may_wait(goid) && !is_the_runtimes(syscall, saved.arguments[2]) {
         let until = if began_here { thread.entered } else { time };
-        end_network_wait(ctx, goid, fd, until, &of);
+        // Who closes what it waited for has given up.
+        let retried_on = if syscall == number::CLOSE { u32::MAX } else { fd };
+        end_network_wait(ctx, goid, retried_on, until, &of);
     }
     let kind = Kind::Call;
     account(ctx, &of, &Spent { kind, syscall: syscall as u32, duration, known: began_here });
@@ -220,6 +222,9 @@ fn is_the_runtimes(syscall: u64, length: u64) -> bool {
         | number::RT_SIGPROCMASK
         | number::SIGALTSTACK
         | number::PRCTL
+        | number::RT_SIGRETURN
+        // A socket enters the poller when connect(2) has said EINPROGRESS already (net/fd_unix.go, `netFD.connect`).
+        | number::EPOLL_CTL
         | number::EPOLL_WAIT
         | number::EPOLL_PWAIT => true,
         // `netpollBreak` writes to its eventfd, or to its pipe (runtime/netpoll_epoll.go).
