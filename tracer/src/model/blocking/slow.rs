@@ -9,9 +9,14 @@ use crate::units::Nanos;
 /// So many single calls are kept, the slowest.
 const MOST_CALLS: usize = 1000;
 
-/// So many objects are told apart for each sum, and so many sums with objects.
+/// So many objects are told apart for each sum, so many of all sums together, and so many sums.
 const MOST_OBJECTS: usize = 256;
+const MOST_OBJECTS_OF_ALL: usize = 20_000;
 const MOST_KEYS: usize = 10_000;
+
+/// So many names are kept, for so long: a new file may get the inode and the descriptor of a deleted one.
+const MOST_NAMES: usize = 4096;
+const NAME_LASTS: Nanos = Nanos(100_000_000);
 
 /// Linux gives these to sockets that ask for no port (`net.ipv4.ip_local_port_range`).
 const EPHEMERAL: u16 = 32_768;
@@ -66,7 +71,9 @@ pub struct SlowCalls {
     pub count: u64,
     objects: HashMap<Key, BTreeMap<String, ObjectSums>>,
     worst: HashMap<Key, SlowCall>,
-    names: HashMap<(Object, Option<u64>), Option<String>>,
+    objects_of_all: usize,
+    /// Names that were asked for, and when the call that asked ended.
+    names: HashMap<(Object, Option<u64>), (Nanos, Option<String>)>,
     /// Slow calls whose object or sum there was no room for.
     pub untold: u64,
     /// Whether addresses and paths are left out.
@@ -101,7 +108,7 @@ impl SlowCalls {
         self.count += 1;
         // Whatever has an object has a descriptor in its first argument.
         let fd = slow.object.is_some().then_some(slow.arguments[0]);
-        let object = slow.object.map(|object| self.name(&object, fd, names));
+        let object = slow.object.map(|object| self.name(&object, fd, end, names));
         let call = SlowCall { end, tid, call: slow.clone(), fd, object };
         self.sum(&call);
         self.slowest.push(Reverse(Ranked(call)));
@@ -145,26 +152,32 @@ impl SlowCalls {
             return;
         };
         let objects = self.objects.entry(key).or_default();
-        if objects.len() >= MOST_OBJECTS && !objects.contains_key(&name) {
-            self.untold += 1;
-            return;
+        if !objects.contains_key(&name) {
+            if objects.len() >= MOST_OBJECTS || self.objects_of_all >= MOST_OBJECTS_OF_ALL {
+                self.untold += 1;
+                return;
+            }
+            self.objects_of_all += 1;
         }
         let duration = call.call.duration;
         objects.entry(name).or_default().add(&ObjectSums { count: 1, total: duration, longest: duration });
     }
 
-    fn name(&mut self, object: &Object, fd: Option<u64>, names: &dyn ObjectNames) -> String {
+    fn name(&mut self, object: &Object, fd: Option<u64>, at: Nanos, names: &dyn ObjectNames) -> String {
         if self.redact {
             return kind(object).to_owned();
         }
         if let Some(socket) = &object.socket {
             return socket_name(socket);
         }
-        if self.names.len() >= MOST_KEYS {
+        if self.names.len() >= MOST_NAMES {
             self.names.clear();
         }
-        let known = self.names.entry((*object, fd)).or_insert_with(|| names.name(object, fd));
-        known.clone().unwrap_or_else(|| {
+        let (named, name) = self.names.entry((*object, fd)).or_insert_with(|| (at, names.name(object, fd)));
+        if at.since(*named) > NAME_LASTS {
+            (*named, *name) = (at, names.name(object, fd));
+        }
+        name.clone().unwrap_or_else(|| {
             let (major, minor) = object.device;
             format!("{} inode {} on {major}:{minor}", kind(object), object.inode)
         })
@@ -287,6 +300,21 @@ mod tests {
         note(&mut redacted, 2, 4, connection("10.0.0.1:40000", "10.0.0.7:443"));
         let told: Vec<_> = redacted.slowest().iter().map(|call| call.object.clone().unwrap()).collect();
         assert_eq!(told, ["file", "tcp"]);
+    }
+
+    #[test]
+    fn a_name_is_asked_for_again_after_a_while() {
+        struct Counting(std::cell::Cell<u64>);
+        impl ObjectNames for Counting {
+            fn name(&self, _: &Object, _: Option<u64>) -> Option<String> {
+                self.0.set(self.0.get() + 1);
+                Some(format!("file /{}", self.0.get()))
+            }
+        }
+        let names = Counting(std::cell::Cell::new(0));
+        let mut slow = SlowCalls::new(false);
+        let mut name = |at| slow.name(&file(7), Some(3), Nanos(at), &names);
+        assert_eq!([name(1), name(NAME_LASTS.0), name(NAME_LASTS.0 + 2)], ["file /1", "file /1", "file /2"]);
     }
 
     #[test]
