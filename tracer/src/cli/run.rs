@@ -76,6 +76,10 @@ pub(super) struct Args {
     /// program less
     #[arg(long)]
     lean: bool,
+    /// Tell the init functions of the standard library's packages apart too. Costs the program some microseconds
+    /// each
+    #[arg(long, conflicts_with = "lean")]
+    all_functions: bool,
     /// Tell what each init allocates on the heap, all goroutines together. Costs the program some microseconds an
     /// init
     #[arg(long)]
@@ -168,11 +172,13 @@ fn once(
         user: if args.as_root { None } else { InvokingUser::of_sudo() },
         stdout_to_stderr: args.json && outputs.use_stdout(),
     };
-    // Forked while gotrace is still small: the child's execve has to take down all that gotrace has by then,
-    // and that time is the program's (dockerd's execve took 0.78 ms when its tables had been read before, and
-    // 0.29 ms like this). When anything fails from here on, the child goes without having run.
+    // When anything fails from here on, the child goes without having run.
     let gated = launch.fork().with_context(|| format!("cannot start {}", path.display()))?;
-    let detail = if args.lean { Detail::Lean } else { Detail::Full };
+    let detail = match (args.lean, args.all_functions) {
+        (true, _) => Detail::Lean,
+        (false, false) => Detail::Full,
+        (false, true) => Detail::Everything,
+    };
     let traceable = Traceable::of(GoBinary::open(path)?, detail)?;
     let Traceable { binary, plan } = &traceable;
     let heap = args.heap.then(|| heap_config(binary));

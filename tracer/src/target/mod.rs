@@ -15,6 +15,7 @@ pub mod process;
 mod process_error;
 pub mod processes;
 pub mod snapshot;
+mod spawn;
 pub mod stat;
 pub mod syscall;
 pub mod thread;

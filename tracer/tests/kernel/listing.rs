@@ -64,7 +64,7 @@ fn every_go_program_here_is_listed_as_what_it_is() {
     assert!(rows.iter().all(|row| row["pid"] != foreign_pid), "sleep is no Go program");
     let text = gotrace().arg("list").output().unwrap();
     let text = String::from_utf8(text.stdout).unwrap();
-    assert!(text.starts_with(|first: char| first == ' ' || first == 'p'), "{text}");
+    assert!(text.starts_with([' ', 'p']), "{text}");
     let line = text.lines().find(|line| line.trim_start().starts_with(&format!("{} ", started.0[0].id())));
     assert!(line.is_some_and(|line| line.contains("(example.com/stuckininit)")), "{text}");
 }
