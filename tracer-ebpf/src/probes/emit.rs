@@ -43,6 +43,22 @@ pub(super) fn emit_in_place<T: 'static>(probe: u32, tid: u32, fill: impl FnOnce(
     }
 }
 
+/// Counts a hit that is only summed up.
+#[inline(always)]
+pub(super) fn count(probe: u32) {
+    let Some(counters) = COUNTERS.get_ptr_mut(probe) else { return };
+    // SAFETY: as above.
+    increment(unsafe { &raw mut (*counters).hits });
+}
+
+/// Counts that a hit, counted by [`count`], could not be summed up.
+#[inline(always)]
+pub(super) fn count_dropped(probe: u32) {
+    let Some(counters) = COUNTERS.get_ptr_mut(probe) else { return };
+    // SAFETY: as above.
+    increment(unsafe { &raw mut (*counters).dropped });
+}
+
 /// Counts a hit that no record tells of.
 #[inline(always)]
 pub(super) fn lose(probe: u32) {

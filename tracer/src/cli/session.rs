@@ -17,7 +17,7 @@ use super::ring::DRAIN_INTERVAL;
 use super::signals::{Signal, Signals};
 use crate::event::Event;
 use crate::model::ReadyWhen;
-use crate::probe::Blocking;
+use crate::probe::{Blocking, Parking};
 use crate::probe::attach::{Attached, Scope};
 use crate::probe::load::{LoadOptions, Loaded};
 use crate::probe::plan::PlannedSite;
@@ -180,6 +180,7 @@ fn arm(
         heap,
         watch: WatchConfig::default(),
         blocking: Blocking::NONE,
+        parking: Parking::NONE,
         ring_bytes,
         kernel_log,
     };

@@ -21,7 +21,7 @@ use super::traceable::Traceable;
 use super::{Common, Exit};
 use crate::export::{Export as _, InitOrder, Ndjson, Text};
 use crate::model::{Ending, Observation, Report, SeenStart, Subject};
-use crate::probe::Blocking;
+use crate::probe::{Blocking, Parking};
 use crate::probe::attach::Scope;
 use crate::probe::load::{LoadOptions, Loaded};
 use crate::probe::plan::Detail;
@@ -93,6 +93,7 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
         heap: HeapConfig::default(),
         watch: watch_config(),
         blocking: Blocking::NONE,
+        parking: Parking::NONE,
         ring_bytes: args.ring_size * 1024,
         kernel_log: false,
     })?;

@@ -14,7 +14,7 @@ use super::super::ring::{DRAIN_INTERVAL, Ring};
 use crate::event::{Event, EventKind, blocking::Slow};
 use crate::probe::attach::Attached;
 use crate::probe::load::{BlockingMaps, LoadOptions, Loaded};
-use crate::probe::{Blocking, blocking_config, file_config};
+use crate::probe::{Blocking, Parking, blocking_config, file_config};
 use crate::stream::{ProbeLoss, Tables};
 use crate::target::gobin::GoBinary;
 use crate::target::pid_namespace;
@@ -124,7 +124,7 @@ impl Live {
         let (go, heap, watch) = (GoConfig::default(), HeapConfig::default(), WatchConfig::default());
         let Options { ring_bytes, kernel_log, .. } = *options;
         let mut loaded =
-            Loaded::load(&LoadOptions { config, go, heap, watch, blocking, ring_bytes, kernel_log })?;
+            Loaded::load(&LoadOptions { config, go, heap, watch, blocking, parking: Parking::NONE, ring_bytes, kernel_log })?;
         let log = if kernel_log { Some(loaded.take_log()?) } else { None };
         let (ring, maps) = (Ring::of(&mut loaded)?, loaded.take_blocking()?);
         let attached = loaded.attach_blocking(options.frequency)?;
