@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-#[path = "support/image.rs"]
+#[path = "support/image/mod.rs"]
 mod image;
+#[path = "support/transcript.rs"]
+mod transcript;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -149,6 +151,19 @@ fn a_directory_and_a_fifo_are_refused_without_waiting() {
 fn a_wrong_command_line_is_a_usage_error() {
     for args in [&["run"][..], &["nonsense"], &["run", "--until", "never", "--", "true"]] {
         assert_eq!(gotrace(args).status.code(), Some(2), "{args:?}");
+    }
+}
+
+/// Up to where the program's own words begin; `--help` there is reached only when all before it is right.
+#[test]
+fn every_command_line_in_the_readme_is_understood() {
+    let lines = transcript::command_lines();
+    assert!(lines.len() > 10, "{lines:?}");
+    for line in lines {
+        let end = line.iter().position(|word| word == "--").unwrap_or(line.len());
+        let given: Vec<&str> = line[..end].iter().map(String::as_str).chain(["--help"]).collect();
+        let output = gotrace(&given);
+        assert_eq!(output.status.code(), Some(0), "{line:?}: {}", said(&output));
     }
 }
 

@@ -1,18 +1,24 @@
 //! The reader of Go binaries: what it says of real ones, and that nothing made by hand or by chance can break it.
 
+#[path = "gobin/addr2line.rs"]
+mod addr2line;
 #[path = "gobin/crafted.rs"]
 mod crafted;
+#[path = "gobin/damage.rs"]
+mod damage;
 #[path = "gobin/dwarf.rs"]
 mod dwarf;
 #[path = "gobin/fixtures.rs"]
 mod fixtures;
 #[path = "gobin/hostile.rs"]
 mod hostile;
-#[path = "support/image.rs"]
+#[path = "support/image/mod.rs"]
 mod image;
 #[path = "support/memory.rs"]
 mod memory;
 mod support;
+#[path = "gobin/symbols.rs"]
+mod symbols;
 #[path = "gobin/tiny.rs"]
 mod tiny;
 #[path = "support/walk.rs"]

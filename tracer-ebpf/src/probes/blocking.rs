@@ -313,7 +313,9 @@ fn sum(key: &Key, of: &Of, spent: &Spent) {
     }
     emit::add(&raw mut stats.count, 1);
     emit::add(&raw mut stats.total, spent.duration);
-    if of.result < 0 && of.result >= LARGEST_ERROR {
+    // What a signal's handler returns to is no result.
+    let has_result = spent.syscall != number::RT_SIGRETURN as u32;
+    if of.result < 0 && of.result >= LARGEST_ERROR && has_result {
         emit::add(&raw mut stats.errors, 1);
     }
     if spent.duration > stats.longest {

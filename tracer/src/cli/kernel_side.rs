@@ -1,12 +1,11 @@
 //! What the kernel side wrote, on this side.
 
 use aya::maps::{Array, MapData};
-use aya_log::EbpfLogger;
 use tracer_ebpf::main_thread::{self, MainThread, NONE};
 use zerocopy::{FromBytes as _, IntoBytes as _};
 
 use super::ring::Ring;
-use crate::event::{Account, Event, Wait, WaitKind};
+use crate::event::{Account, Wait, WaitKind};
 use crate::probe::load::{LoadError, Loaded, MainThreadWords};
 use crate::units::{Nanos, RuntimeAddr};
 
@@ -14,7 +13,6 @@ use crate::units::{Nanos, RuntimeAddr};
 pub(super) struct KernelSide {
     pub(super) ring: Ring,
     main_thread: Array<MapData, MainThreadWords>,
-    log: Option<EbpfLogger<&'static dyn log::Log>>,
 }
 
 /// Where the main thread was when the trace ended before `main.main`.
@@ -29,19 +27,7 @@ pub(super) struct Closing {
 impl KernelSide {
     /// Takes the maps; once.
     pub(super) fn of(loaded: &mut Loaded, log: bool) -> Result<Self, LoadError> {
-        Ok(Self {
-            log: if log { Some(loaded.take_log()?) } else { None },
-            ring: Ring::of(loaded)?,
-            main_thread: loaded.take_main_thread()?,
-        })
-    }
-
-    /// Empties the ring and the log.
-    pub(super) fn drain(&mut self) -> Vec<Event> {
-        if let Some(log) = &mut self.log {
-            log.flush();
-        }
-        self.ring.drain()
+        Ok(Self { ring: Ring::of(loaded, log)?, main_thread: loaded.take_main_thread()? })
     }
 
     /// Where the main thread was when it was last looked at or, while it lives, at `end`.

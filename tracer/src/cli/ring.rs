@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use aya::maps::{Array, MapData};
+use aya_log::EbpfLogger;
 
 use crate::event::{self, Event};
 use crate::probe::load::{LoadError, Loaded};
@@ -16,22 +17,27 @@ pub(super) const DRAIN_INTERVAL: Duration = Duration::from_millis(20);
 pub(super) struct Ring {
     reader: Reader,
     counters: Array<MapData, [u64; 2]>,
+    log: Option<EbpfLogger<&'static dyn log::Log>>,
     /// Records that were of no known kind.
     pub(super) undecodable: u64,
 }
 
 impl Ring {
-    /// Takes the maps; once.
-    pub(super) fn of(loaded: &mut Loaded) -> Result<Self, LoadError> {
+    /// Takes the maps; once. With `log` also the kernel side's own log.
+    pub(super) fn of(loaded: &mut Loaded, log: bool) -> Result<Self, LoadError> {
         Ok(Self {
+            log: if log { Some(loaded.take_log()?) } else { None },
             reader: Reader::new(loaded.take_events()?),
             counters: loaded.take_counters()?,
             undecodable: 0,
         })
     }
 
-    /// Empties the ring.
+    /// Empties the ring, and the log.
     pub(super) fn drain(&mut self) -> Vec<Event> {
+        if let Some(log) = &mut self.log {
+            log.flush();
+        }
         let mut records = Vec::new();
         self.reader.drain(&mut records);
         let decode = |RawRecord(bytes): RawRecord| {

@@ -142,7 +142,7 @@ impl Session {
         let mut events = Vec::new();
         let gone =
             drain_until(&mut kernel, until, &mut attached, &mut program, &mut readiness, &mut events).await?;
-        events.extend(kernel.drain());
+        events.extend(kernel.ring.drain());
         let method = attached.method;
         let end = boot_clock();
         let closing = kernel.closing(gone, end);
@@ -150,7 +150,7 @@ impl Session {
         let detached = attached.detach();
         tracing::info!("detached in {:.1} ms ({method:?})", detached.as_secs_f64() * 1e3);
         // A probe may have been running while the sites were disarmed.
-        events.extend(kernel.drain());
+        events.extend(kernel.ring.drain());
         let (losses, undecodable) = (kernel.ring.losses()?, kernel.ring.undecodable);
         readiness.note(&events);
         let ready = readiness.ready();
@@ -209,7 +209,7 @@ async fn drain_until(
     loop {
         tokio::select! {
             _ = ticks.tick() => {
-                let new = kernel.drain();
+                let new = kernel.ring.drain();
                 readiness.note(&new);
                 let has_begun = new.iter().any(Event::is_main);
                 events.extend(new);

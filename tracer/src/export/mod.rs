@@ -1,12 +1,14 @@
 //! Histories -> what people and programs read. One format a file behind one small trait.
 
 mod account;
+mod blocking_screen;
 mod budget;
 mod diff;
 mod diff_ndjson;
 mod header;
 pub mod inspect;
 mod ndjson;
+mod parking;
 mod repeats;
 mod status;
 mod status_ndjson;
@@ -16,6 +18,7 @@ mod text;
 use std::io;
 use std::path::Path;
 
+pub use blocking_screen::Screen;
 pub use budget::verdict;
 pub use diff::{DiffText, Side};
 pub use diff_ndjson::DiffNdjson;

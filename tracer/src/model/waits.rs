@@ -146,7 +146,8 @@ fn in_init(mut frames: Vec<Frame>) -> Vec<Frame> {
 }
 
 /// The system call's name.
-pub(super) fn syscall_name(number: u64) -> String {
+#[must_use]
+pub fn syscall_name(number: u64) -> String {
     let known = usize::try_from(number).ok().and_then(syscalls::Sysno::new);
     known.map_or_else(|| format!("system call {number}"), |sysno| sysno.name().to_owned())
 }

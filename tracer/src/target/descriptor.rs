@@ -1,147 +1,315 @@
-//! What a file descriptor of another process stands for.
+//! What the file descriptors of another process stand for.
+//!
+//! A look at one descriptor reads tables that are as long as the node has sockets; [`Process::descriptors`] reads
+//! each of them once for all.
 
-use std::fs::{self, File};
+pub mod redact;
+mod socket;
+
+use std::collections::{BTreeMap, HashSet};
+use std::ffi::CString;
+use std::fmt;
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 use super::process::Process;
+pub use socket::Socket;
 
-/// A node's table of sockets is longer only when someone made it so.
-const MOST_SOCKET_TABLE: u64 = 256 << 20;
+/// As many descriptors as are looked at: what the kernel lets a process have open unless root says more
+/// (`fs.nr_open`).
+const MOST: usize = 1 << 20;
+
+/// As much of an epoll descriptor's list as is read: tens of thousands of entries.
+const MOST_WATCHED: u64 = 4 << 20;
+
+/// What a descriptor stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Object {
+    /// A file, by its path in the process's own mount namespace; that may be deleted.
+    File(String),
+    /// A directory, likewise.
+    Directory(String),
+    /// A device, likewise.
+    Device(String),
+    /// A pipe with a path.
+    Fifo(String),
+    /// A pipe without.
+    Pipe,
+    /// A socket.
+    Socket(Socket),
+    /// An epoll descriptor; [`Process::watched`] tells what it watches.
+    Epoll,
+    /// Anything else of the kernel's, in its own word: `eventfd`, `timerfd`, `inotify`, `signalfd`, `pidfd`, ….
+    Kernel(String),
+}
+
+/// Which object a descriptor stands for: while it is the same, the descriptor was not reused. Pipes and sockets have
+/// numbers of their own, files the numbers of their file systems; what [`Object::Epoll`] and [`Object::Kernel`] are
+/// share one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Identity {
+    /// The device, major and minor.
+    pub device: (u32, u32),
+    /// The inode on it.
+    pub inode: u64,
+}
+
+/// An open descriptor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Descriptor {
+    /// What it stands for.
+    pub object: Object,
+    /// Which one; none when the kernel did not say.
+    pub identity: Option<Identity>,
+}
+
+/// In words: `tcp 10.0.0.1:4242->10.0.0.7:443`, `file /etc/hosts`, `fifo /run/f`, `pipe`.
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.path() {
+            Some(path) => write!(f, "{} {path}", self.kind()),
+            None => match self {
+                Self::Socket(socket) => socket.fmt(f),
+                _ => f.write_str(self.kind()),
+            },
+        }
+    }
+}
+
+impl Object {
+    /// Without what `--redact` hides: no path, and of an address only what [`redact::address`] leaves.
+    #[must_use]
+    pub fn redacted(&self) -> String {
+        match self {
+            Self::Socket(socket) => {
+                let mut text = String::new();
+                // Writing to a string cannot fail.
+                let _ = socket.write_redacted(&mut text);
+                text
+            }
+            _ => self.kind().to_owned(),
+        }
+    }
+
+    /// What it is, in one word.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        match self {
+            Self::File(_) => "file",
+            Self::Directory(_) => "directory",
+            Self::Device(_) => "device",
+            Self::Fifo(_) => "fifo",
+            Self::Pipe => "pipe",
+            Self::Socket(Socket::Internet { protocol, .. }) => protocol,
+            Self::Socket(Socket::Unix { .. }) => "unix",
+            Self::Socket(Socket::Other) => "socket",
+            Self::Epoll => "epoll",
+            Self::Kernel(kind) => kind,
+        }
+    }
+
+    fn with_path(path: String, mode: Option<u16>) -> Self {
+        match mode.map(|mode| u32::from(mode) & libc::S_IFMT) {
+            Some(libc::S_IFIFO) => Self::Fifo(path),
+            Some(libc::S_IFDIR) => Self::Directory(path),
+            Some(libc::S_IFCHR | libc::S_IFBLK) => Self::Device(path),
+            _ => Self::File(path),
+        }
+    }
+
+    fn path(&self) -> Option<&str> {
+        match self {
+            Self::File(path) | Self::Directory(path) | Self::Device(path) | Self::Fifo(path) => Some(path),
+            _ => None,
+        }
+    }
+}
 
 impl Process {
-    /// What that descriptor stands for, in words: `tcp 10.0.0.1:4242->10.0.0.7:443`, `file /etc/hosts`,
-    /// `fifo /run/f`, `pipe`; none when it is not open.
+    /// What that descriptor stands for, in words; none when it is not open.
     #[must_use]
     pub fn object(&self, fd: u64) -> Option<String> {
+        self.descriptor(fd).map(|descriptor| descriptor.object.to_string())
+    }
+
+    /// What that descriptor stands for; none when it is not open.
+    #[must_use]
+    pub fn descriptor(&self, fd: u64) -> Option<Descriptor> {
+        let (mut descriptor, inode) = self.without_sockets(fd)?;
+        if let Some(inode) = inode
+            && let Some(socket) = socket::find(self, |other| other == inode).remove(&inode)
+        {
+            descriptor.object = Object::Socket(socket);
+        }
+        Some(descriptor)
+    }
+
+    /// All open descriptors, each at one moment within the time that the reading takes.
+    #[must_use]
+    pub fn descriptors(&self) -> BTreeMap<u64, Descriptor> {
+        let entries = fs::read_dir(self.path("fd")).into_iter().flatten().flatten();
+        let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).take(MOST);
+        let mut found = BTreeMap::new();
+        let mut sockets = Vec::new();
+        for fd in numbers {
+            if let Some((descriptor, inode)) = self.without_sockets(fd) {
+                sockets.extend(inode.map(|inode| (fd, inode)));
+                found.insert(fd, descriptor);
+            }
+        }
+        if sockets.is_empty() {
+            return found;
+        }
+        let wanted: HashSet<u64> = sockets.iter().map(|(_, inode)| *inode).collect();
+        let known = socket::find(self, |inode| wanted.contains(&inode));
+        for (fd, inode) in sockets {
+            if let (Some(descriptor), Some(socket)) = (found.get_mut(&fd), known.get(&inode)) {
+                descriptor.object = Object::Socket(socket.clone());
+            }
+        }
+        found
+    }
+
+    /// The descriptors that an epoll descriptor watches, by the numbers that they had when they were added; nothing
+    /// when it is none.
+    #[must_use]
+    pub fn watched(&self, epoll: u64) -> Vec<u64> {
+        let Ok(file) = fs::File::open(self.path("fdinfo").join(epoll.to_string())) else { return Vec::new() };
+        let lines = BufReader::new(file.take(MOST_WATCHED)).lines().map_while(Result::ok);
+        // fs/eventpoll.c, `ep_show_fdinfo`
+        let number = |line: String| line.strip_prefix("tfd:")?.split_whitespace().next()?.parse().ok();
+        lines.filter_map(number).collect()
+    }
+
+    /// A descriptor, and its inode when it is a socket, which only tables tell more of.
+    fn without_sockets(&self, fd: u64) -> Option<(Descriptor, Option<u64>)> {
         let link = self.path("fd").join(fd.to_string());
         let target = fs::read_link(&link).ok()?;
         let target = target.to_string_lossy();
-        if let Some(inode) = between(&target, "socket:[", "]") {
-            return Some(self.socket(inode).unwrap_or_else(|| "socket".to_owned()));
-        }
-        if target.starts_with("pipe:[") {
-            return Some("pipe".to_owned());
-        }
-        if let Some(kind) = target.strip_prefix("anon_inode:") {
-            return Some(kind.trim_matches(['[', ']']).to_owned());
-        }
-        // Asked through the link, so of the open file itself.
-        let kind = fs::metadata(&link).map(|metadata| metadata.file_type()).ok();
-        Some(match kind {
-            Some(kind) if kind.is_fifo() => format!("fifo {target}"),
-            Some(kind) if kind.is_dir() => format!("directory {target}"),
-            Some(kind) if kind.is_char_device() || kind.is_block_device() => format!("device {target}"),
-            _ => format!("file {target}"),
-        })
-    }
-
-    /// A socket of the process's own network namespace, by its inode.
-    fn socket(&self, inode: &str) -> Option<String> {
-        for protocol in ["tcp", "tcp6", "udp", "udp6"] {
-            let row = self.socket_row(protocol, |columns| columns.get(9) == Some(&inode));
-            if let Some(columns) = row {
-                let (local, remote) = (address(columns.get(1)?)?, address(columns.get(2)?)?);
-                let name = protocol.trim_end_matches('6');
-                let state = tcp_state(columns.get(3)?).filter(|_| name == "tcp");
-                let ends = if remote.port() == 0 { local.to_string() } else { format!("{local}->{remote}") };
-                return Some(match state {
-                    Some(state) => format!("{name} {ends} ({state})"),
-                    None => format!("{name} {ends}"),
-                });
+        let (mode, identity) = look(&link).unzip();
+        let mut inode = None;
+        let object = match target.split_once(":[") {
+            Some(("socket", number)) => {
+                inode = number.trim_end_matches(']').parse().ok();
+                Object::Socket(Socket::Other)
             }
-        }
-        let columns = self.socket_row("unix", |columns| columns.get(6) == Some(&inode))?;
-        Some(columns.get(7).map_or_else(|| "unix".to_owned(), |path| format!("unix {path}")))
-    }
-
-    /// The first row of a table in `/proc/PID/net` that fits.
-    fn socket_row(&self, table: &str, fits: impl Fn(&[&str]) -> bool) -> Option<Vec<String>> {
-        let file = File::open(self.path("net").join(table)).ok()?;
-        let rows = BufReader::new(file.take(MOST_SOCKET_TABLE)).lines().skip(1);
-        for row in rows {
-            let row = row.ok()?;
-            let columns: Vec<&str> = row.split_whitespace().collect();
-            if fits(&columns) {
-                return Some(columns.into_iter().map(str::to_owned).collect());
-            }
-        }
-        None
+            Some(("pipe", _)) => Object::Pipe,
+            _ => match target.strip_prefix("anon_inode:") {
+                Some("[eventpoll]") => Object::Epoll,
+                Some(kind) => Object::Kernel(kind.trim_matches(['[', ']']).to_owned()),
+                None => Object::with_path(target.into_owned(), mode),
+            },
+        };
+        Some((Descriptor { object, identity }, inode))
     }
 }
 
-fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
-    text.strip_prefix(before)?.strip_suffix(after)
-}
-
-/// `0100007F:1F90`: each word of four bytes as the processor has it in memory, and the port
-/// (net/ipv4/tcp_ipv4.c, `get_tcp4_sock`).
-fn address(text: &str) -> Option<SocketAddr> {
-    let (host, port) = text.split_once(':')?;
-    let port = u16::from_str_radix(port, 16).ok()?;
-    let word = |at: usize| u32::from_str_radix(host.get(at..at + 8)?, 16).ok().map(u32::to_ne_bytes);
-    let ip = match host.len() {
-        8 => IpAddr::V4(Ipv4Addr::from(word(0)?)),
-        32 => {
-            let mut bytes = [0; 16];
-            for (index, chunk) in bytes.chunks_exact_mut(4).enumerate() {
-                chunk.copy_from_slice(&word(index * 8)?);
-            }
-            let ip = Ipv6Addr::from(bytes);
-            ip.to_ipv4_mapped().map_or(IpAddr::V6(ip), IpAddr::V4)
-        }
-        _ => return None,
-    };
-    Some(SocketAddr::new(ip, port))
-}
-
-/// The states that say why a wait is long (include/net/tcp_states.h); an established connection needs no word.
-fn tcp_state(number: &str) -> Option<&'static str> {
-    match number {
-        "02" => Some("connecting"),
-        "03" => Some("half open"),
-        "07" => Some("closed"),
-        "08" => Some("closed by the other side"),
-        "0A" => Some("listening"),
-        _ => None,
-    }
+/// The mode and the identity of an open file, asked through its link, so of the file itself. File systems of other
+/// machines are not asked, which might never answer.
+fn look(link: &Path) -> Option<(u16, Identity)> {
+    let link = CString::new(link.as_os_str().as_bytes()).ok()?;
+    // SAFETY: the structure is plain numbers, and zeroes are valid ones.
+    let mut found: libc::statx = unsafe { std::mem::zeroed() };
+    let (flags, mask) =
+        (libc::AT_STATX_DONT_SYNC | libc::AT_NO_AUTOMOUNT, libc::STATX_TYPE | libc::STATX_INO);
+    // SAFETY: the path ends with a zero, and `found` is writable.
+    let failed = unsafe { libc::statx(libc::AT_FDCWD, link.as_ptr(), flags, mask, &raw mut found) } != 0;
+    let identity = Identity { device: (found.stx_dev_major, found.stx_dev_minor), inode: found.stx_ino };
+    (!failed).then_some((found.stx_mode, identity))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::{AsFd, AsRawFd as _};
+
     use super::*;
 
-    #[test]
-    fn addresses_are_as_the_kernel_writes_them() {
-        assert_eq!(address("0100007F:1F90"), Some("127.0.0.1:8080".parse().unwrap()));
-        let local6 = "00000000000000000000000001000000:0050";
-        assert_eq!(address(local6), Some("[::1]:80".parse().unwrap()));
-        let mapped = "0000000000000000FFFF00000700000A:01BB";
-        assert_eq!(address(mapped), Some("10.0.0.7:443".parse().unwrap()));
-        for bad in ["", ":", "0100007F", "0100007:1F90", "xx00007F:1F90", "0100007F:1F90F"] {
-            assert_eq!(address(bad), None, "{bad}");
-        }
+    fn own() -> Process {
+        Process::find(&std::process::id().to_string()).unwrap()
+    }
+
+    fn number(file: &dyn AsFd) -> u64 {
+        u64::try_from(file.as_fd().as_raw_fd()).unwrap()
     }
 
     #[test]
     fn ones_own_descriptors_have_names() {
-        use std::os::fd::AsRawFd as _;
-        let process = Process::find(&std::process::id().to_string()).unwrap();
-        let object = |file: &dyn std::os::fd::AsFd| {
-            process.object(u64::try_from(file.as_fd().as_raw_fd()).unwrap()).unwrap()
-        };
+        let process = own();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let at = listener.local_addr().unwrap();
-        assert_eq!(object(&listener), format!("tcp {at} (listening)"));
         let connection = std::net::TcpStream::connect(at).unwrap();
-        assert_eq!(object(&connection), format!("tcp {}->{at}", connection.local_addr().unwrap()));
         let udp = std::net::UdpSocket::bind("[::1]:0").unwrap();
-        assert_eq!(object(&udp), format!("udp {}", udp.local_addr().unwrap()));
-        let file = tempfile::NamedTempFile::new().unwrap();
-        assert_eq!(object(file.as_file()), format!("file {}", file.path().display()));
+        let folder = tempfile::tempdir().unwrap();
+        let file = tempfile::NamedTempFile::new_in(&folder).unwrap();
+        let directory = fs::File::open(&folder).unwrap();
+        let null = fs::File::open("/dev/null").unwrap();
         let (pipe, _other) = std::io::pipe().unwrap();
-        assert_eq!(object(&pipe), "pipe");
+        let path = folder.path().join("socket");
+        let local = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let client = std::os::unix::net::UnixStream::connect(&path).unwrap();
+        let expected = [
+            (number(&listener), format!("tcp {at} (listening)"), "tcp loopback:* (listening)"),
+            (
+                number(&connection),
+                format!("tcp {}->{at}", connection.local_addr().unwrap()),
+                "tcp loopback:*->loopback:*",
+            ),
+            (number(&udp), format!("udp {}", udp.local_addr().unwrap()), "udp loopback:*"),
+            (number(file.as_file()), format!("file {}", file.path().display()), "file"),
+            (number(&directory), format!("directory {}", folder.path().display()), "directory"),
+            (number(&null), "device /dev/null".to_owned(), "device"),
+            (number(&pipe), "pipe".to_owned(), "pipe"),
+            (number(&local), format!("unix {}", path.display()), "unix"),
+        ];
+        let all = process.descriptors();
+        for (fd, text, redacted) in expected {
+            assert_eq!(process.object(fd).as_ref(), Some(&text));
+            assert_eq!(
+                (all[&fd].object.to_string(), all[&fd].object.redacted()),
+                (text, redacted.to_owned())
+            );
+        }
+        assert_eq!(all[&number(&client)].object.kind(), "unix");
         assert_eq!(process.object(1 << 40), None);
+    }
+
+    #[test]
+    fn a_reused_descriptor_is_another_object() {
+        let (process, folder) = (own(), tempfile::tempdir().unwrap());
+        let open = |name: &str| fs::File::create(folder.path().join(name)).unwrap();
+        let identity = |file: &fs::File| process.descriptor(number(file)).unwrap().identity.unwrap();
+        let (first, second) = (open("first"), open("second"));
+        assert_eq!(identity(&first), identity(&first.try_clone().unwrap()));
+        assert_ne!(identity(&first), identity(&second));
+        let before = identity(&first);
+        // SAFETY: both descriptors are open, and `first` stays open as another file.
+        assert!(unsafe { libc::dup2(second.as_raw_fd(), first.as_raw_fd()) } >= 0);
+        assert_eq!((identity(&first) == before, identity(&first)), (false, identity(&second)));
+        let (one, other) = std::os::unix::net::UnixStream::pair().unwrap();
+        let of = |socket: &dyn AsFd| process.descriptor(number(socket)).unwrap().identity;
+        assert_ne!(of(&one), of(&other));
+    }
+
+    #[test]
+    fn an_epoll_descriptor_tells_what_it_watches() {
+        use std::os::fd::{FromRawFd as _, OwnedFd};
+        // SAFETY: the call has no preconditions.
+        let epoll = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
+        assert!(epoll >= 0);
+        // SAFETY: the descriptor was made just now, and is nobody else's.
+        let epoll = unsafe { OwnedFd::from_raw_fd(epoll) };
+        let (pipe, _other) = std::io::pipe().unwrap();
+        let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: 7 };
+        // SAFETY: both descriptors are open, and the event is readable.
+        let added = unsafe {
+            libc::epoll_ctl(epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, pipe.as_raw_fd(), &raw mut event)
+        };
+        assert_eq!(added, 0);
+        let process = own();
+        assert_eq!(process.descriptor(number(&epoll)).unwrap().object, Object::Epoll);
+        assert_eq!(process.watched(number(&epoll)), [number(&pipe)]);
+        assert_eq!(process.watched(number(&pipe)), Vec::<u64>::new());
     }
 }

@@ -3,13 +3,17 @@
 //! These need root, BPF and the fixtures: `cargo xtask test` runs them here and in virtual machines.
 
 mod attach;
+mod blocking;
 mod comparing;
 mod endings;
 mod oracle;
 mod output;
+mod readme;
 mod slowinit;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/transcript.rs"]
+mod transcript;
 mod transparency;
 mod watching;
 

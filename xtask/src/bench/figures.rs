@@ -1,33 +1,60 @@
 //! A row of measurements, and the few figures that describe it.
 
-/// Milliseconds, one a run.
+/// One figure a run, in whatever unit the table's title names.
 #[derive(Default)]
 pub(crate) struct Figures(Vec<f64>);
 
 impl Figures {
+    /// As milliseconds.
     pub(crate) fn push(&mut self, nanoseconds: i128) {
         #[expect(clippy::cast_precision_loss, reason = "durations of seconds, printed with three digits")]
         self.0.push(nanoseconds as f64 / 1e6);
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
+    pub(crate) fn add(&mut self, figure: f64) {
+        self.0.push(figure);
     }
 
-    pub(crate) fn min(&self) -> f64 {
+    /// The columns of what follows.
+    pub(crate) fn title(unit: &str) {
+        println!(
+            "\n{unit:<48} {:>4} {:>9} {:>9} {:>9} {:>9}  {:>9} {:>9}",
+            "runs", "min", "median", "max", "spread", "min ratio", "med ratio"
+        );
+    }
+
+    /// One line of a table, with the ratios to another; nothing when nothing was measured.
+    pub(crate) fn row(&self, name: &str, base: Option<&Self>) {
+        if self.0.is_empty() {
+            return;
+        }
+        let (min, median) = (self.min(), self.median());
+        print!(
+            "{name:<48} {:>4} {min:>9.3} {median:>9.3} {:>9.3} {:>9.3}",
+            self.0.len(),
+            self.max(),
+            self.spread()
+        );
+        match base {
+            Some(base) => println!("  {:>9.3} {:>9.3}", min / base.min(), median / base.median()),
+            None => println!(),
+        }
+    }
+
+    fn min(&self) -> f64 {
         self.quantile(0.0)
     }
 
-    pub(crate) fn median(&self) -> f64 {
+    fn median(&self) -> f64 {
         self.quantile(0.5)
     }
 
-    pub(crate) fn max(&self) -> f64 {
+    fn max(&self) -> f64 {
         self.quantile(1.0)
     }
 
     /// The distance between the quarters: half of the runs lie within it.
-    pub(crate) fn spread(&self) -> f64 {
+    fn spread(&self) -> f64 {
         self.quantile(0.75) - self.quantile(0.25)
     }
 

@@ -1,14 +1,19 @@
 //! `cargo xtask bench`: what gotrace costs, as ratios measured in one run.
 
+mod attach;
+mod empty_pair;
 mod figures;
+mod instructions;
+mod server;
 mod stamp;
 mod startup;
+mod watchers;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 
-/// Measures what gotrace costs, side by side with its absence and with bpftrace.
+/// Measures what gotrace costs, side by side with its absence and with other tools.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -17,11 +22,15 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand)]
 enum What {
+    Attach(attach::Args),
+    Instructions(instructions::Args),
     Startup(startup::Args),
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     match &args.what {
+        What::Attach(args) => attach::run(args),
+        What::Instructions(args) => instructions::run(args),
         What::Startup(args) => startup::run(args),
     }
 }

@@ -80,40 +80,20 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         detached.into_iter().for_each(|time| detach.push(time));
     }
 
-    println!(
-        "\n{:<48} {:>4} {:>8} {:>8} {:>8} {:>8}  {:>9} {:>9}",
-        "ms", "runs", "min", "median", "max", "spread", "min ratio", "med ratio"
-    );
-    row("time to main, untraced", &untraced, None);
-    row("time to main, gotrace run", &traced, Some(&untraced));
-    row("time to main, gotrace run --lean", &lean, Some(&untraced));
-    row("time to main, bpftrace on runtime.doInit1", &peer, Some(&untraced));
+    Figures::title("ms");
+    untraced.row("time to main, untraced", None);
+    traced.row("time to main, gotrace run", Some(&untraced));
+    lean.row("time to main, gotrace run --lean", Some(&untraced));
+    peer.row("time to main, bpftrace on runtime.doInit1", Some(&untraced));
     for (fixture, [alone, traced]) in bench.whole.iter().zip(&whole) {
         let run = format!("{} {}, whole run", fixture.name, fixture.args.join(" "));
-        row(&format!("{run}, untraced"), alone, None);
-        row(&format!("{run}, gotrace run"), traced, Some(alone));
+        alone.row(&format!("{run}, untraced"), None);
+        traced.row(&format!("{run}, gotrace run"), Some(alone));
     }
-    row(&format!("gotrace's start to {LARGE}'s execve"), &before_start, None);
-    row(&format!("detach from {LARGE}"), &detach, None);
+    before_start.row(&format!("gotrace's start to {LARGE}'s execve"), None);
+    detach.row(&format!("detach from {LARGE}"), None);
     println!("\nspread: between the quarters; ratios: to untraced; load average at the beginning: {load}");
     Ok(ExitCode::SUCCESS)
-}
-
-fn row(name: &str, figures: &Figures, base: Option<&Figures>) {
-    if figures.len() == 0 {
-        return;
-    }
-    let (min, median) = (figures.min(), figures.median());
-    print!(
-        "{name:<48} {:>4} {min:>8.3} {median:>8.3} {:>8.3} {:>8.3}",
-        figures.len(),
-        figures.max(),
-        figures.spread()
-    );
-    match base {
-        Some(base) => println!("  {:>9.3} {:>9.3}", min / base.min(), median / base.median()),
-        None => println!(),
-    }
 }
 
 struct Bench {

@@ -15,7 +15,7 @@ use crate::exec::{self, Voice};
 use crate::fixtures::{self, Selection};
 use crate::privilege::{self, Road};
 use crate::vm::{Guest, Kernel};
-use crate::{build, cache, setup};
+use crate::{apt, build, cache, setup};
 
 const VOICE: Voice = Voice("test");
 
@@ -156,9 +156,17 @@ fn natively(tools: &Tools, binary: &Path, suite: &mut Suite) {
         Ok(None) => {}
     }
     let log = KernelLog::now(road);
+    let mut skipped = Vec::new();
+    for peer in ["strace", "bpftrace"] {
+        if let Err(error) = apt::install(VOICE, &[peer]) {
+            suite.note(&format!("not compared with {peer}: {error:#}"));
+            skipped.extend(["--skip".to_owned(), format!("blocking::{peer}")]);
+        }
+    }
     suite.part("kernel tests", &place, |part| {
         let mut command = road.command(binary, &tools.variables());
-        command.args(["--include-ignored", "--test-threads=1"]).current_dir(exec::workspace().join("tracer"));
+        command.args(["--include-ignored", "--test-threads=1"]).args(&skipped);
+        command.current_dir(exec::workspace().join("tracer"));
         part.run(&mut command)
     });
     suite.part("kernel log", &place, |part| {

@@ -14,6 +14,16 @@ use crate::{apt, exec};
 
 const QEMU: &str = "qemu-system-x86_64";
 
+/// How the guest's time passes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Clock {
+    /// As here, on two processors.
+    #[default]
+    Real,
+    /// One nanosecond an instruction, on one processor; what waits for a time is there at once.
+    Instructions,
+}
+
 /// How a command in the guest ended.
 pub(crate) struct Outcome {
     pub(crate) exit_code: u8,
@@ -33,10 +43,11 @@ pub(crate) fn prepare() -> Result<()> {
 pub(crate) fn run(
     kernel: &Path,
     image: &Path,
+    clock: Clock,
     timeout: Duration,
     mut on_line: impl FnMut(&str),
 ) -> Result<Outcome> {
-    let mut command = qemu(kernel, image);
+    let mut command = qemu(kernel, image, clock);
     VOICE.say(format_args!("booting {} ({} s at most)", file_name(kernel), timeout.as_secs()));
     let mut child = command
         .stdin(Stdio::null())
@@ -70,17 +81,21 @@ pub(crate) fn run(
 
 /// Boots with this terminal as its console.
 pub(crate) fn interactive(kernel: &Path, image: &Path) -> Result<ExitCode> {
-    let mut command = qemu(kernel, image);
+    let mut command = qemu(kernel, image, Clock::Real);
     let status = command.status().with_context(|| format!("starting {}", exec::line(&command)))?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn qemu(kernel: &Path, image: &Path) -> Command {
+fn qemu(kernel: &Path, image: &Path, clock: Clock) -> Command {
     let mut command = Command::new(QEMU);
     // Emulation works everywhere, also inside a guest; stock kernels need more than a bare /dev/kvm gives there.
     // Its processors take turns in one thread: where each has its own, one may run code that another has just patched, and
     // a kernel that turns a tracepoint on or off then dies of a breakpoint that nobody knows.
-    command.args(["-accel", "tcg,thread=single", "-smp", "2", "-m", "2048", "-cpu", "max"]);
+    command.args(["-accel", "tcg,thread=single", "-m", "2048", "-cpu", "max"]);
+    match clock {
+        Clock::Real => command.args(["-smp", "2"]),
+        Clock::Instructions => command.args(["-smp", "1", "-icount", "shift=0,sleep=off"]),
+    };
     command.args(["-nographic", "-no-reboot", "-nic", "none", "-kernel"]).arg(kernel);
     command.arg("-initrd").arg(image);
     command.args(["-append", "console=ttyS0 quiet panic=-1 mitigations=off"]);

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-pub(crate) use self::boot::Outcome;
+pub(crate) use self::boot::{Clock, Outcome};
 use self::image::Image;
 pub(crate) use self::kernel::Kernel;
 use crate::exec::Voice;
@@ -59,6 +59,7 @@ pub(crate) struct Guest {
     image: Image,
     path: Vec<String>,
     variables: Vec<(String, String)>,
+    clock: Clock,
 }
 
 impl Guest {
@@ -78,12 +79,17 @@ impl Guest {
         );
         image.text("/etc/group", "root:x:0:\nguest:x:1000:\n", 0o644);
         image.text("/etc/services", "http 80/tcp\nhttps 443/tcp\n", 0o644);
-        Ok(Self { kernel, image, path: Vec::new(), variables: Vec::new() })
+        Ok(Self { kernel, image, path: Vec::new(), variables: Vec::new(), clock: Clock::Real })
     }
 
     /// Puts a program there, with the libraries that it is linked to.
     pub(crate) fn program(&mut self, from: &Path, to: &str) -> Result<()> {
         self.image.program(from, to).with_context(|| format!("putting {} into the guest", from.display()))
+    }
+
+    /// Chooses how its time passes.
+    pub(crate) fn clock(&mut self, clock: Clock) {
+        self.clock = clock;
     }
 
     /// Sets a variable for the command.
@@ -128,7 +134,7 @@ impl Guest {
         }
         self.image.text("/command", &format!("{}{script}\n", self.exports()), 0o755);
         let image = self.write()?;
-        let outcome = boot::run(&self.kernel.image()?, &image, timeout, on_line);
+        let outcome = boot::run(&self.kernel.image()?, &image, self.clock, timeout, on_line);
         drop(std::fs::remove_file(&image));
         outcome.with_context(|| format!("running a command on Debian's {} kernel in QEMU", self.kernel))
     }

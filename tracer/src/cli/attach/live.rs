@@ -4,16 +4,20 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use aya_log::EbpfLogger;
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
-use tracer_ebpf::config::{Config, GoConfig, HeapConfig, WatchConfig};
+use tracer_ebpf::config::{Config, FileConfig, GoConfig, HeapConfig, WatchConfig};
 
 use super::super::ring::{DRAIN_INTERVAL, Ring};
-use crate::event::{Event, EventKind, blocking::Slow};
+use super::waits::{Plan, Waits};
+use crate::event::EventKind;
+use crate::event::blocking::Object;
+use crate::model::Symbols;
+use crate::model::blocking::{ObjectNames, SlowCalls};
+use crate::model::parking::ParkingReport;
 use crate::probe::attach::Attached;
-use crate::probe::load::{BlockingMaps, LoadOptions, Loaded};
+use crate::probe::load::{BlockingMaps, LoadError, LoadOptions, Loaded};
 use crate::probe::{Blocking, Parking, blocking_config, file_config};
 use crate::stream::{ProbeLoss, Tables};
 use crate::target::gobin::GoBinary;
@@ -22,11 +26,8 @@ use crate::target::pidfd::pidfd_of;
 use crate::target::process::Process;
 use crate::units::{Nanos, boot_clock};
 
-/// So many slow calls are kept one by one; what comes after is only in the sums, and counted.
-const MOST_SLOW: usize = 1 << 17;
-
 /// Below this a call is summed up without its stack, which costs more than the call.
-const STACK_FROM: Nanos = Nanos(20_000);
+pub(super) const STACK_FROM: Nanos = Nanos(20_000);
 
 /// Room in the kernel: 600 bytes a sum, 100 a thread, 64 a wait, 1 kB a stack.
 const MOST_SUMS: u32 = 1 << 13;
@@ -42,28 +43,33 @@ pub(super) struct Options {
     pub(super) slow: Duration,
     /// So many times a second it is looked at where the program runs, on every CPU; 0 for never.
     pub(super) frequency: u64,
+    /// Whether addresses and paths are left out.
+    pub(super) redact: bool,
     pub(super) ring_bytes: u32,
     pub(super) kernel_log: bool,
 }
 
 /// The probes, armed, and what they have told so far.
-pub(super) struct Live {
+pub(super) struct Live<'a> {
+    names: Names<'a>,
     attached: Attached,
     maps: BlockingMaps,
+    /// With `--waits` only.
+    waits: Option<Waits>,
     ring: Ring,
-    log: Option<EbpfLogger<&'static dyn log::Log>>,
     /// When the last probe was armed.
     pub(super) since: Nanos,
-    /// The slow calls, as they ended.
-    slow: Vec<(Nanos, u32, Slow)>,
-    /// How many slow calls were not kept.
-    not_kept: u64,
-    /// Whether the process became another program.
-    replaced: bool,
+    /// The slow calls since the last report.
+    pub(super) slow: SlowCalls,
+    redact: bool,
+    /// What takes this long is told by itself.
+    pub(super) slow_from: Nanos,
+    /// The program that the process became.
+    replaced: Option<String>,
 }
 
 /// Why the following ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
     /// The time was over.
     Elapsed,
@@ -71,12 +77,12 @@ pub(super) enum Ended {
     Interrupted,
     /// The program has ended.
     Gone,
-    /// The process became another program.
-    Replaced,
+    /// The process became another program, of this name.
+    Replaced(String),
 }
 
 /// What happened while the program was followed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Moment {
     /// A report of what is known so far is wanted.
     Report,
@@ -84,25 +90,13 @@ pub(super) enum Moment {
     End(Ended),
 }
 
-/// All that was told.
-pub(super) struct Told<'a> {
-    pub(super) tables: Tables,
-    /// When it ended, on which thread, and what.
-    pub(super) slow: &'a [(Nanos, u32, Slow)],
-    pub(super) slow_not_kept: u64,
-    pub(super) undecodable: u64,
-    pub(super) losses: Vec<ProbeLoss>,
-    /// The moment of the reading.
-    pub(super) at: Nanos,
-}
-
-impl Live {
+impl<'a> Live<'a> {
     /// Loads the programs and arms them for the process.
-    pub(super) fn attach(process: &Process, binary: &GoBinary, options: &Options) -> anyhow::Result<Self> {
+    pub(super) fn attach(process: &'a Process, binary: &GoBinary, options: &Options, waits: Option<Plan>) -> anyhow::Result<Self> {
         let own = pid_namespace::current()?;
         let files = file_config().unwrap_or_else(|error| {
-            tracing::warn!("descriptors are named late, by /proc: the kernel's type information: {error}");
-            Default::default()
+            tracing::warn!("what descriptors stand for is not told: the kernel's type information: {error}");
+            FileConfig::NONE
         });
         let slow = Nanos(u64::try_from(options.slow.as_nanos()).unwrap_or(u64::MAX));
         let target = process.pid_namespace()?.filter(|target| Some(*target) != own);
@@ -122,56 +116,90 @@ impl Live {
             task_faults: 0,
         };
         let (go, heap, watch) = (GoConfig::default(), HeapConfig::default(), WatchConfig::default());
-        let Options { ring_bytes, kernel_log, .. } = *options;
-        let mut loaded =
-            Loaded::load(&LoadOptions { config, go, heap, watch, blocking, parking: Parking::NONE, ring_bytes, kernel_log })?;
-        let log = if kernel_log { Some(loaded.take_log()?) } else { None };
-        let (ring, maps) = (Ring::of(&mut loaded)?, loaded.take_blocking()?);
-        let attached = loaded.attach_blocking(options.frequency)?;
+        let Options { ring_bytes, kernel_log, redact, frequency, .. } = *options;
+        let parking = waits.as_ref().map_or(Parking::NONE, Plan::room);
+        let load = LoadOptions { config, go, heap, watch, blocking, parking, ring_bytes, kernel_log };
+        let mut loaded = Loaded::load(&load)?;
+        let (ring, maps) = (Ring::of(&mut loaded, kernel_log)?, loaded.take_blocking()?);
+        let parking = waits.map(|plan| Ok::<_, LoadError>((plan, loaded.take_parking()?))).transpose()?;
+        let mut attached = loaded.attach_blocking(frequency)?;
+        let waits = parking.map(|(plan, maps)| Waits::attach(&mut attached, maps, plan, process, binary));
+        let waits = waits.transpose()?;
         Ok(Self {
+            names: Names { process },
             attached,
             maps,
+            waits,
             ring,
-            log,
             since: boot_clock(),
-            slow: Vec::new(),
-            not_kept: 0,
-            replaced: false,
+            slow: SlowCalls::new(redact),
+            redact,
+            slow_from: slow,
+            replaced: None,
         })
     }
 
     /// Takes what the ring holds.
-    fn drain(&mut self) {
-        if let Some(log) = &mut self.log {
-            log.flush();
-        }
-        for Event { time, tid, kind } in self.ring.drain() {
-            match kind {
-                EventKind::Slow(slow) if self.slow.len() < MOST_SLOW => self.slow.push((time, tid, *slow)),
-                EventKind::Slow(_) => self.not_kept += 1,
-                EventKind::Exec { .. } => self.replaced = true,
-                _ => {}
+    pub(super) fn drain(&mut self) {
+        for event in self.ring.drain() {
+            match &event.kind {
+                EventKind::Exec { comm, .. } => self.replaced = Some(comm.clone()),
+                _ => self.slow.note(&event, &self.names),
             }
         }
     }
 
-    /// What is known by now.
-    pub(super) fn told(&mut self) -> anyhow::Result<Told<'_>> {
-        self.drain();
-        let tables = Tables::read(&self.maps).context("cannot read the sums")?;
-        Ok(Told {
-            at: boot_clock(),
-            tables,
-            slow: &self.slow,
-            slow_not_kept: self.not_kept,
-            undecodable: self.ring.undecodable,
-            losses: self.ring.losses()?,
-        })
+    /// The sums by now.
+    pub(super) fn tables(&self) -> anyhow::Result<Tables> {
+        Tables::read(&self.maps).context("cannot read the sums")
     }
 
-    /// Disarms the probes. What they told stays readable.
+    /// Every probe's account, and how many records were of no known kind.
+    pub(super) fn losses(&self) -> anyhow::Result<(Vec<ProbeLoss>, u64)> {
+        Ok((self.ring.losses()?, self.ring.undecodable))
+    }
+
+    /// Looks at what the probes on the scheduler cost.
+    fn govern(&mut self) -> anyhow::Result<()> {
+        match &mut self.waits {
+            Some(waits) if waits.is_due() => waits.look(&mut self.attached, &self.ring.losses()?),
+            _ => Ok(()),
+        }
+    }
+
+    /// Why goroutines did not run, with `--waits`. Adds the stacks that it names to `tables`.
+    pub(super) fn waits(
+        &mut self,
+        tables: &mut Tables,
+        module: Option<&str>,
+        symbols: &dyn Symbols,
+    ) -> anyhow::Result<Option<ParkingReport>> {
+        let Some(waits) = &mut self.waits else { return Ok(None) };
+        let losses = self.ring.losses()?;
+        waits.report(tables, &self.maps.stacks, &losses, module, symbols).map(Some)
+    }
+
+    /// Forgets the slow calls: the next report is on what comes.
+    pub(super) fn begin_anew(&mut self) {
+        self.slow = SlowCalls::new(self.redact);
+    }
+
+    /// Disarms the probes.
     pub(super) fn detach(self) -> Duration {
         self.attached.detach()
+    }
+}
+
+/// What a process's descriptors stand for, as far as /proc tells without asking their file systems.
+struct Names<'a> {
+    process: &'a Process,
+}
+
+impl ObjectNames for Names<'_> {
+    fn name(&self, object: &Object, fd: Option<u64>) -> Option<String> {
+        let descriptor = self.process.descriptor(fd?)?;
+        let identity = descriptor.identity.filter(|identity| identity.inode == object.inode);
+        identity.map(|_| descriptor.object.to_string())
     }
 }
 
@@ -214,13 +242,16 @@ impl Moments {
     }
 
     /// The next one; drains the ring in the meantime.
-    pub(super) async fn next(&mut self, live: &mut Live) -> anyhow::Result<Moment> {
+    pub(super) async fn next(&mut self, live: &mut Live<'_>) -> anyhow::Result<Moment> {
         loop {
-            if live.replaced {
-                return Ok(Moment::End(Ended::Replaced));
+            if let Some(comm) = live.replaced.take() {
+                return Ok(Moment::End(Ended::Replaced(comm)));
             }
             tokio::select! {
-                _ = self.ticks.tick() => live.drain(),
+                _ = self.ticks.tick() => {
+                    live.drain();
+                    live.govern()?;
+                }
                 () = next_of(&mut self.reports) => return Ok(Moment::Report),
                 _ = self.ask.recv() => return Ok(Moment::Report),
                 () = expired(self.deadline) => return Ok(Moment::End(Ended::Elapsed)),

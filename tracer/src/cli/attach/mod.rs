@@ -1,12 +1,18 @@
 //! `gotrace attach PID|NAME`: what a running program is blocked on.
 
 mod live;
+mod now;
+mod report;
+mod waits;
 
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use self::live::{Ended, Live, Moment, Moments, Options};
+use self::live::{Live, Moment, Moments, Options};
+use self::now::Observer;
+use self::report::Reporter;
+use self::waits::Plan;
 use super::exit::TargetRefused;
 use super::output::Outputs;
 use super::ring::ring_size;
@@ -14,6 +20,7 @@ use super::run::kernel_release;
 use super::{Common, Exit};
 use crate::doctor;
 use crate::export::Format;
+use crate::model::parking::Share;
 use crate::model::{LoadedCode, StartupStatus, StatusReport, Subject, Usage};
 use crate::target::gobin::{BinaryError, GoBinary, Machine, Support};
 use crate::target::process::{Process, ProcessError};
@@ -30,7 +37,7 @@ const MOST_LOOKS: usize = 5;
 ///
 /// Follows every system call of the program with its goroutine, until Ctrl-C, the program's end or --duration, and
 /// then tells which waits it suffered, where in the code and for what, and which go on still. The program is not
-/// stopped, and none of its instructions is probed. SIGUSR1 asks for a report in between.
+/// stopped, and without --waits none of its instructions is probed. SIGUSR1 asks for a report in between.
 #[derive(clap::Args)]
 #[command(after_long_help = "Examples:
   sudo gotrace attach server                     until Ctrl-C
@@ -60,6 +67,18 @@ pub(super) struct Args {
     /// Tell waits and system calls from this length on one by one
     #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = humantime::parse_duration)]
     slow: Duration,
+    /// Leave addresses and paths out of the report: only what kind of thing each object is
+    #[arg(long)]
+    redact: bool,
+    /// Also tell why goroutines did not run: for what, how long, and who woke them. Probes the scheduler of the
+    /// program, which costs it about a microsecond each time that a goroutine is parked, made ready, or runs; what
+    /// it cost is told. On kernels before 6.6 the probes take about 0.1 s each to remove. Go 1.21 and later
+    #[arg(long)]
+    waits: bool,
+    /// What --waits may cost the program at most, in percent of one processor: then fewer goroutines are followed, or
+    /// none
+    #[arg(long, value_name = "PERCENT", default_value = "2", value_parser = waits::budget, requires = "waits")]
+    max_overhead: Share,
     /// Look this many times a second where the program runs, on every CPU; 0 for never
     #[arg(long, value_name = "HZ", default_value_t = 99, value_parser = clap::value_parser!(u64).range(0..=1000))]
     frequency: u64,
@@ -92,60 +111,36 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     }
     doctor::fit(doctor::checks(&format!("gotrace attach {}", args.who)))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(follow(args, common, &process, &binary))
+    runtime.block_on(follow(args, common, &process, &binary, outputs))
 }
 
-async fn follow(args: &Args, common: &Common, process: &Process, binary: &GoBinary) -> anyhow::Result<Exit> {
+async fn follow(
+    args: &Args,
+    common: &Common,
+    process: &Process,
+    binary: &GoBinary,
+    outputs: Outputs,
+) -> anyhow::Result<Exit> {
     let options = Options {
         slow: args.slow,
         frequency: args.frequency,
+        redact: args.redact,
         ring_bytes: args.ring_size * 1024,
         kernel_log: common.kernel_log(),
     };
-    let mut live = Live::attach(process, binary, &options)?;
+    let observer = Observer::of(process, binary, args.redact)?;
+    let waits = args.waits.then(|| Plan::of(process, binary, args.max_overhead)).transpose()?;
+    let live = Live::attach(process, binary, &options, waits)?;
     let mut moments = Moments::of(process, args.duration, args.interval)?;
-    common.note(&format!("attached to {} ({}); Ctrl-C for the report", process.pid, process.exe().display()));
+    common.note(&format!("following {} ({}); Ctrl-C for the report", process.exe().display(), process.pid));
+    let mut reporter = Reporter::new(process, binary, &observer, live, outputs);
     let ended = loop {
-        match moments.next(&mut live).await? {
-            Moment::Report => debug(&live.told()?),
+        match moments.next(&mut reporter.live).await? {
+            Moment::Report => reporter.interim()?,
             Moment::End(ended) => break ended,
         }
     };
-    debug(&live.told()?);
-    let detached = live.detach();
-    tracing::info!("detached in {:.1} ms ({ended:?})", detached.as_secs_f64() * 1e3);
-    Ok(Exit::Ok)
-}
-
-fn debug(told: &live::Told<'_>) {
-    let mut calls: Vec<_> = told.tables.calls.iter().collect();
-    calls.sort_by_key(|call| std::cmp::Reverse(call.total));
-    for call in calls.iter().take(40) {
-        println!(
-            "{:?} n={} err={} total={} max={} {:?}",
-            call.key,
-            call.count,
-            call.errors,
-            call.total.for_people(),
-            call.longest.for_people(),
-            match call.key.stack {
-                crate::event::blocking::StackTaken::Taken(n) => told.tables.stacks.get(&n).map(Vec::len),
-                _ => None,
-            }
-        );
-    }
-    println!(
-        "{} sums, {} stacks, in syscall {:?}, parked {:?}",
-        told.tables.calls.len(),
-        told.tables.stacks.len(),
-        told.tables.in_syscall,
-        told.tables.parked
-    );
-    for slow in told.slow.iter().rev().take(5) {
-        println!("{slow:?}");
-    }
-    println!("samples {:?}", told.tables.samples);
-    println!("slow {} {:?}", told.slow.len(), told.losses.iter().filter(|l| l.hits > 0).collect::<Vec<_>>());
+    reporter.finish(ended)
 }
 
 /// How far the start is, and where the main goroutine is: by several looks, until it is known to stay there.

@@ -1,11 +1,13 @@
 //! Who is blocked at this moment: what the kernel side saw begin, and what the program's memory tells of the rest.
 
-use std::collections::HashMap;
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::event::blocking::{InSyscall, Parked};
 use crate::model::blocking::{BlockedNow, Since};
 use crate::model::{Code as _, LoadedCode, Stack, syscall_name};
 use crate::stream::Tables;
+use crate::target::descriptor::{Descriptor, Object};
 use crate::target::gobin::{Frame, GoBinary, ReasonKind};
 use crate::target::goroutines::{
     Goroutine, GoroutineError, GoroutineList, GoroutineStatus, Goroutines, Limits, StackRead,
@@ -23,6 +25,8 @@ pub(super) struct Observer<'a> {
     memory: ProcessMemory,
     code: LoadedCode<'a>,
     list: Result<Option<GoroutineList<'a>>, GoroutineError>,
+    /// Whether addresses and paths are left out.
+    redact: bool,
 }
 
 /// Who is blocked, and of whom it is not known.
@@ -35,16 +39,21 @@ pub(super) struct Seen {
 
 impl<'a> Observer<'a> {
     /// Of that process, which runs that binary.
-    pub(super) fn of(process: &'a Process, binary: &'a GoBinary) -> Result<Self, ProcessError> {
+    pub(super) fn of(process: &'a Process, binary: &'a GoBinary, redact: bool) -> Result<Self, ProcessError> {
         let memory = process.memory()?;
         let bias = process.load_bias(binary, &memory)?;
         let list = GoroutineList::find(binary, bias, &memory);
-        Ok(Self { process, memory, code: LoadedCode { binary, bias }, list })
+        Ok(Self { process, memory, code: LoadedCode { binary, bias }, list, redact })
     }
 
     /// By how much its addresses are larger than its binary's.
     pub(super) fn bias(&self) -> u64 {
         self.code.bias
+    }
+
+    /// An object in words, as far as it may be told.
+    fn told(&self, object: &Object) -> String {
+        if self.redact { object.redacted() } else { object.to_string() }
     }
 
     /// Looks at all goroutines.
@@ -59,8 +68,9 @@ impl<'a> Observer<'a> {
             Err(error) => return Seen::untold(format!("who is blocked now: {error}")),
         };
         let mut seen = Seen { untold: counted(&goroutines), ..Seen::default() };
-        let mut sources = Sources { observer: self, stacks: HashMap::new(), objects: HashMap::new() };
-        let parked: HashMap<u64, &Parked> = tables.parked.iter().map(|parked| (parked.goid, parked)).collect();
+        let mut sources = Sources { observer: self, stacks: HashMap::new(), descriptors: OnceCell::new() };
+        let parked: HashMap<u64, &Parked> =
+            tables.parked.iter().map(|parked| (parked.goid, parked)).collect();
         let calls: HashMap<u32, &InSyscall> = tables.in_syscall.iter().map(|call| (call.tid, call)).collect();
         for goroutine in &goroutines.all {
             let one = match goroutine.place.status {
@@ -68,9 +78,7 @@ impl<'a> Observer<'a> {
                     sources.waiting(goroutine, &goroutines, parked.get(&goroutine.goid).copied())
                 }
                 GoroutineStatus::Syscall | GoroutineStatus::Running => {
-                    let tid = goroutine
-                        .thread
-                        .and_then(|thread| self.process.thread_known_as(thread.procid));
+                    let tid = goroutine.thread.and_then(|thread| self.process.thread_known_as(thread.procid));
                     let call = tid.and_then(|tid| calls.get(&tid).copied());
                     let in_call = goroutine.place.status == GoroutineStatus::Syscall || call.is_some();
                     in_call.then(|| sources.in_syscall(goroutine, &goroutines, tid, call)).flatten()
@@ -115,7 +123,8 @@ fn counted(goroutines: &Goroutines) -> Vec<String> {
 struct Sources<'a, 'b> {
     observer: &'a Observer<'b>,
     stacks: HashMap<usize, Vec<Frame>>,
-    objects: HashMap<u64, Option<String>>,
+    /// All open descriptors; none before the first is asked for.
+    descriptors: OnceCell<BTreeMap<u64, Descriptor>>,
 }
 
 impl Sources<'_, '_> {
@@ -161,6 +170,13 @@ impl Sources<'_, '_> {
         }
         let call = call.filter(|call| now.is_some_and(|now| now.number == call.syscall));
         let object = now.map(|now| now.object(process, &self.observer.memory));
+        let fd = object.as_ref().and_then(|object| object.fd);
+        let object = match fd {
+            Some(fd) => self.object(fd),
+            // A path, an address or a time.
+            None if self.observer.redact => None,
+            None => object.and_then(|object| object.object),
+        };
         let since = call.map(|call| Since::Exactly(call.since));
         let off_cpu = thread.off_cpu_since.map(Since::AtLatest);
         Some(BlockedNow {
@@ -169,17 +185,17 @@ impl Sources<'_, '_> {
             syscall: now.map(|now| syscall_name(now.number)),
             wait_reason: None,
             tid,
-            fd: object.as_ref().and_then(|object| object.fd),
-            object: object.and_then(|object| object.object),
+            fd,
+            object,
             since: since.or(off_cpu),
             stack: self.stack(goroutine, all),
             origin: self.origin(goroutine),
         })
     }
 
-    fn object(&mut self, fd: u64) -> Option<String> {
-        let process = self.observer.process;
-        self.objects.entry(fd).or_insert_with(|| process.object(fd)).clone()
+    fn object(&self, fd: u64) -> Option<String> {
+        let descriptors = self.descriptors.get_or_init(|| self.observer.process.descriptors());
+        descriptors.get(&fd).map(|descriptor| self.observer.told(&descriptor.object))
     }
 
     fn stack(&mut self, goroutine: &Goroutine, all: &Goroutines) -> Vec<Frame> {

@@ -24,7 +24,7 @@ pub(super) struct KernelSide {
 impl KernelSide {
     /// Takes the maps; once.
     pub(super) fn of(loaded: &mut Loaded) -> Result<Self, LoadError> {
-        Ok(Self { ring: Ring::of(loaded)?, starts: Starts::default(), dropped: VecDeque::new() })
+        Ok(Self { ring: Ring::of(loaded, false)?, starts: Starts::default(), dropped: VecDeque::new() })
     }
 
     /// The starts that are over by now.

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+pub(super) use self::stuck::BlackHole;
 use crate::support::{Fixture, gotrace, parse};
 
 /// A program that runs, and does not outlive the test.

@@ -24,14 +24,14 @@ fn line_of(part: &str) -> usize {
 }
 
 /// Connections to it stay half made: its queue is full.
-struct BlackHole {
-    at: SocketAddr,
+pub(crate) struct BlackHole {
+    pub(crate) at: SocketAddr,
     _listener: TcpListener,
     _queued: Vec<TcpStream>,
 }
 
 impl BlackHole {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         use std::os::fd::AsRawFd as _;
         let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
         // SAFETY: the socket is open; listening again only changes the length of its queue.

@@ -1,0 +1,152 @@
+//! Waits whose cause, place, object and length the program itself knows.
+
+use serde_json::Value;
+
+use super::{Entry, Report};
+use crate::number;
+use crate::support::{Fixture, fixtures_of};
+
+/// One way to wait.
+struct Case {
+    /// What `blocked` is told.
+    name: &'static str,
+    /// How often.
+    times: &'static str,
+    /// What is waited in: a system call, the network poller.
+    kind: &'static str,
+    /// The system call, or the one that would have blocked; any of these.
+    syscalls: &'static [&'static str],
+    /// For what.
+    cause: &'static str,
+    /// Whether it is what the goroutine is there for, so that nobody suffers from it.
+    idle: bool,
+    /// Whether the waits are all of what the program measured, and not only a part of it.
+    exact: bool,
+}
+
+const fn case(name: &'static str, kind: &'static str, syscalls: &'static [&'static str]) -> Case {
+    Case { name, times: "10", kind, syscalls, cause: "network", idle: false, exact: true }
+}
+
+static CASES: [Case; 14] = [
+    case("tcp", "netpoll", &["read"]),
+    case("unix", "netpoll", &["read"]),
+    case("udp", "netpoll", &["recvfrom"]),
+    case("deadline", "netpoll", &["read"]),
+    case("connect", "netpoll", &["connect"]),
+    case("splice", "netpoll", &["splice"]),
+    Case { exact: false, ..case("write", "netpoll", &["write"]) },
+    Case { exact: false, ..case("sendfile", "netpoll", &["sendfile"]) },
+    Case { cause: "file", ..case("pipe", "netpoll", &["read"]) },
+    Case { cause: "file", ..case("fifo", "syscall", &["read"]) },
+    Case { cause: "file", times: "3", ..case("fsync", "syscall", &["fsync"]) },
+    Case { cause: "lock", ..case("flock", "syscall", &["flock"]) },
+    Case { cause: "child", ..case("child", "syscall", &["waitid", "wait4"]) },
+    Case { idle: true, ..case("accept", "netpoll", &["accept4"]) },
+];
+
+/// The lines of an entry's place.
+fn lines_of<'a>(report: &'a Report, entry: &Entry, kind: &str) -> Vec<&'a Value> {
+    let mut lines = report.all("blocking");
+    lines.retain(|line| line["kind"] == kind && entry.is_in(line));
+    lines
+}
+
+fn complaints(fixture: &Fixture, case: &Case) -> Vec<String> {
+    let (said, report) = Report::of(fixture, &[case.name, case.times], &[]);
+    report.assert_complete(&fixture.name);
+    let mut complaints = Vec::new();
+    for entry in Entry::all(&said) {
+        let mut lines = lines_of(&report, &entry, case.kind);
+        lines.retain(|line| case.syscalls.iter().any(|name| line["syscall"] == *name));
+        let mut expect = |holds: bool, what: &str| {
+            if !holds {
+                complaints.push(format!("{} {}: {what}: {lines:?} for {entry:?}", fixture.name, case.name));
+            }
+        };
+        let (count, total) = (Report::sum(&lines, "count"), Report::sum(&lines, "total_ns"));
+        expect(count >= entry.count, "too few");
+        // Each side's clock readings are within the other's, and a late wake-up is in both.
+        let most = entry.total_ns + entry.total_ns / 20;
+        let least = if case.exact { entry.total_ns - entry.total_ns / 20 } else { entry.total_ns / 4 };
+        expect((least..=most).contains(&total), "another time");
+        let longest = lines.iter().map(|line| number(&line["max_ns"])).max().unwrap_or(0);
+        expect(longest <= entry.max_ns + entry.max_ns / 20, "longer than the longest");
+        expect(lines.iter().all(|line| line["cause"] == case.cause), "another cause");
+        expect(lines.iter().all(|line| line["idle"] == case.idle), "idle or not");
+        let has_object = |line: &&Value| {
+            line["object"].as_str().is_some_and(|object| object.contains(entry.object.as_str()))
+        };
+        expect(lines.iter().any(has_object), "another object");
+        expect(lines.iter().any(|line| line["goid"] == entry.goid), "another goroutine");
+    }
+    complaints
+}
+
+#[test]
+#[ignore = "needs root, BPF and fixtures: cargo xtask test"]
+fn every_wait_is_told_with_its_cause_its_place_its_object_and_its_length() {
+    let mut all = Vec::new();
+    for fixture in fixtures_of("blocked") {
+        for case in &CASES {
+            // A hypervisor may take the processor away between two clock readings; it does not do so twice.
+            let mut found = complaints(&fixture, case);
+            if !found.is_empty() {
+                found = complaints(&fixture, case);
+            }
+            all.append(&mut found);
+        }
+    }
+    assert!(all.is_empty(), "{} complaints:\n{}", all.len(), all.join("\n"));
+}
+
+/// C code that sleeps is in a system call whose goroutine no register names.
+#[test]
+#[ignore = "needs root, BPF and fixtures: cargo xtask test"]
+fn c_code_that_sleeps_is_told_with_the_goroutine_that_called_it() {
+    let mut fixtures = fixtures_of("blocked");
+    fixtures.retain(|fixture| fixture.build == "cgo");
+    let fixture = fixtures.pop().expect("a build with C");
+    let (said, report) = Report::of(&fixture, &["c"], &[]);
+    let entry = &Entry::all(&said)[0];
+    let mut lines = report.all("blocking");
+    lines.retain(|line| line["syscall"] == "clock_nanosleep" && line["goid"] == entry.goid);
+    assert!(Report::sum(&lines, "count") >= entry.count, "{lines:?} for {entry:?}");
+    assert!(Report::sum(&lines, "total_ns").abs_diff(entry.total_ns) < entry.total_ns / 20, "{lines:?}");
+}
+
+/// The connections' goroutines wait for a request, which is what they are there for.
+#[test]
+#[ignore = "needs root, BPF and fixtures: cargo xtask test"]
+fn connections_that_ask_nothing_are_idle() {
+    for fixture in fixtures_of("blocked") {
+        let (_, report) = Report::of(&fixture, &["idle", "2"], &[]);
+        let serve = |line: &&Value| {
+            let stack = line["stack"].as_array();
+            stack.is_some_and(|stack| {
+                stack.iter().any(|frame| {
+                    frame.as_str().is_some_and(|frame| frame.starts_with("net/http.(*conn).serve"))
+                })
+            })
+        };
+        let mut lines = report.all("blocking");
+        lines.retain(|line| line["kind"] == "netpoll" && serve(line));
+        assert!(Report::sum(&lines, "count") >= 200, "{}: {lines:?}", fixture.name);
+        assert!(lines.iter().all(|line| line["idle"] == true), "{}: {lines:?}", fixture.name);
+    }
+}
+
+/// Whoever asked has given up when the resolver's goroutine is still in its read.
+#[test]
+#[ignore = "needs root, BPF and fixtures: cargo xtask test"]
+fn a_dead_name_server_is_dns() {
+    for fixture in fixtures_of("blocked") {
+        let (said, report) = Report::of(&fixture, &["dns"], &[]);
+        let entry = &Entry::all(&said)[0];
+        let mut lines = report.all("blocking");
+        lines.retain(|line| line["cause"] == "dns");
+        let object = |line: &&Value| line["object"].as_str().is_some_and(|name| name.contains(&entry.object));
+        assert!(lines.iter().any(object), "{}: {lines:?} for {entry:?}", fixture.name);
+        assert!(Report::sum(&lines, "total_ns") >= entry.total_ns * 9 / 10, "{}: {lines:?}", fixture.name);
+    }
+}

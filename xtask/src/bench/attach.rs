@@ -1,0 +1,191 @@
+//! `cargo xtask bench attach`: what a running program pays while gotrace looks at its system calls, beside what it
+//! pays for strace and perf trace, and how long the user waits.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+
+use super::figures::Figures;
+use super::server::{Prometheus, Server, requests_per_second};
+use super::watchers::Watcher;
+use crate::exec::{Voice, is_root};
+use crate::fixtures::{self, Fixture, Selection};
+use crate::{apt, build};
+
+const VOICE: Voice = Voice("bench");
+
+const LOOP: &str = "loop";
+const SERVER: &str = "nethttp-go1.26.6";
+const LARGE: &str = "prometheus";
+
+/// System calls of which the scheduler is not told, of which it is, and that are told to try again.
+const CALLS: [&str; 3] = ["getppid", "pread", "eagain"];
+
+/// So many calls at a time: enough to measure the fast ones, and not too many for the slow watchers.
+const MANY: u32 = 100_000;
+const FEW: u32 = 5_000;
+
+/// The cost of a system call, an HTTP server's throughput, and the way in and out: alone, watched by gotrace and by
+/// others, by turns.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// How many turns
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    turns: u32,
+    /// How many seconds of requests each turn and watcher
+    #[arg(long, default_value_t = 2)]
+    seconds: u32,
+    /// Only what needs neither strace, perf nor wrk
+    #[arg(long)]
+    no_peers: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    if !is_root() {
+        bail!("not root: tracing needs it; run: sudo -E cargo xtask bench attach");
+    }
+    let gotrace = build::gotrace()?;
+    let all = fixtures::read(&fixtures::ensure(&Selection::Named(&[LOOP, SERVER, LARGE]))?)?;
+    let find = |name: &str| -> Result<&Fixture> {
+        all.iter()
+            .find(|fixture| fixture.name == name)
+            .with_context(|| format!("the fixture {name} is not there"))
+    };
+    let mut watchers = Watcher::ALL.to_vec();
+    if args.no_peers {
+        watchers.retain(|watcher| !matches!(watcher, Watcher::Strace | Watcher::PerfTrace));
+    } else {
+        apt::install(VOICE, &["strace", "linux-perf", "wrk"])
+            .context("finding the peers; --no-peers leaves them out")?;
+    }
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+
+    calls(args, &gotrace, find(LOOP)?, &watchers)?;
+    if !args.no_peers {
+        requests(args, &gotrace, find(SERVER)?, &watchers)?;
+    }
+    way_in_and_out(args, &gotrace, find(LARGE)?)?;
+    println!(
+        "\nratios: to alone; load average at the beginning: {}",
+        load.split(' ').next().unwrap_or_default()
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Nanoseconds a call, by the program's own clock.
+fn calls(args: &Args, gotrace: &Path, fixture: &Fixture, watchers: &[Watcher]) -> Result<()> {
+    let mut looping = Loop::start(fixture)?;
+    let mut figures: Vec<[Figures; CALLS.len()]> = watchers.iter().map(|_| Default::default()).collect();
+    for turn in 1..=args.turns {
+        VOICE.say(format_args!("system calls, turn {turn} of {}", args.turns));
+        for (watcher, figures) in watchers.iter().zip(&mut figures) {
+            let watching = watcher.begin(gotrace, looping.child.id())?;
+            let count = if matches!(watcher, Watcher::Strace | Watcher::PerfTrace) { FEW } else { MANY };
+            for (call, figures) in CALLS.iter().zip(figures) {
+                looping.time(call, FEW)?;
+                figures.add(looping.time(call, count)?);
+            }
+            let (_, said) = watching.end()?;
+            let is_blind =
+                !matches!(watcher, Watcher::Nobody | Watcher::EmptyPair) && !said.contains(CALLS[0]);
+            if is_blind {
+                bail!("{} has seen no {}, so nothing was measured: {said}", watcher.name(), CALLS[0]);
+            }
+        }
+    }
+    for (index, call) in CALLS.iter().enumerate() {
+        Figures::title(&format!("ns a call of {call}"));
+        for (watcher, row) in watchers.iter().zip(&figures) {
+            let base = figures.first().map(|alone| &alone[index]).filter(|_| *watcher != Watcher::Nobody);
+            row[index].row(watcher.name(), base);
+        }
+    }
+    Ok(())
+}
+
+/// Microseconds a request of a server that is asked all the time.
+fn requests(args: &Args, gotrace: &Path, fixture: &Fixture, watchers: &[Watcher]) -> Result<()> {
+    let server = Server::start(fixture)?;
+    // An empty pair sees the whole machine's calls, and says nothing about a server.
+    let watchers: Vec<Watcher> =
+        watchers.iter().copied().filter(|watcher| *watcher != Watcher::EmptyPair).collect();
+    let mut figures: Vec<Figures> = watchers.iter().map(|_| Figures::default()).collect();
+    requests_per_second(&server.url, 1)?;
+    for turn in 1..=args.turns {
+        VOICE.say(format_args!("requests, turn {turn} of {}", args.turns));
+        for (watcher, figures) in watchers.iter().zip(&mut figures) {
+            let watching = watcher.begin(gotrace, server.pid())?;
+            let measured = requests_per_second(&server.url, args.seconds)?;
+            watching.end()?;
+            figures.add(1e6 / measured);
+        }
+    }
+    Figures::title("us a request");
+    for (watcher, row) in watchers.iter().zip(&figures) {
+        row.row(watcher.name(), figures.first().filter(|_| *watcher != Watcher::Nobody));
+    }
+    Ok(())
+}
+
+/// From gotrace's start to its word that it is attached, and from Ctrl-C to its end.
+fn way_in_and_out(args: &Args, gotrace: &Path, fixture: &Fixture) -> Result<()> {
+    let prometheus = Prometheus::start(fixture)?;
+    let [mut ready, mut gone] = [Figures::default(), Figures::default()];
+    for _ in 0..args.turns {
+        let watching = Watcher::Gotrace.begin(gotrace, prometheus.pid())?;
+        ready.push(watching.ready().unwrap_or_default().as_nanos().cast_signed());
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        gone.push(watching.end()?.0.as_nanos().cast_signed());
+    }
+    Figures::title(&format!("ms, {LARGE}"));
+    ready.row("from gotrace's start to attached", None);
+    gone.row("from Ctrl-C to gone", None);
+    Ok(())
+}
+
+/// The fixture that makes system calls when it is told to.
+struct Loop {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Loop {
+    fn start(fixture: &Fixture) -> Result<Self> {
+        let path = PathBuf::from(&fixture.path);
+        let mut child = Command::new(&path)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("starting {}", path.display()))?;
+        let stdin = child.stdin.take().context("its input was piped")?;
+        let stdout = BufReader::new(child.stdout.take().context("its output was piped")?);
+        let mut looping = Self { child, stdin, stdout };
+        looping.line()?;
+        Ok(looping)
+    }
+
+    /// Nanoseconds of one call, of so many.
+    fn time(&mut self, call: &str, count: u32) -> Result<f64> {
+        writeln!(self.stdin, "{call} {count}").context("telling the fixture what to do")?;
+        let took = self.line()?;
+        let total = took["total_ns"].as_f64().context("the fixture did not say how long it took")?;
+        Ok(total / f64::from(count))
+    }
+
+    fn line(&mut self) -> Result<Value> {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).context("listening to the fixture")?;
+        serde_json::from_str(&line).context("reading what the fixture says")
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
