@@ -124,10 +124,7 @@ mod tests {
         assert_eq!((parked.key.reason, parked.key.waker), (19, Waker::Runtime));
         assert_eq!(parked.key.stack, StackTaken::Lost(-17));
         let refused = |of| ParkedNow::new(7, &of).unwrap_err().to_string();
-        assert_eq!(
-            refused(wire::Parked { waker: 4, ..of }),
-            "a record of park with the impossible waker 4"
-        );
+        assert_eq!(refused(wire::Parked { waker: 4, ..of }), "a record of park with the impossible waker 4");
         assert_eq!(
             refused(wire::Parked { reason: 256, ..of }),
             "a record of park with the impossible wait reason 256"

@@ -81,9 +81,7 @@ impl Screen {
 
     fn account(&self, report: &BlockingReport) -> String {
         let calls: u64 = report.by_syscall().iter().map(|group| group.sums.count).sum();
-        let a_second = |number: u64| {
-            u128::from(number) * 1_000_000_000 / u128::from(report.span().0.max(1))
-        };
+        let a_second = |number: u64| u128::from(number) * 1_000_000_000 / u128::from(report.span().0.max(1));
         let blocked = report.suffered_total();
         format!(
             "{} system calls/s, blocked {} ms/s, lost {}, gotrace {}.{:02} % of a CPU",

@@ -232,7 +232,10 @@ impl Loaded {
     }
 
     /// The startup program for a multi link, or none where the kernel has no such links.
-    pub(super) fn multi_program(&self, name: &'static str) -> Result<Option<uprobe_multi::Program>, LoadError> {
+    pub(super) fn multi_program(
+        &self,
+        name: &'static str,
+    ) -> Result<Option<uprobe_multi::Program>, LoadError> {
         match uprobe_multi::load(&self.relocated, name) {
             Ok(program) if program.supported() == Supported::No => Ok(None),
             Ok(program) => Ok(Some(program)),

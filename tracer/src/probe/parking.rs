@@ -47,14 +47,14 @@ pub fn parking(binary: &GoBinary) -> Result<ParkingPlan, MissingHook> {
         let reason = format!("the layout of {}'s goroutines is not known to gotrace", binary.version());
         return Err(MissingHook { hook: Probe::Park, function: "runtime.gopark".to_owned(), reason });
     };
-    let config =
-        ParkingConfig { g_atomicstatus: layout.g.atomicstatus, g_waitreason: layout.g.waitreason };
+    let config = ParkingConfig { g_atomicstatus: layout.g.atomicstatus, g_waitreason: layout.g.waitreason };
     let mut plan = ParkingPlan { sites: Vec::new(), missing: Vec::new(), config };
 
     // Where the compiler has inlined a copy (profile-guided), not all calls come by the function. `park_m` and `gogo`
     // are never inlined: the one is only called by its address, the other is assembly.
-    let execute = find(binary, Probe::Execute, "runtime.execute", holding(RAX))
-        .or_else(|instead| find(binary, Probe::Execute, "runtime.gogo", GoBinary::switch_site).map_err(|_| instead))?;
+    let execute = find(binary, Probe::Execute, "runtime.execute", holding(RAX)).or_else(|instead| {
+        find(binary, Probe::Execute, "runtime.gogo", GoBinary::switch_site).map_err(|_| instead)
+    })?;
     plan.sites.push(execute);
     match find(binary, Probe::MadeReady, "runtime.ready", holding(RAX)) {
         Ok(site) => plan.sites.push(site),

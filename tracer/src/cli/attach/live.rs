@@ -92,7 +92,12 @@ pub(super) enum Moment {
 
 impl<'a> Live<'a> {
     /// Loads the programs and arms them for the process.
-    pub(super) fn attach(process: &'a Process, binary: &GoBinary, options: &Options, waits: Option<Plan>) -> anyhow::Result<Self> {
+    pub(super) fn attach(
+        process: &'a Process,
+        binary: &GoBinary,
+        options: &Options,
+        waits: Option<Plan>,
+    ) -> anyhow::Result<Self> {
         let own = pid_namespace::current()?;
         let files = file_config().unwrap_or_else(|error| {
             tracing::warn!("what descriptors stand for is not told: the kernel's type information: {error}");

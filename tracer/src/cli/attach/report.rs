@@ -60,7 +60,9 @@ impl<'a> Reporter<'a> {
         let detached = self.live.detach();
         tracing::info!("detached in {:.1} ms", detached.as_secs_f64() * 1e3);
         let mut outputs = self.outputs;
-        outputs.write(Format::Ndjson, |color, out| write(&report, parking.as_ref(), Format::Ndjson, color, out))?;
+        outputs.write(Format::Ndjson, |color, out| {
+            write(&report, parking.as_ref(), Format::Ndjson, color, out)
+        })?;
         outputs.finish(|color, out| write(&report, parking.as_ref(), Format::Text, color, out))?;
         Ok(if report.losses.is_complete() { Exit::Ok } else { Exit::Incomplete })
     }

@@ -6,7 +6,9 @@ use anyhow::Context as _;
 use aya::maps::{MapData, StackTraceMap};
 
 use super::super::exit::TargetRefused;
-use crate::model::parking::{Detached, Governor, Order, Overhead, ParkingInput, ParkingReport, Share, Spending};
+use crate::model::parking::{
+    Detached, Governor, Order, Overhead, ParkingInput, ParkingReport, Share, Spending,
+};
 use crate::model::{MissingProbe, Symbols};
 use crate::probe::attach::Attached;
 use crate::probe::load::ParkingMaps;
@@ -49,8 +51,11 @@ impl Plan {
                 .read(RuntimeAddr(planned.site.address.0.wrapping_add(bias)), &mut bytes)
                 .with_context(|| format!("cannot read the process's {}", planned.function))?;
             if bytes != planned.site.bytes {
-                let what = if bytes.first() == Some(&0xcc) { "a breakpoint is there" } else { "it was changed" };
-                return Err(refused(format!("{} in memory is not as in the file: {what}", planned.function)).into());
+                let what =
+                    if bytes.first() == Some(&0xcc) { "a breakpoint is there" } else { "it was changed" };
+                return Err(
+                    refused(format!("{} in memory is not as in the file: {what}", planned.function)).into()
+                );
             }
         }
         Ok(Self { plan, budget })

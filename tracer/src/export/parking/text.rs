@@ -198,13 +198,11 @@ fn write_overhead(
 
 fn waker(woken_by: &WokenBy) -> String {
     match woken_by {
-        // The runtime's first go statement makes the main goroutine (runtime/asm_amd64.s, `rt0_go`).
-        WokenBy::Goroutine(Some(origin)) if origin.function == "runtime.rt0_go" => {
-            "the main goroutine".to_owned()
-        }
-        WokenBy::Goroutine(Some(origin)) => {
-            printable(&format!("a goroutine made at {}", line_of(&origin.function, origin.file.as_deref(), origin.line)))
-        }
+        WokenBy::Main => "the main goroutine".to_owned(),
+        WokenBy::Goroutine(Some(origin)) => printable(&format!(
+            "a goroutine made at {}",
+            line_of(&origin.function, origin.file.as_deref(), origin.line)
+        )),
         WokenBy::Goroutine(None) => "a goroutine".to_owned(),
         WokenBy::Timer => "its timer".to_owned(),
         WokenBy::Poller => "the network poller".to_owned(),

@@ -39,7 +39,11 @@ impl<'a> Stacks<'a> {
     }
 
     /// Of a stack, and of the go statement that made the goroutine.
-    pub(in crate::model) fn resolve_stack(&mut self, stack: StackTaken, gopc: Option<RuntimeAddr>) -> Resolved {
+    pub(in crate::model) fn resolve_stack(
+        &mut self,
+        stack: StackTaken,
+        gopc: Option<RuntimeAddr>,
+    ) -> Resolved {
         let frames = match stack {
             StackTaken::Taken(number) => self.stack(number),
             StackTaken::TooShort | StackTaken::Lost(_) => Arc::default(),

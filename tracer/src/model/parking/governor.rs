@@ -123,8 +123,11 @@ mod tests {
         let (mut orders, mut one_in, mut handlers) = (Vec::new(), 1, 0);
         for tick in 1..=ticks {
             handlers += hits_a_tick * handler / one_in;
-            let order =
-                governor.look(Spending { at: Nanos(tick * TICK), hits: tick * hits_a_tick, handlers: Nanos(handlers) });
+            let order = governor.look(Spending {
+                at: Nanos(tick * TICK),
+                hits: tick * hits_a_tick,
+                handlers: Nanos(handlers),
+            });
             match order {
                 Order::GoOn => continue,
                 Order::OneIn(number) => one_in = number,

@@ -93,10 +93,16 @@ pub struct ParkedFor {
     pub idle: Option<Idle>,
 }
 
+/// The main goroutine has no go statement: assembly makes it, by the wrapper of `newproc` for such code
+/// (runtime/asm_amd64.s, `rt0_go`).
+const MAIN: [&str; 2] = ["runtime.newproc", "runtime.rt0_go"];
+
 /// Who made a goroutine ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WokenBy {
-    /// A goroutine that this go statement made; of the main goroutine it is the runtime's.
+    /// The main goroutine.
+    Main,
+    /// A goroutine that this go statement made.
     Goroutine(Option<Frame>),
     /// Its timer: a sleep has nothing else that ends it.
     Timer,
@@ -115,6 +121,7 @@ impl WokenBy {
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
+            Self::Main => "main",
             Self::Goroutine(_) => "goroutine",
             Self::Timer => "timer",
             Self::Poller => "poller",
@@ -126,7 +133,10 @@ impl WokenBy {
 
     fn of(key: &ParkKey, reason: &str, origin: impl FnOnce(RuntimeAddr) -> Option<Frame>) -> Self {
         match key.waker {
-            Waker::Goroutine => Self::Goroutine(key.waker_gopc.and_then(origin)),
+            Waker::Goroutine => match key.waker_gopc.and_then(origin) {
+                Some(origin) if MAIN.contains(&origin.function.as_str()) => Self::Main,
+                origin => Self::Goroutine(origin),
+            },
             Waker::Runtime if reason == "sleep" => Self::Timer,
             Waker::Runtime => Self::Runtime,
             Waker::Unseen if reason == "IO wait" => Self::Poller,
