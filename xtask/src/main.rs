@@ -37,6 +37,8 @@ enum Verb {
     Vm(vm::Args),
     Ci(ci::Args),
     Bench(bench::Args),
+    #[command(hide = true)]
+    Stamp(bench::stamp::Args),
     Fuzz(fuzz::Args),
 }
 
@@ -59,6 +61,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
         Verb::Test(args) => test::run(&args),
         Verb::Ci(args) => ci::run(&args),
         Verb::Bench(args) => bench::run(&args),
+        Verb::Stamp(args) => bench::stamp::become_program(&args),
         Verb::Fuzz(args) => fuzz::run(&args),
         Verb::Build => build::run().map(|_| ExitCode::SUCCESS),
     }

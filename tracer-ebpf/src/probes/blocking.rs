@@ -16,7 +16,7 @@ use tracer_ebpf::wire::{
 };
 
 use super::{
-    emit::{self, emit, emit_in_place},
+    emit::{self, emit},
     main_thread::now,
     maps::{BLOCKING, CALLS, EMPTY_STATS, NETWORK_WAITS, STACKS, THREADS, WAITING},
     memory::read,
@@ -67,11 +67,8 @@ fn blocking_thread_exit(_ctx: RawTracePointContext) -> i32 {
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
 fn blocking_exec(_ctx: RawTracePointContext) -> i32 {
     if target::is_current() {
-        emit(Probe::Exec as u32, |header| Exec {
-            header,
-            comm: aya_ebpf::helpers::bpf_get_current_comm().unwrap_or([0; COMM_LEN]),
-            account: Account::default(),
-        });
+        let comm = aya_ebpf::helpers::bpf_get_current_comm().unwrap_or([0; COMM_LEN]);
+        emit(Probe::Exec as u32, tid(), |header| Exec { header, comm, account: Account::default() });
     }
     0
 }
@@ -280,7 +277,8 @@ fn account(ctx: &RawTracePointContext, of: &Of, spent: &Spent) {
     };
     sum(&key, of, spent);
     if spent.duration >= config.slow && !of_runtime {
-        emit_in_place(Probe::Slow as u32, tid(), |header, record: *mut Slow| {
+        if let Some((header, mut room)) = emit::reserve::<Slow>(Probe::Slow as u32, tid()) {
+            let record = room.as_mut_ptr();
             // SAFETY: `record` is room for one in the ring buffer, all of which is written.
             let record = unsafe { &mut *record };
             record.header = header;
@@ -290,7 +288,8 @@ fn account(ctx: &RawTracePointContext, of: &Of, spent: &Spent) {
             record.result = of.result as u64;
             record.arguments = of.arguments;
             opened.describe(&mut record.object);
-        });
+            emit::submit(room);
+        }
     }
 }
 

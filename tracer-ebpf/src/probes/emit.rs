@@ -3,44 +3,43 @@
 use core::arch::asm;
 
 use aya_ebpf::{
-    bindings::BPF_RB_NO_WAKEUP,
-    helpers::{bpf_get_current_pid_tgid, generated::bpf_ktime_get_boot_ns},
+    bindings::BPF_RB_NO_WAKEUP, helpers::generated::bpf_ktime_get_boot_ns, maps::ring_buf::RingBufEntry,
 };
 use tracer_ebpf::wire::Header;
 
 use super::maps::{COUNTERS, EVENTS};
 
-/// Counts a hit of the probe and sends the record that `build` makes of its header; counts it as dropped when
-/// the ring is full. User space is never woken (that would cost the target more than the record): it drains
-/// on a timer.
+/// Counts a hit of the probe and sends the record that `build` makes of its header, for the thread `tid`; counts it
+/// as dropped when the ring is full.
 #[inline(always)]
-pub(super) fn emit<T: 'static>(probe: u32, build: impl FnOnce(Header) -> T) {
-    let tid = bpf_get_current_pid_tgid() as u32;
-    emit_in_place(probe, tid, |header, record: *mut T| {
-        let built = build(header);
-        // SAFETY: `record` is room for one.
-        unsafe { record.write(built) };
-    });
+pub(super) fn emit<T: 'static>(probe: u32, tid: u32, build: impl FnOnce(Header) -> T) {
+    if let Some((header, mut record)) = reserve(probe, tid) {
+        record.write(build(header));
+        submit(record);
+    }
 }
 
-/// As [`emit`], for records that are too large for the stack: `fill` writes the whole record where it is, for
-/// the thread `tid`.
+/// As [`emit`], for records that are to be written where they are: what the room is reserved for must be written
+/// whole, and submitted.
 #[inline(always)]
-pub(super) fn emit_in_place<T: 'static>(probe: u32, tid: u32, fill: impl FnOnce(Header, *mut T)) {
+pub(super) fn reserve<T: 'static>(probe: u32, tid: u32) -> Option<(Header, RingBufEntry<T>)> {
     // SAFETY: the helper has no preconditions.
     let time = unsafe { bpf_ktime_get_boot_ns() };
-    let Some(counters) = COUNTERS.get_ptr_mut(probe) else { return };
+    let counters = COUNTERS.get_ptr_mut(probe)?;
     // SAFETY: the verifier proved `counters` non-null; the map's values live as long as the program.
-    let hits = unsafe { &raw mut (*counters).hits };
+    let (hits, dropped) = unsafe { (&raw mut (*counters).hits, &raw mut (*counters).dropped) };
     increment(hits);
-    if let Some(mut record) = EVENTS.reserve_untyped::<T>(0) {
-        fill(Header { time, probe, tid }, record.as_mut_ptr());
-        record.submit(u64::from(BPF_RB_NO_WAKEUP));
-    } else {
-        // SAFETY: as above.
-        let dropped = unsafe { &raw mut (*counters).dropped };
+    let record = EVENTS.reserve_untyped::<T>(0);
+    if record.is_none() {
         increment(dropped);
     }
+    Some((Header { time, probe, tid }, record?))
+}
+
+/// Sends a record. User space is never woken (that would cost the target more than the record): it drains on a timer.
+#[inline(always)]
+pub(super) fn submit<T>(record: RingBufEntry<T>) {
+    record.submit(u64::from(BPF_RB_NO_WAKEUP));
 }
 
 /// Counts a hit that is only summed up.

@@ -3,7 +3,7 @@
 
 use core::{arch::asm, ptr::addr_of_mut};
 
-use aya_ebpf::helpers::{bpf_get_current_pid_tgid, generated::bpf_probe_read_user};
+use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use tracer_ebpf::{
     config::{GENERATIONS, HeapConfig, LARGEST_DELTA, SIZE_CLASSES, SPAN_CLASSES},
     main_thread::MainThread,
@@ -43,15 +43,15 @@ pub(super) struct Scratch {
 /// The probes at which an init begins or ends.
 const BOUNDARIES: u64 = 1 << Probe::Init as u32 | 1 << Probe::GcEnable as u32 | 1 << Probe::MainMain as u32;
 
-/// What had been allocated when execution reached the site, if that is wanted there and can be had.
+/// What had been allocated when the thread with these ids reached the site, if that is wanted there and can be had.
 #[inline(always)]
-pub(super) fn at(main: &MainThread, cookie: Cookie, ip: u64) -> Heap {
+pub(super) fn at(main: &MainThread, ids: u64, cookie: Cookie, ip: u64) -> Heap {
     // One test and not three: the verifier would follow each of them through all of the sum.
     if HEAP.load().heap_stats == 0 || BOUNDARIES >> (cookie.probe & 63) & 1 == 0 {
         return Heap::UNKNOWN;
     }
     // Another thread could only be one that loads a plugin.
-    if main.pid_tgid != bpf_get_current_pid_tgid() {
+    if main.pid_tgid != ids {
         return Heap::UNKNOWN;
     }
     let Some(scratch) = HEAP_SCRATCH.get_ptr_mut(0) else { return Heap::UNKNOWN };

@@ -1,20 +1,17 @@
 //! The main thread's account, kept from one change of state to the next.
 
-use core::ptr::{addr_of, read_volatile};
+use core::{arch::asm, ptr::addr_of};
 
 use aya_ebpf::helpers::{
     bpf_get_current_pid_tgid,
-    generated::{bpf_get_current_task, bpf_ktime_get_boot_ns, bpf_probe_read_kernel},
+    generated::{bpf_get_current_task, bpf_get_current_task_btf, bpf_ktime_get_boot_ns},
 };
 use tracer_ebpf::{
     main_thread::{ENDED, MainThread, ON_CPU},
     wire::account::Account,
 };
 
-use super::{
-    maps::{CONFIG, MAIN},
-    target,
-};
+use super::maps::{CONFIG, MAIN};
 
 /// What is kept of it.
 #[inline(always)]
@@ -25,22 +22,14 @@ pub(super) fn get() -> Option<&'static mut MainThread> {
     MAIN.get_ptr_mut(0).map(|main| unsafe { &mut *main })
 }
 
-/// Whether the current task is the main thread. The first time, it is recognised by its ids.
+/// Whether a thread with these ids (`bpf_get_current_pid_tgid`) is of the main thread's process. A process has its
+/// main thread's id; before that one was met, nobody has.
 #[inline(always)]
-pub(super) fn is_current(main: &mut MainThread) -> bool {
-    if main.task == 0 && target::is_current() {
-        begin(main);
-    }
-    main.pid_tgid == bpf_get_current_pid_tgid()
+pub(super) fn is_process(main: &MainThread, ids: u64) -> bool {
+    (ids >> 32) as u32 == main.pid_tgid as u32
 }
 
-/// Whether the current task belongs to the main thread's process.
-#[inline(always)]
-pub(super) fn is_process_current(main: &mut MainThread) -> bool {
-    is_current(main) || main.task != 0 && main.pid_tgid as u32 == (bpf_get_current_pid_tgid() >> 32) as u32
-}
-
-/// Starts the account at zero, now.
+/// The current task is the main thread. Starts its account at zero, now.
 #[inline(always)]
 pub(super) fn begin(main: &mut MainThread) {
     main.account = Account::default();
@@ -60,56 +49,64 @@ pub(super) fn end(main: &mut MainThread) {
     }
 }
 
-/// The account up to `time`, taken by the main thread itself: read again when a change of state came in
-/// between, which costs far more than the reading.
+/// Writes the account up to `time`, of the main thread itself or of another one of its process: once more when a
+/// change of state came in between, which costs far more than the writing. `into` is room for it.
 #[inline(always)]
-pub(super) fn account(main: &MainThread, time: u64) -> Account {
-    let mut account = read(main, time);
-    // SAFETY: a plain word that the scheduler's probes may change.
-    let changes = || unsafe { read_volatile(addr_of!(main.changes)) };
-    let before = changes();
-    if account.changes != before {
-        account = read(main, now());
+pub(super) fn account(main: &MainThread, time: u64, into: *mut Account) {
+    let before = changes(main);
+    copy(main, time, into);
+    if changes(main) != before {
+        copy(main, now(), into);
     }
-    let mut account = account.account;
-    let faults = faults();
-    account.minor_faults = faults[0];
-    account.major_faults = faults[1];
-    account
+    // SAFETY: the caller's room, written above.
+    unsafe { [(*into).minor_faults, (*into).major_faults] = faults() };
 }
 
-struct Reading {
-    changes: u64,
-    account: Account,
-}
-
+/// How many changes of state there were. For the compiler it may touch any memory, so that what is copied between two
+/// of these is (the target has no fences).
 #[inline(always)]
-fn read(main: &MainThread, time: u64) -> Reading {
-    // SAFETY: as above.
-    let changes = unsafe { read_volatile(addr_of!(main.changes)) };
-    let mut account = main.account;
-    account.on_cpu += time - main.since;
-    Reading { changes, account }
+fn changes(main: &MainThread) -> u64 {
+    let changes: u64;
+    // SAFETY: reads a word, which the scheduler's probes may change.
+    unsafe {
+        asm!("{changes} = *(u64 *)({at} + 0)", at = in(reg) addr_of!(main.changes), changes = out(reg) changes,
+            options(nostack, preserves_flags));
+    }
+    changes
+}
+
+/// Word by word, each read where it is and written where it goes: left to itself the compiler takes a copy on the stack
+/// and, as it knows of nobody else, writes that once more instead of reading again.
+#[inline(always)]
+fn copy(main: &MainThread, time: u64, into: *mut Account) {
+    let from = addr_of!(main.account).cast::<u64>();
+    let to = into.cast::<u64>();
+    for word in 0..size_of::<Account>() / size_of::<u64>() {
+        // SAFETY: an account consists of so many words; `into` is the caller's room for one.
+        unsafe { to.add(word).write(from.add(word).read_volatile()) };
+    }
+    // SAFETY: written above.
+    unsafe { (*into).on_cpu += time - addr_of!(main.since).read_volatile() };
 }
 
 /// `min_flt` and `maj_flt` of the current task.
 #[inline(always)]
 fn faults() -> [u64; 2] {
-    const UNKNOWN: [u64; 2] = [u64::MAX; 2];
     let offset = CONFIG.load().task_faults;
     if offset == 0 {
-        return UNKNOWN;
+        return [u64::MAX; 2];
     }
-    let mut faults = UNKNOWN;
-    // SAFETY: the helper checks the address; the buffer is 16 bytes long.
-    let result = unsafe {
-        bpf_probe_read_kernel(
-            (&raw mut faults).cast(),
-            size_of::<[u64; 2]>() as u32,
-            (bpf_get_current_task() + u64::from(offset)) as *const _,
-        )
-    };
-    if result == 0 { faults } else { UNKNOWN }
+    let (minor, major): (u64, u64);
+    // The verifier knows the task's type and, as the configuration is constant, which of its fields these are. Written
+    // out, so that the offset is added to the pointer and to nothing else first.
+    // SAFETY: reads two words of the current task.
+    unsafe {
+        asm!("{task} += {offset}", "{minor} = *(u64 *)({task} + 0)", "{major} = *(u64 *)({task} + 8)",
+            task = inout(reg) bpf_get_current_task_btf() => _, offset = in(reg) u64::from(offset),
+            minor = out(reg) minor, major = out(reg) major,
+            options(pure, readonly, nostack, preserves_flags));
+    }
+    [minor, major]
 }
 
 /// The boot clock.

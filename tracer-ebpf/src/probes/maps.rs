@@ -156,4 +156,4 @@ pub(super) static SAMPLING: Array<u64, 1> = Array::new();
 
 /// What following them cost so far.
 #[btf_map]
-pub(super) static SPENT: Array<parking::Spent, 1> = Array::new();
+pub(super) static SPENT: Array<u64, 1> = Array::new();

@@ -44,33 +44,27 @@ fn parking(ctx: ProbeContext) -> u32 {
     let cookie = Cookie::from_bits(unsafe { bpf_get_attach_cookie(ctx.as_ptr()) });
     emit::count(cookie.probe);
     let g = registers::by_number(ctx.regs, cookie.register);
-    let handled = if cookie.probe == Probe::Park as u32 {
-        park(&ctx, cookie, g, time)
+    if cookie.probe == Probe::Park as u32 {
+        park(&ctx, cookie, g, time);
     } else if cookie.probe == Probe::MadeReady as u32 {
-        made_ready(&ctx, g, time)
+        made_ready(&ctx, g, time);
     } else {
-        execute(g, time)
-    };
-    if handled {
-        spend(time);
+        execute(g, time);
     }
+    spend(time);
     0
 }
 
-/// The current goroutine is about to be parked. Returns whether there was anything to do, as the others.
+/// The current goroutine is about to be parked.
 #[inline(always)]
-fn park(ctx: &ProbeContext, cookie: Cookie, g: u64, time: u64) -> bool {
-    let Some(thread) = thread() else {
-        emit::count_dropped(Probe::Park as u32);
-        return true;
-    };
+fn park(ctx: &ProbeContext, cookie: Cookie, g: u64, time: u64) {
+    let Some(thread) = thread() else { return emit::count_dropped(Probe::Park as u32) };
     let own = registers::by_number(ctx.regs, R14);
     if caller(thread, own) as u32 != Caller::Goroutine as u32 {
-        emit::count_dropped(Probe::Park as u32);
-        return true;
+        return emit::count_dropped(Probe::Park as u32);
     }
     if !is_followed(thread.goid) {
-        return false;
+        return;
     }
     // `gopark` is called by the goroutine itself, and has the reason among its arguments. `park_m` is called on the
     // scheduler's stack, when the runtime has noted the reason already.
@@ -95,36 +89,31 @@ fn park(ctx: &ProbeContext, cookie: Cookie, g: u64, time: u64) -> bool {
     if PARKED.insert(thread.goid, parked, 0).is_err() {
         emit::count_dropped(Probe::Park as u32);
     }
-    true
 }
 
 /// A parked goroutine is made ready to run.
 #[inline(always)]
-fn made_ready(ctx: &ProbeContext, g: u64, time: u64) -> bool {
-    let Some(goid) = read::<u64>(g + u64::from(BLOCKING.load().g_goid)) else { return false };
+fn made_ready(ctx: &ProbeContext, g: u64, time: u64) {
+    let Some(goid) = read::<u64>(g + u64::from(BLOCKING.load().g_goid)) else { return };
     let parked = PARKED.get_ptr_mut(goid);
     if parked.is_none() && !is_followed(goid) {
-        return false;
+        return;
     }
     let (waker, waker_gopc) = waker(ctx);
-    let Some(parked) = parked else {
-        joined(g, waker, waker_gopc);
-        return true;
-    };
+    let Some(parked) = parked else { return joined(g, waker, waker_gopc) };
     // SAFETY: the map's value lives as long as the program; a goroutine is parked, made ready and run in this
     // order, so nothing else changes it meanwhile.
     let parked = unsafe { &mut *parked };
     parked.ready = time;
     parked.waker = waker as u32;
     parked.waker_gopc = waker_gopc;
-    true
 }
 
 /// The scheduler switches to a goroutine.
 #[inline(always)]
-fn execute(g: u64, time: u64) -> bool {
-    let Some(goid) = read::<u64>(g + u64::from(BLOCKING.load().g_goid)) else { return false };
-    let Some(parked) = PARKED.get_ptr(goid) else { return false };
+fn execute(g: u64, time: u64) {
+    let Some(goid) = read::<u64>(g + u64::from(BLOCKING.load().g_goid)) else { return };
+    let Some(parked) = PARKED.get_ptr(goid) else { return };
     // SAFETY: as above.
     let parked = unsafe { *parked };
     let _ = PARKED.remove(goid);
@@ -135,10 +124,7 @@ fn execute(g: u64, time: u64) -> bool {
         reason: parked.reason,
         waker: parked.waker,
     };
-    let Some(stats) = stats(&key) else {
-        emit::count_dropped(Probe::Execute as u32);
-        return true;
-    };
+    let Some(stats) = stats(&key) else { return emit::count_dropped(Probe::Execute as u32) };
     // Two processors' clocks may differ by a little.
     let since = |begin: u64| if time > begin { time - begin } else { 0 };
     let total = since(parked.since);
@@ -153,7 +139,6 @@ fn execute(g: u64, time: u64) -> bool {
     if let Some(count) = stats.histogram.get_mut(bucket(total)) {
         emit::add_word(count, 1);
     }
-    true
 }
 
 /// Who runs on this thread, which makes another goroutine ready.
@@ -211,8 +196,5 @@ fn stats(key: &Key) -> Option<&'static mut Stats> {
 fn spend(began: u64) {
     let Some(spent) = SPENT.get_ptr_mut(0) else { return };
     let took = now() - began;
-    // SAFETY: the map's value lives as long as the program.
-    let (nanos, handled) = unsafe { (&raw mut (*spent).nanos, &raw mut (*spent).handled) };
-    emit::add(nanos, if took < LONGEST_HANDLER { took } else { LONGEST_HANDLER });
-    emit::add(handled, 1);
+    emit::add(spent, if took < LONGEST_HANDLER { took } else { LONGEST_HANDLER });
 }

@@ -43,14 +43,31 @@ pub(super) struct Saved {
     pub(super) g: u64,
 }
 
-/// Reads them. The offsets mirror `struct pt_regs` in arch/x86/include/asm/ptrace.h.
+/// Where they are.
+#[inline(always)]
+pub(super) fn current() -> *const pt_regs {
+    // SAFETY: the helpers have no preconditions; the current task is a user-mode one wherever this is called.
+    unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) as *const pt_regs }
+}
+
+/// The system call's number alone. The offsets mirror `struct pt_regs` in arch/x86/include/asm/ptrace.h.
+#[inline(always)]
+pub(super) fn syscall(registers: *const pt_regs) -> u64 {
+    let syscall = load!(registers, 120);
+    if (syscall as i64) < 0 { NONE } else { syscall }
+}
+
+/// Reads them.
 #[inline(always)]
 pub(super) fn of_current() -> Saved {
-    // SAFETY: the helpers have no preconditions; the current task is a user-mode one wherever this is called.
-    let registers = unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) };
-    let syscall = load!(registers, 120);
+    saved(current())
+}
+
+/// Reads them. The offsets are those above.
+#[inline(always)]
+pub(super) fn saved(registers: *const pt_regs) -> Saved {
     Saved {
-        syscall: if (syscall as i64) < 0 { NONE } else { syscall },
+        syscall: syscall(registers),
         arguments: [load!(registers, 112), load!(registers, 104), load!(registers, 96)],
         fourth: load!(registers, 56),
         fd: load!(registers, 72),

@@ -1,6 +1,6 @@
 //! The main thread's changes of state, from the scheduler's tracepoints (include/trace/events/sched.h).
 
-use aya_ebpf::{EbpfContext as _, macros::raw_tracepoint, programs::RawTracePointContext};
+use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 use tracer_ebpf::{
     main_thread::{BLOCKED, MainThread, NONE, ON_CPU, RUNNABLE},
     wire::{account::WaitKind, syscall},
@@ -30,7 +30,6 @@ fn sched_switch(ctx: RawTracePointContext) -> i32 {
     } else if ctx.arg::<u64>(2) == main.task {
         enter_cpu(main);
     }
-    let _ = ctx.as_ptr();
     0
 }
 

@@ -8,7 +8,7 @@ use tracer_ebpf::{
     },
 };
 
-use super::{emit::emit_in_place, goroutine, maps::GO, registers};
+use super::{emit, goroutine, maps::GO, registers};
 
 /// Tells the present wait if it was long, and forgets it. With `own`, the main thread is the current one, and
 /// its stack can be read.
@@ -24,7 +24,8 @@ pub(super) fn tell(main: &mut MainThread, own: bool) {
     let g = main.g;
     let parked_in_poller = present.kind == WaitKind::Network as u32 && present.wait_reason != NONE as u32;
     let polled = if parked_in_poller { main.would_block } else { [NONE; 2] };
-    emit_in_place(Probe::Wait as u32, tid, |header, record: *mut Wait| {
+    if let Some((header, mut room)) = emit::reserve::<Wait>(Probe::Wait as u32, tid) {
+        let record = room.as_mut_ptr();
         // SAFETY: `record` is room for one in the ring buffer, all of which is written.
         let record = unsafe {
             (&raw mut (*record).stack).write([0; MAX_DEPTH]);
@@ -47,5 +48,6 @@ pub(super) fn tell(main: &mut MainThread, own: bool) {
             record.goid = goroutine::goid(g);
             record.depth = goroutine::stack(g, saved.ip, saved.sp, saved.bp, &mut record.stack);
         }
-    });
+        emit::submit(room);
+    }
 }

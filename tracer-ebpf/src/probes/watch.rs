@@ -6,23 +6,22 @@ use aya_ebpf::{
     EbpfContext as _,
     helpers::{
         bpf_get_current_comm, bpf_get_current_pid_tgid,
-        generated::{
-            bpf_get_attach_cookie, bpf_get_current_task, bpf_ktime_get_boot_ns, bpf_probe_read_kernel,
-        },
+        generated::{bpf_get_attach_cookie, bpf_get_current_task, bpf_ktime_get_boot_ns},
     },
     macros::{raw_tracepoint, uprobe},
     programs::{ProbeContext, RawTracePointContext},
 };
 use tracer_ebpf::wire::{
-    Probe,
+    Header, Probe,
     account::Account,
     process::{COMM_LEN, Exec, Exit},
     startup::{Cookie, Heap, Hit},
 };
 
 use super::{
-    emit::{emit_in_place, lose},
+    emit::{emit, lose},
     maps::{EXECUTED, Executed, WATCH, WATCHED},
+    memory::read_kernel,
     registers,
 };
 
@@ -34,7 +33,7 @@ fn watch_exec(_ctx: RawTracePointContext) -> i32 {
     // SAFETY: the helper has no preconditions.
     let time = unsafe { bpf_ktime_get_boot_ns() };
     if WATCHED.remove(tgid).is_ok() {
-        tell(Probe::Exec, tgid, |header| Exec { header, comm, account: Account::default() });
+        emit(Probe::Exec as u32, tgid, |header| Exec { header, comm, account: Account::default() });
     }
     let _ = EXECUTED.insert(tgid, Executed { time, comm, parent: parent() }, 0);
     0
@@ -50,7 +49,7 @@ fn watch_exit(_ctx: RawTracePointContext) -> i32 {
     }
     let _ = EXECUTED.remove(tgid);
     if WATCHED.remove(tgid).is_ok() {
-        tell(Probe::Exit, tgid, |header| Exit { header });
+        emit(Probe::Exit as u32, tgid, |header| Exit { header });
     }
     0
 }
@@ -80,9 +79,10 @@ fn watch(ctx: ProbeContext) -> u32 {
             let _ = EXECUTED.remove(tgid);
             return 0;
         }
-        tell(Probe::Exec, tgid, |mut header| {
-            header.time = time;
-            Exec { header, comm, account: Account::default() }
+        emit(Probe::Exec as u32, tgid, |header| Exec {
+            header: Header { time, ..header },
+            comm,
+            account: Account::default(),
         });
         let _ = EXECUTED.remove(tgid);
         if cookie.probe == Probe::GoEntry as u32 {
@@ -91,26 +91,12 @@ fn watch(ctx: ProbeContext) -> u32 {
     }
     // SAFETY: `regs` is the context, valid for the program's run.
     let ip = unsafe { (*ctx.regs).rip };
-    emit_in_place(cookie.probe, tgid, |header, record: *mut Hit| {
-        // SAFETY: `record` is room for one.
-        unsafe {
-            record.write(Hit { header, ip, argument, account: Account::default(), heap: Heap::UNKNOWN })
-        };
-    });
+    let (account, heap) = (Account::default(), Heap::UNKNOWN);
+    emit(cookie.probe, tgid, |header| Hit { header, ip, argument, account, heap });
     if cookie.probe == Probe::MainMain as u32 {
         let _ = WATCHED.remove(tgid);
     }
     0
-}
-
-/// Sends a record on behalf of the whole process: its thread is the main one.
-#[inline(always)]
-fn tell<T: 'static>(probe: Probe, tgid: u32, build: impl FnOnce(tracer_ebpf::wire::Header) -> T) {
-    emit_in_place(probe as u32, tgid, |header, record: *mut T| {
-        let built = build(header);
-        // SAFETY: `record` is room for one.
-        unsafe { record.write(built) };
-    });
 }
 
 /// The current process, in the initial PID namespace.
@@ -128,16 +114,6 @@ fn parent() -> u32 {
     }
     // SAFETY: the helper has no preconditions.
     let task = unsafe { bpf_get_current_task() };
-    let parent: u64 = read(task + u64::from(offsets.real_parent));
-    if parent == 0 { 0 } else { read(parent + u64::from(offsets.tgid)) }
-}
-
-/// A word of the kernel's memory; zero when it cannot be read.
-#[inline(always)]
-fn read<T: Default>(address: u64) -> T {
-    let mut value = T::default();
-    // SAFETY: the helper checks the address; the buffer has that size.
-    let result =
-        unsafe { bpf_probe_read_kernel((&raw mut value).cast(), size_of::<T>() as u32, address as *const _) };
-    if result == 0 { value } else { T::default() }
+    let parent = read_kernel::<u64>(task + u64::from(offsets.real_parent)).filter(|parent| *parent != 0);
+    parent.and_then(|parent| read_kernel(parent + u64::from(offsets.tgid))).unwrap_or(0)
 }

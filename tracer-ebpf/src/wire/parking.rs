@@ -12,7 +12,8 @@ pub const PARKINGS_MAP: &str = "PARKINGS";
 pub const PARKED_MAP: &str = "PARKED";
 /// The name of the map that holds, at 0, which goroutines to follow: those whose id has none of these bits.
 pub const SAMPLING_MAP: &str = "SAMPLING";
-/// The name of the map that holds the [`Spent`], at 0.
+/// The name of the map that holds, at 0, what the handlers took of the target's time, in nanoseconds: of one that was
+/// interrupted [`LONGEST_HANDLER`].
 pub const SPENT_MAP: &str = "SPENT";
 
 /// Who made a parked goroutine ready (runtime/proc.go, `ready`).
@@ -94,16 +95,6 @@ pub struct Parked {
     pub reason: u32,
     /// As in [`Key`].
     pub waker: u32,
-}
-
-/// What the handlers took of the target's time. Both only grow, atomically.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-pub struct Spent {
-    /// Nanoseconds in handlers that had something to do; of one that was interrupted [`LONGEST_HANDLER`].
-    pub nanos: u64,
-    /// How many those were.
-    pub handled: u64,
 }
 
 /// No handler takes as long by itself, in nanoseconds: what goes beyond is somebody else's time.

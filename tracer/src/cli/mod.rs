@@ -7,6 +7,7 @@ mod exit;
 mod inspect;
 mod kernel_config;
 mod kernel_side;
+mod list;
 mod log;
 mod output;
 mod ready;
@@ -35,6 +36,7 @@ pub use exit::Exit;
   gotrace diff before.ndjson after.ndjson
                                         what became slower or faster
   sudo gotrace attach server            how far a running program's start is, and what it waits for
+  sudo gotrace list                     the Go programs that run here
   gotrace inspect ./server              what a binary is, and where it can be probed
   gotrace doctor                        whether gotrace can work here"
 )]
@@ -75,6 +77,7 @@ enum Verb {
     Watch(watch::Args),
     Diff(diff::Args),
     Attach(attach::Args),
+    List(list::Args),
     Inspect(inspect::Args),
     Doctor(doctor::Args),
 }
@@ -107,6 +110,7 @@ pub fn main() -> ExitCode {
         Verb::Watch(args) => watch::run(args, &common),
         Verb::Diff(args) => diff::run(args),
         Verb::Attach(args) => attach::run(args, &common),
+        Verb::List(args) => list::run(args, &common),
         Verb::Inspect(args) => inspect::run(args),
         Verb::Doctor(args) => doctor::run(args),
     })

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
-use crate::export::{Export as _, Format, Ndjson};
+use crate::export::{Export as _, Format, Ndjson, StartupFlame};
 use crate::files::AtomicFile;
 use crate::model::{Report, Totals};
 
@@ -29,7 +29,10 @@ impl Outputs {
                 continue;
             }
             let Some(format) = Format::of_path(path).or(json.then_some(Format::Ndjson)) else {
-                bail!("cannot tell the format of {}: its name must end in .txt or .ndjson", path.display());
+                bail!(
+                    "cannot tell the format of {}: its name must end in .txt, .ndjson, .folded or .svg",
+                    path.display()
+                );
             };
             let file =
                 AtomicFile::create(path).with_context(|| format!("cannot write {}", path.display()))?;
@@ -46,9 +49,25 @@ impl Outputs {
         self.stdout.is_some()
     }
 
+    /// Whether text goes to standard output.
+    pub(super) fn shows_text(&self) -> bool {
+        self.stdout == Some(Format::Text)
+    }
+
     /// Writes a run wherever every run has its own lines.
     pub(super) fn add(&mut self, report: &Report) -> anyhow::Result<()> {
         self.write(Format::Ndjson, |_, out| Ndjson.write(report, out))
+    }
+
+    /// Draws a start wherever that is wanted.
+    pub(super) fn draw(&mut self, report: &Report, chart: &StartupFlame) -> anyhow::Result<()> {
+        self.write(Format::Folded, |_, out| chart.write_folded(report, out))?;
+        self.write(Format::Svg, |_, out| chart.write_svg(report, out))
+    }
+
+    /// Whether a flame graph is wanted.
+    pub(super) fn has_flame_graph(&self) -> bool {
+        self.files.iter().any(|(_, format, _)| matches!(format, Format::Folded | Format::Svg))
     }
 
     /// Writes the text where text is wanted, in colours or not, and gives the files their names.
@@ -57,6 +76,11 @@ impl Outputs {
         text: impl Fn(bool, &mut dyn Write) -> io::Result<()>,
     ) -> anyhow::Result<()> {
         self.write(Format::Text, text)?;
+        self.commit()
+    }
+
+    /// Gives the files their names.
+    pub(super) fn commit(self) -> anyhow::Result<()> {
         for (path, _, file) in self.files {
             file.commit().with_context(|| format!("cannot write {}", path.display()))?;
         }

@@ -10,15 +10,15 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use regex::Regex;
 
 use super::output::{self, Outputs};
-pub(super) use super::report::kernel_release;
 use super::ring::ring_size;
 use super::session::{Options, Session, Trace, Until};
 use super::traceable::Traceable;
 use super::{Common, Exit};
 use crate::doctor;
-use crate::export::{self, Export as _, InitOrder, Text};
+use crate::export::{self, Export as _, InitOrder, StartupFlame, Text};
 use crate::model::budget::Budget;
 use crate::model::series::{Series, Start};
 use crate::model::{ReadyWhen, Repetition, Report};
@@ -48,10 +48,13 @@ Exit codes: the program's own (128 + N when signal N killed it) when the tracing
 cannot trace here, 4 when the program is not found or no Go program that gotrace knows, 5 when more than 1 %
 of the data was lost, 6 when a budget was exceeded. Of several runs the first that failed gives the code.")]
 pub(super) struct Args {
-    /// Write the report to FILE; the format follows from its name (.txt, .ndjson). Repeatable; - is
-    /// standard output
+    /// Write the report to FILE; the format follows from its name (.txt, .ndjson, or .folded and .svg
+    /// for flame graphs). Repeatable; - is standard output
     #[arg(short, long, value_name = "FILE")]
     output: Vec<PathBuf>,
+    /// Show only what matches in a flame graph (-o FILE.svg, FILE.folded): phases, packages, functions
+    #[arg(long, value_name = "REGEX")]
+    focus: Option<Regex>,
     /// One JSON object a line instead of text. On standard output the report then needs the stream for
     /// itself, and what the program writes there goes to standard error; with -o FILE it stays where it is
     #[arg(long)]
@@ -127,10 +130,16 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     let path = command::resolve(name, std::env::var_os("PATH").as_deref())?;
     let mut outputs = Outputs::open(&args.output, args.json)?;
     if args.repeat > 1 {
+        if outputs.has_flame_graph() {
+            anyhow::bail!(
+                "a flame graph is of one start: leave out --repeat, or -o FILE.svg and FILE.folded"
+            );
+        }
         return repeat::run(args, common, &path, outputs);
     }
     let (report, trace) = once(args, common, &path, &outputs, None)?;
     outputs.add(&report)?;
+    outputs.draw(&report, &StartupFlame { focus: args.focus.clone() })?;
     let text = Text { order: args.sort.order(), inits: args.top, color: false };
     outputs.finish(|color, out| Text { color, ..text }.write(&report, out))?;
     let mut series = Series::default();
@@ -159,9 +168,7 @@ fn once(
         user: if args.as_root { None } else { InvokingUser::of_sudo() },
         stdout_to_stderr: args.json && outputs.use_stdout(),
     };
-    // Forked while gotrace is still small: the child's execve has to take down all that gotrace has by then,
-    // and that time is the program's (dockerd's execve took 0.78 ms when its tables had been read before, and
-    // 0.29 ms like this). When anything fails from here on, the child goes without having run.
+    // When anything fails from here on, the child goes without having run.
     let gated = launch.fork().with_context(|| format!("cannot start {}", path.display()))?;
     let detail = if args.lean { Detail::Lean } else { Detail::Full };
     let traceable = Traceable::of(GoBinary::open(path)?, detail)?;

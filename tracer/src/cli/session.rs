@@ -1,8 +1,9 @@
 //! One traced run of a command: probes in place, program released, records drained, probes gone.
 
 use std::path::Path;
-use std::process::{Child, ExitStatus};
+use std::process::ExitStatus;
 use std::str::FromStr;
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -24,7 +25,7 @@ use crate::probe::{Blocking, Parking};
 use crate::stream::ProbeLoss;
 use crate::target::cgroup::throttled;
 use crate::target::gobin::GoBinary;
-use crate::target::launch::{ExecStamp, Gated};
+use crate::target::launch::{Child, ExecStamp, Gated};
 use crate::target::pid_namespace;
 use crate::units::{Nanos, boot_clock};
 
@@ -132,12 +133,15 @@ impl Session {
         let pid = gated.pid();
         // From here on a signal to gotrace is one to the program.
         let signals = Signals::forward_to(pid)?;
+        // What can be done before is, for the program's start to have the processors to itself.
+        let throttled_before = throttled();
+        let (started, exits) = watch()?;
         let (child, stamp) = gated.release().map_err(|error| {
             super::exit::TargetRefused(format!("cannot execute {}: {error}", path.display()))
         })?;
-        let mut program = Program { exits: watch(child)?, status: None, signals };
+        started.send(child).context("cannot wait for the program")?;
+        let mut program = Program { exits, status: None, signals };
 
-        let throttled_before = throttled();
         let mut readiness = Readiness::watch(ready_when)?;
         let mut events = Vec::new();
         let gone =
@@ -246,12 +250,16 @@ async fn expired(deadline: Option<Instant>) {
     }
 }
 
-fn watch(mut child: Child) -> anyhow::Result<UnboundedReceiver<std::io::Result<ExitStatus>>> {
+/// A thread that waits for the end of the child that it is given.
+fn watch() -> std::io::Result<(Sender<Child>, UnboundedReceiver<std::io::Result<ExitStatus>>)> {
+    let (child, children) = std::sync::mpsc::channel::<Child>();
     let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
     std::thread::Builder::new().name("wait".to_owned()).spawn(move || {
-        let _ = sender.send(child.wait());
+        if let Ok(child) = children.recv() {
+            let _ = sender.send(child.wait());
+        }
     })?;
-    Ok(receiver)
+    Ok((child, receiver))
 }
 
 impl Trace {

@@ -15,7 +15,7 @@ impl Traceable {
     pub(super) fn of(binary: GoBinary, detail: Detail) -> anyhow::Result<Self> {
         let refuse = |reason: String| Err(super::exit::TargetRefused(reason).into());
         let shown = binary.path().display();
-        let host = if cfg!(target_arch = "x86_64") { Machine::X86_64 } else { Machine::Aarch64 };
+        let host = Machine::HOST;
         if binary.machine() != host {
             return refuse(format!(
                 "{shown} is built for {}, this machine is {host}; gotrace inspect still reads it",

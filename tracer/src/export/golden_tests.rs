@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tracer_ebpf::wire::Probe;
 
-use super::{Export, InitOrder, Ndjson, Text};
+use super::{Export, InitOrder, Ndjson, StartupFlame, Text};
 use crate::event::{Account, WaitKind};
 use crate::model::{
     Allocated, Cause, Counts, Ending, Init, InitFunction, InitName, Library, MissingProbe, NamedCall, Parts,
@@ -194,6 +194,21 @@ fn text_is_as_it_was() {
 #[test]
 fn ndjson_is_as_it_was() {
     assert_eq!(written(&Ndjson), of_this_version(include_str!("golden/startup.ndjson")));
+}
+
+#[test]
+fn the_flame_chart_is_as_it_was() {
+    let folded = |focus: Option<&str>| {
+        let focus = focus.map(|focus| regex::Regex::new(focus).unwrap());
+        let mut out = Vec::new();
+        StartupFlame { focus }.write_folded(&report(), &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    assert_eq!(folded(None), include_str!("golden/startup.folded"));
+    let weight = |line: &str| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap();
+    let whole: u64 = folded(None).lines().map(weight).sum();
+    assert_eq!(Nanos(whole), report().timeline.to_main.unwrap(), "not all of the time before main.main");
+    assert!(folded(Some("^net/http$")).lines().all(|line| line.starts_with("package_init;net/http ")));
 }
 
 #[test]

@@ -1,15 +1,22 @@
 //! Histories -> what people and programs read. One format a file behind one small trait.
 
 mod account;
+mod blocking_flame;
+mod blocking_ndjson;
 mod blocking_screen;
+mod blocking_text;
 mod budget;
 mod diff;
 mod diff_ndjson;
+mod flamegraph;
+mod folded;
 mod header;
 pub mod inspect;
+pub mod list;
 mod ndjson;
 mod parking;
 mod repeats;
+mod startup_flame;
 mod status;
 mod status_ndjson;
 mod subject;
@@ -18,12 +25,15 @@ mod text;
 use std::io;
 use std::path::Path;
 
+pub use blocking_flame::{BlockingFlame, FlameBy, FlameOf};
 pub use blocking_screen::Screen;
+pub use blocking_text::BlockingText;
 pub use budget::verdict;
 pub use diff::{DiffText, Side};
 pub use diff_ndjson::DiffNdjson;
 pub use ndjson::Ndjson;
 pub use repeats::RepeatsText;
+pub use startup_flame::StartupFlame;
 pub use text::{InitOrder, Text};
 
 use crate::model::Report;
@@ -44,6 +54,10 @@ pub enum Format {
     Text,
     /// One JSON object a line: the contract for programs.
     Ndjson,
+    /// Stacks with their weights, one a line, for flame graph tools.
+    Folded,
+    /// A flame graph.
+    Svg,
 }
 
 impl Format {
@@ -53,6 +67,8 @@ impl Format {
         match path.extension()?.to_str()? {
             "txt" => Some(Self::Text),
             "ndjson" | "jsonl" => Some(Self::Ndjson),
+            "folded" => Some(Self::Folded),
+            "svg" => Some(Self::Svg),
             _ => None,
         }
     }
@@ -84,7 +100,9 @@ mod tests {
     fn a_format_follows_from_the_file_name() {
         assert_eq!(Format::of_path(Path::new("a/b.ndjson")), Some(Format::Ndjson));
         assert_eq!(Format::of_path(Path::new("b.txt")), Some(Format::Text));
-        assert_eq!(Format::of_path(Path::new("b.svg")), None);
+        assert_eq!(Format::of_path(Path::new("b.svg")), Some(Format::Svg));
+        assert_eq!(Format::of_path(Path::new("b.folded")), Some(Format::Folded));
+        assert_eq!(Format::of_path(Path::new("b.png")), None);
         assert_eq!(Format::of_path(Path::new("ndjson")), None);
     }
 
@@ -99,3 +117,7 @@ mod tests {
 #[cfg(test)]
 #[path = "golden_tests.rs"]
 mod golden_tests;
+
+#[cfg(test)]
+#[path = "blocking_tests.rs"]
+mod blocking_tests;

@@ -2,7 +2,7 @@
 
 mod inits;
 mod phases;
-mod shares;
+pub(super) mod shares;
 
 use std::io::{self, Write};
 

@@ -172,7 +172,8 @@ fn on_cpu(init: &Init, parts: &Parts, whole: Nanos) -> Option<Finding> {
 
 /// Where the function begins that took most of the init's time.
 fn slowest(init: &Init) -> Option<Frame> {
-    init.functions.iter().max_by_key(|timed| timed.wall).map(|timed| timed.function.begin())
+    let told = init.functions.iter().filter(|timed| timed.wall.is_some());
+    told.max_by_key(|timed| timed.wall).map(|timed| timed.function.begin())
 }
 
 /// Pages to be fetched and zeroed, and work for the collector.

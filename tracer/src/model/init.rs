@@ -70,7 +70,8 @@ impl fmt::Display for Allocated {
 pub struct TimedFunction {
     /// Which.
     pub function: InitFunction,
-    /// When it began; none when it was not probed: then the one before holds its time as well.
+    /// When it began; none when it was not probed: then the one before holds its time as well. Of a package none of
+    /// whose functions but the first could be seen to begin, none is told.
     pub start: Option<Nanos>,
     /// How long it took, or has taken so far.
     pub wall: Option<Nanos>,
@@ -78,13 +79,14 @@ pub struct TimedFunction {
 
 impl Init {
     fn new(name: InitName, start: Nanos, module: Option<String>, functions: &[InitFunction]) -> Self {
+        let told = functions.len() == 1 || functions.iter().any(|function| function.site.is_some());
         let functions = functions
             .iter()
             .enumerate()
             // The first begins with the task.
             .map(|(index, function)| TimedFunction {
                 function: function.clone(),
-                start: (index == 0).then_some(start),
+                start: (told && index == 0).then_some(start),
                 wall: None,
             })
             .collect();
@@ -187,4 +189,22 @@ pub(super) fn inits(events: &[Event], catalogue: &InitCatalogue, horizon: Mark) 
     }
     close(&mut inits, &mut open, horizon, false);
     inits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_of_which_none_could_be_seen_to_begin_have_no_times() {
+        let function = |site| InitFunction { name: "init".to_owned(), file: None, line: 0, site };
+        let starts = |functions: &[InitFunction]| -> Vec<Option<Nanos>> {
+            let init = Init::new(InitName::Empty, Nanos(7), None, functions);
+            init.functions.iter().map(|timed| timed.start).collect()
+        };
+        assert_eq!(starts(&[function(None)]), [Some(Nanos(7))]);
+        assert_eq!(starts(&[function(None), function(None)]), [None, None]);
+        let probed = function(Some(VirtAddr(1)));
+        assert_eq!(starts(&[function(None), function(None), probed]), [Some(Nanos(7)), None, None]);
+    }
 }

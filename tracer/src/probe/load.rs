@@ -248,8 +248,8 @@ pub struct ParkingMaps {
     pub parked: HashMap<MapData, u64, ParkedWords>,
     /// At 0, the bits of a goroutine's id of which it must have none to be followed.
     pub sampling: Array<MapData, u64>,
-    /// At 0, what the handlers took in nanoseconds, and how many had something to do.
-    pub spent: Array<MapData, [u64; 2]>,
+    /// At 0, what the handlers took, in nanoseconds.
+    pub spent: Array<MapData, u64>,
 }
 
 /// The words of a `parking::Key`.

@@ -6,6 +6,6 @@ mod reader;
 mod tables;
 
 pub use losses::{ProbeLoss, read as read_losses};
-pub use parking::{ParkingTables, read_spent};
+pub use parking::{ParkingTables, parked as read_parked};
 pub use reader::{RawRecord, Reader};
 pub use tables::Tables;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aya::maps::{Array, MapData, MapError, StackTraceMap};
+use aya::maps::{MapData, MapError, StackTraceMap};
 use tracer_ebpf::wire::parking as wire;
 use zerocopy::transmute;
 
@@ -10,7 +10,7 @@ use super::tables::stack_of;
 use crate::event::blocking::StackTaken;
 use crate::event::parking::{ParkKey, ParkTotal, ParkedNow};
 use crate::probe::load::ParkingMaps;
-use crate::units::{Nanos, RuntimeAddr};
+use crate::units::RuntimeAddr;
 
 /// So many parked goroutines are read at most, counting those that are met again.
 const MOST_READ: usize = 1 << 18;
@@ -45,19 +45,7 @@ impl ParkingTables {
                 Err(_) => tables.undecodable += 1,
             }
         }
-        // They come and go meanwhile, and when the one goes that was read last, the kernel begins again at the
-        // first: so each is kept once, and there is an end to it.
-        let mut parked = BTreeMap::new();
-        for entry in maps.parked.iter().take(MOST_READ) {
-            let (goid, words) = entry?;
-            parked.insert(goid, words);
-        }
-        for (goid, words) in parked {
-            match ParkedNow::new(goid, &transmute!(words)) {
-                Ok(parked) => tables.parked.push(parked),
-                Err(_) => tables.undecodable += 1,
-            }
-        }
+        tables.parked = parked(maps, &mut tables.undecodable)?;
         let totals = tables.totals.iter().map(|total| total.key);
         for ParkKey { stack, .. } in totals.chain(tables.parked.iter().map(|parked| parked.key)) {
             if let StackTaken::Taken(number) = stack
@@ -71,11 +59,23 @@ impl ParkingTables {
     }
 }
 
-/// What the handlers took so far, and how many of them had something to do.
+/// The goroutines that are parked. They come and go meanwhile, and when the one goes that was read last, the kernel
+/// begins again at the first: so each is kept once, and there is an end to it.
 ///
 /// # Errors
 /// When the map cannot be read.
-pub fn read_spent(spent: &Array<MapData, [u64; 2]>) -> Result<(Nanos, u64), MapError> {
-    let [nanos, handled] = spent.get(&0, 0)?;
-    Ok((Nanos(nanos), handled))
+pub fn parked(maps: &ParkingMaps, undecodable: &mut u64) -> Result<Vec<ParkedNow>, MapError> {
+    let mut found = BTreeMap::new();
+    for entry in maps.parked.iter().take(MOST_READ) {
+        let (goid, words) = entry?;
+        found.insert(goid, words);
+    }
+    let mut parked = Vec::new();
+    for (goid, words) in found {
+        match ParkedNow::new(goid, &transmute!(words)) {
+            Ok(one) => parked.push(one),
+            Err(_) => *undecodable += 1,
+        }
+    }
+    Ok(parked)
 }

@@ -6,6 +6,7 @@ use aya::maps::{MapData, MapError, StackTraceMap};
 use tracer_ebpf::wire;
 use zerocopy::transmute;
 
+use super::parking::ParkingTables;
 use crate::event::blocking::{CallTotal, InSyscall, Parked, StackTaken};
 use crate::event::profile::Samples;
 use crate::probe::load::BlockingMaps;
@@ -26,6 +27,8 @@ pub struct Tables {
     pub in_syscall: Vec<InSyscall>,
     /// The goroutines that the network poller has parked.
     pub parked: Vec<Parked>,
+    /// What is summed up of all goroutines that are parked, when that was asked for.
+    pub parking: Option<ParkingTables>,
 }
 
 impl Tables {

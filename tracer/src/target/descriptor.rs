@@ -5,6 +5,7 @@
 
 pub mod redact;
 mod socket;
+mod unix;
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::CString;
@@ -206,6 +207,11 @@ impl Process {
     }
 }
 
+/// Which file is at that path, or behind that link of /proc; none when that cannot be told.
+pub(super) fn identity(path: &Path) -> Option<Identity> {
+    look(path).map(|(_, identity)| identity)
+}
+
 /// The mode and the identity of an open file, asked through its link, so of the file itself. File systems of other
 /// machines are not asked, which might never answer.
 fn look(link: &Path) -> Option<(u16, Identity)> {
@@ -249,6 +255,8 @@ mod tests {
         let path = folder.path().join("socket");
         let local = std::os::unix::net::UnixListener::bind(&path).unwrap();
         let client = std::os::unix::net::UnixStream::connect(&path).unwrap();
+        // Until then the other side has no number.
+        let accepted = local.accept().unwrap().0;
         let expected = [
             (number(&listener), format!("tcp {at} (listening)"), "tcp loopback:* (listening)"),
             (
@@ -262,6 +270,8 @@ mod tests {
             (number(&null), "device /dev/null".to_owned(), "device"),
             (number(&pipe), "pipe".to_owned(), "pipe"),
             (number(&local), format!("unix {}", path.display()), "unix"),
+            (number(&accepted), format!("unix {}", path.display()), "unix"),
+            (number(&client), format!("unix -> {}", path.display()), "unix"),
         ];
         let all = process.descriptors();
         for (fd, text, redacted) in expected {
@@ -271,8 +281,38 @@ mod tests {
                 (text, redacted.to_owned())
             );
         }
-        assert_eq!(all[&number(&client)].object.kind(), "unix");
         assert_eq!(process.object(1 << 40), None);
+    }
+
+    /// In a network namespace of its own nothing of ours is to be seen.
+    #[test]
+    fn sockets_are_looked_for_where_the_process_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("far");
+        let script = "import socket, sys, time\n\
+            s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen()\n\
+            c = socket.socket(socket.AF_UNIX); c.connect(sys.argv[1]); a = s.accept()\n\
+            t = socket.socket(); t.bind(('0.0.0.0', 4242)); t.listen(); print('there', flush=True); time.sleep(60)";
+        let mut command = std::process::Command::new("unshare");
+        command.args(["--net", "python3", "-c", script]).arg(&path).stdout(std::process::Stdio::piped());
+        let Ok(mut child) = command.spawn() else { return };
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let seen = Process::of_pid(child.id()).map(|process| process.descriptors());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // It takes root and Python.
+        if line != "there\n" {
+            return;
+        }
+        let texts: Vec<String> = seen.unwrap().values().map(|one| one.object.to_string()).collect();
+        for text in [
+            format!("unix {}", path.display()),
+            format!("unix -> {}", path.display()),
+            "tcp 0.0.0.0:4242 (listening)".to_owned(),
+        ] {
+            assert!(texts.contains(&text), "{text} is not in {texts:?}");
+        }
     }
 
     #[test]

@@ -159,3 +159,6 @@ pub enum StackRead {
     /// [`Limits::stacks`] others were.
     NotTried,
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,11 +3,11 @@
 use std::ffi::{OsStr, OsString};
 use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, RawFd};
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Child, Command};
 use std::thread::JoinHandle;
 
+pub use super::spawn::Child;
+use super::spawn::Image;
 use super::user::InvokingUser;
 use crate::units::Nanos;
 
@@ -62,12 +62,27 @@ impl Launch<'_> {
             reports: to_parent.as_raw_fd(),
             of_parent: [gate.as_raw_fd(), reports.as_raw_fd()],
         };
-        let command = self.command(in_child)?;
+        let image = self.image()?;
+        let user = match &self.user {
+            Some(user) => Some((user.uid, user.gid, user.groups()?)),
+            None => None,
+        };
+        let stdout_to_stderr = self.stdout_to_stderr;
+        let before = move || {
+            if stdout_to_stderr {
+                redirect(libc::STDERR_FILENO, libc::STDOUT_FILENO)?;
+            }
+            in_child.report_and_wait()?;
+            if let Some((uid, gid, groups)) = &user {
+                become_user(*uid, *gid, groups)?;
+            }
+            in_child.stamp()
+        };
 
         // `spawn` returns when the child has executed, so it needs a thread of its own.
         let spawner = std::thread::Builder::new().name("spawn".to_owned()).spawn(move || {
-            let mut command = command;
-            let result = command.spawn();
+            // SAFETY: `before` makes system calls only, on descriptors and memory that exist already.
+            let result = unsafe { image.spawn(&before) };
             drop((wait_for_go, to_parent));
             result
         })?;
@@ -84,31 +99,15 @@ impl Launch<'_> {
         }
     }
 
-    fn command(&self, ends: ChildEnds) -> io::Result<Command> {
-        let mut command = Command::new(self.program);
-        command.arg0(self.name).args(self.arguments);
-        if self.stdout_to_stderr {
-            command.stdout(io::stderr());
-        }
-        let mut credentials = None;
-        if let Some(user) = &self.user {
-            credentials = Some((user.uid, user.gid, user.groups()?));
-            // What sudo set to root's; a program must find its own files where it would without gotrace.
-            command.env("USER", &user.name).env("LOGNAME", &user.name);
-            if let Some(home) = user.home() {
-                command.env("HOME", home);
-            }
-        }
-        let before_exec = move || {
-            if let Some((uid, gid, groups)) = &credentials {
-                become_user(*uid, *gid, groups)?;
-            }
-            ends.report_and_wait()
-        };
-        // SAFETY: between fork and execve the closure only makes system calls on descriptors and memory that
-        // existed before the fork; it allocates nothing and takes no lock.
-        unsafe { command.pre_exec(before_exec) };
-        Ok(command)
+    fn image(&self) -> io::Result<Image> {
+        let (name, arguments) = (std::iter::once(self.name), self.arguments.iter().map(OsString::as_os_str));
+        let arguments: Vec<&OsStr> = name.chain(arguments).collect();
+        let Some(user) = &self.user else { return Image::new(self.program.as_os_str(), &arguments, &[]) };
+        // What sudo set to root's; a program must find its own files where it would without gotrace.
+        let home = user.home();
+        let mut variables = vec![("USER", user.name.as_os_str()), ("LOGNAME", user.name.as_os_str())];
+        variables.extend(home.as_ref().map(|home| ("HOME", home.as_os_str())));
+        Image::new(self.program.as_os_str(), &arguments, &variables)
     }
 }
 
@@ -127,10 +126,10 @@ impl Gated {
         if let Some(mut gate) = self.gate.take() {
             gate.write_all(&[1])?;
         }
-        let mut stamp = [0; STAMP_LEN];
-        let stamped = self.reports.read_exact(&mut stamp);
+        // Whoever waited for the stamp would be woken beside the program's first steps.
         let child = join(self.spawner.take())?;
-        stamped?;
+        let mut stamp = [0; STAMP_LEN];
+        self.reports.read_exact(&mut stamp)?;
         let (boot, wall) = stamp.split_at(STAMP_LEN / 2);
         Ok((child, ExecStamp { boot: Nanos(word(boot)), wall_unix: word(wall) }))
     }
@@ -153,21 +152,23 @@ fn join(spawner: Option<JoinHandle<io::Result<Child>>>) -> io::Result<Child> {
     started.unwrap_or_else(|| Err(io::Error::other("the thread that starts the command failed")))
 }
 
-/// In the child: takes the user's groups and ids, in the order in which they can still be taken.
+/// In the child: takes the user's groups and ids, in the order in which they can still be taken. By the system
+/// calls themselves: the C library would have all of gotrace's threads do the same.
 fn become_user(uid: u32, gid: u32, groups: &[libc::gid_t]) -> io::Result<()> {
+    let done = |result: libc::c_long| if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) };
     // SAFETY: `groups` is a slice of that length.
-    if unsafe { libc::setgroups(groups.len(), groups.as_ptr()) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
+    done(unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) })?;
     // SAFETY: the call has no preconditions.
-    if unsafe { libc::setgid(gid) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
+    done(unsafe { libc::syscall(libc::SYS_setgid, gid) })?;
+    // SAFETY: the call has no preconditions. It also bars the user from the memory that the child shares still
+    // (kernel/cred.c, `commit_creds`).
+    done(unsafe { libc::syscall(libc::SYS_setuid, uid) })
+}
+
+/// In the child: makes the descriptor `to` another name for what `from` stands for.
+fn redirect(from: RawFd, to: RawFd) -> io::Result<()> {
     // SAFETY: the call has no preconditions.
-    if unsafe { libc::setuid(uid) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
+    if unsafe { libc::dup2(from, to) } < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// The pipes' descriptors, as the child finds them after the fork.
@@ -179,7 +180,7 @@ struct ChildEnds {
 }
 
 impl ChildEnds {
-    /// In the child: tells its pid, waits for the word to go on, and stamps the time just before the execve.
+    /// In the child: tells its pid, and waits for the word to go on.
     fn report_and_wait(self) -> io::Result<()> {
         for fd in self.of_parent {
             // The child's copies would keep the gate from ever ending when gotrace dies.
@@ -193,13 +194,17 @@ impl ChildEnds {
         loop {
             // SAFETY: `go` has room for one byte.
             match unsafe { libc::read(self.gate, go.as_mut_ptr().cast(), 1) } {
-                1 => break,
+                1 => return Ok(()),
                 // gotrace gave up, or is gone.
                 0 => return Err(io::Error::from_raw_os_error(libc::ECANCELED)),
                 _ if interrupted() => {}
                 _ => return Err(io::Error::last_os_error()),
             }
         }
+    }
+
+    /// In the child: stamps the time, just before the execve.
+    fn stamp(self) -> io::Result<()> {
         let mut stamp = [0; STAMP_LEN];
         stamp[..8].copy_from_slice(&clock(libc::CLOCK_BOOTTIME).to_ne_bytes());
         stamp[8..].copy_from_slice(&clock(libc::CLOCK_REALTIME).to_ne_bytes());
@@ -250,7 +255,7 @@ mod tests {
         assert!(gated.pid() > 1);
         assert!(!witness.exists());
         let before = Nanos(clock(libc::CLOCK_BOOTTIME));
-        let (mut child, stamp) = gated.release().unwrap();
+        let (child, stamp) = gated.release().unwrap();
         assert!(stamp.boot >= before);
         assert_eq!(child.wait().unwrap().code(), Some(7));
         assert_eq!(std::fs::read_to_string(witness).unwrap(), "name\n");

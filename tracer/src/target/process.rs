@@ -3,9 +3,11 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use super::descriptor::{Identity, identity};
 use super::gobin::GoBinary;
 use super::memory::{Memory as _, ProcessMemory};
 pub use super::process_error::ProcessError;
@@ -14,6 +16,9 @@ use crate::units::{Nanos, RuntimeAddr, clock_time};
 
 /// `PF_KTHREAD` (include/linux/sched.h).
 const KERNEL_THREAD: u64 = 0x0020_0000;
+
+/// What the kernel puts behind the path of a file that is no longer there (fs/d_path.c).
+pub(super) const DELETED: &[u8] = b" (deleted)";
 
 /// A running process. All that is read of it goes through its own open folder in /proc: should the process end,
 /// reads fail, and never reach another one that was given its number.
@@ -25,22 +30,11 @@ pub struct Process {
 }
 
 impl Process {
-    /// The process of that number or name.
+    /// The process of that number.
     ///
     /// # Errors
-    /// When there is none, more than one, or nothing that can be looked at.
-    pub fn find(who: &str) -> Result<Self, ProcessError> {
-        if let Ok(pid) = who.parse() {
-            return Self::of_pid(pid);
-        }
-        match named(who)[..] {
-            [] => Err(ProcessError::NoneNamed { name: who.to_owned() }),
-            [pid] => Self::of_pid(pid),
-            ref pids => Err(ProcessError::SeveralNamed { name: who.to_owned(), pids: pids.to_vec() }),
-        }
-    }
-
-    fn of_pid(pid: u32) -> Result<Self, ProcessError> {
+    /// When there is none, or nothing that can be looked at.
+    pub fn of_pid(pid: u32) -> Result<Self, ProcessError> {
         let path = format!("/proc/{pid}");
         let folder = OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_DIRECTORY).open(path);
         let process = Self { pid, folder: folder.map_err(|_| ProcessError::Gone { pid })? };
@@ -76,6 +70,41 @@ impl Process {
     #[must_use]
     pub fn exe(&self) -> PathBuf {
         fs::read_link(self.path("exe")).unwrap_or_else(|_| PathBuf::from("?"))
+    }
+
+    /// Which file that is, whatever its path names by now; none when it may not be looked at, or is none, as of the
+    /// kernel's own threads.
+    #[must_use]
+    pub fn exe_identity(&self) -> Option<Identity> {
+        identity(&self.path("exe"))
+    }
+
+    /// Whether that file is no longer what its path names, in its own mount namespace.
+    #[must_use]
+    pub fn exe_is_deleted(&self) -> bool {
+        self.exe().as_os_str().as_bytes().ends_with(DELETED)
+    }
+
+    /// What somebody should know before looking into it, in sentences.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        let status = fs::read_to_string(self.path("status")).unwrap_or_default();
+        if let Some(tracer) = number_after(&status, "TracerPid:").filter(|tracer| *tracer != 0) {
+            let name = fs::read_to_string(format!("/proc/{tracer}/comm")).unwrap_or_default();
+            notes.push(format!(
+                "process {} is being traced by another program, {} ({tracer}), which may stop it at any time",
+                self.pid,
+                name.trim_end(),
+            ));
+        }
+        if self.exe_is_deleted() {
+            notes.push(format!(
+                "the binary of process {} was deleted or replaced after it began; what it runs is what is read",
+                self.pid
+            ));
+        }
+        notes
     }
 
     /// Its executable, open: the very file that runs, whatever its path names by now and in whatever mount
@@ -169,12 +198,18 @@ impl Process {
     /// Whether its `CLOCK_MONOTONIC` is ours: not in a time namespace of its own.
     #[must_use]
     pub fn shares_clock(&self) -> bool {
-        let namespace = |path: &Path| fs::read_link(path).ok();
-        match namespace(&self.path("ns/time")) {
-            Some(its) => Some(its) == namespace(Path::new("/proc/self/ns/time")),
-            // Kernels before 5.6 have no such namespaces; ours has, so we were not let.
-            None => false,
-        }
+        // Kernels before 5.6 have no such namespaces; if ours has, we were not let.
+        self.shares("time")
+    }
+
+    /// Whether its network namespace is ours.
+    pub(super) fn shares_network(&self) -> bool {
+        self.shares("net")
+    }
+
+    fn shares(&self, kind: &str) -> bool {
+        let its = fs::read_link(self.path("ns").join(kind)).ok();
+        its.is_some() && its == fs::read_link(Path::new("/proc/self/ns").join(kind)).ok()
     }
 
     /// What to make of an error.
@@ -191,40 +226,6 @@ impl Process {
             _ => ProcessError::Unreadable { pid, what: format!("{what}: {error}") },
         }
     }
-}
-
-/// Every process whose program, name or first argument is called so; neither gotrace itself nor its parents
-/// under the same name (`sudo gotrace attach server`).
-fn named(name: &str) -> Vec<u32> {
-    let own = std::process::id();
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let mut pids: Vec<u32> = processes
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter(|pid| *pid != own && is_named(Path::new(&format!("/proc/{pid}")), name))
-        .collect();
-    pids.sort_unstable();
-    pids
-}
-
-fn is_named(folder: &Path, name: &str) -> bool {
-    if let Ok(exe) = fs::read_link(folder.join("exe")) {
-        let exe = exe.to_string_lossy();
-        return base(exe.strip_suffix(" (deleted)").unwrap_or(&exe)) == name || has_argument(folder, name);
-    }
-    // Without the right to see its program there is still its name, of at most 15 bytes.
-    fs::read_to_string(folder.join("comm"))
-        .is_ok_and(|comm| name.as_bytes().get(..name.len().min(15)) == Some(comm.trim_end().as_bytes()))
-}
-
-/// Whether it was started under that name: through a link, say.
-fn has_argument(folder: &Path, name: &str) -> bool {
-    let arguments = fs::read(folder.join("cmdline")).unwrap_or_default();
-    let first = arguments.split(|byte| *byte == 0).next().unwrap_or_default();
-    base(&String::from_utf8_lossy(first)) == name
-}
-
-fn base(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or(path)
 }
 
 /// The number behind a field's name in `/proc/PID/status`.
@@ -265,6 +266,39 @@ mod tests {
             let error = thread.join().unwrap().unwrap_err();
             assert!(matches!(error, ProcessError::Thread { .. }), "{error}");
         });
+    }
+
+    #[test]
+    fn a_program_is_found_by_the_path_of_its_binary() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sleeper");
+        fs::copy("/bin/sleep", &path).unwrap();
+        let find = |path: &Path| Process::find(path.to_str().unwrap());
+        assert!(matches!(find(&path), Err(ProcessError::NoneRuns { .. })));
+        let start = || std::process::Command::new(&path).arg("60").spawn().unwrap();
+        let mut first = start();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        for path in [&path, &link] {
+            let process = find(path).unwrap();
+            assert_eq!(
+                (process.pid, process.exe_is_deleted(), process.notes().len()),
+                (first.id(), false, 0)
+            );
+        }
+        let mut second = start();
+        assert!(matches!(find(&path), Err(ProcessError::SeveralRun { pids, .. }) if pids.len() == 2));
+        second.kill().unwrap();
+        second.wait().unwrap();
+        // Another file in its place: the one that runs has no path any more.
+        let other = folder.path().join("other");
+        fs::copy("/bin/true", &other).unwrap();
+        fs::rename(&other, &path).unwrap();
+        let process = find(&path).unwrap();
+        assert_eq!((process.pid, process.exe_is_deleted()), (first.id(), true));
+        assert!(process.notes()[0].contains("deleted or replaced"), "{:?}", process.notes());
+        first.kill().unwrap();
+        first.wait().unwrap();
     }
 
     #[test]

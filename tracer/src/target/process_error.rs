@@ -15,7 +15,7 @@ pub enum ProcessError {
     },
     /// Nothing that runs is called so.
     #[error(
-        "no process is named {name}; gotrace attach takes a process id, or the name of a program that runs"
+        "no process is named {name}; it takes a process id, or the name or the path of a program that runs"
     )]
     NoneNamed {
         /// As it was given.
@@ -26,6 +26,20 @@ pub enum ProcessError {
     SeveralNamed {
         /// As it was given.
         name: String,
+        /// Their numbers.
+        pids: Vec<u32>,
+    },
+    /// Nothing that runs was started from there.
+    #[error("no process runs {}", path.display())]
+    NoneRuns {
+        /// As it was given.
+        path: PathBuf,
+    },
+    /// More than one runs it.
+    #[error("{} processes run {}; attach to one of them by its id: {}", pids.len(), path.display(), list(pids))]
+    SeveralRun {
+        /// As it was given.
+        path: PathBuf,
         /// Their numbers.
         pids: Vec<u32>,
     },

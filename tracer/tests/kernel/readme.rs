@@ -34,9 +34,22 @@ fn a_slow_start_is_shown_as_in_the_readme() {
     let transcript = transcript("run");
     let Some(fixture) = shown("slowstart", &transcript) else { return };
     let folder = fixture.path.parent().expect("the program's folder");
-    let output = gotrace().args(&transcript.command).current_dir(folder).output().expect("gotrace runs");
-    let output = String::from_utf8(output.stdout).expect("text");
-    assert!(transcript.is_shown_by(&output), "{output}\nis not what the README shows:\n{}", transcript.shown);
+    let mut output = String::new();
+    for _ in 0..5 {
+        let done = gotrace().args(&transcript.command).current_dir(folder).output().expect("gotrace runs");
+        output = String::from_utf8(done.stdout).expect("text");
+        if transcript.is_shown_by(&output) {
+            return;
+        }
+        // By the report's own word the machine was not as it was for the README.
+        assert!(
+            output.contains("without a CPU"),
+            "{output}\nis not what the README shows:\n{}",
+            transcript.shown
+        );
+    }
+    let missing = transcript.not_shown_by(&output);
+    assert!(missing.is_empty(), "{output}\nlacks what the README shows: {missing:#?}");
 }
 
 #[test]

@@ -60,6 +60,14 @@ impl Transcript {
         }
         if rest.len() == output.len() { rest == last } else { rest.ends_with(last) }
     }
+
+    /// The lines that are not shown at all, but for their figures: where neighbours take the processors, the order
+    /// is theirs.
+    pub(crate) fn not_shown_by(&self, output: &str) -> Vec<&str> {
+        let output: Vec<String> = output.lines().map(without_figures).collect();
+        let missing = |line: &&str| *line != "…" && !output.contains(&without_figures(line));
+        self.shown.lines().filter(missing).collect()
+    }
 }
 
 /// A line with a sign for every figure that differs from run to run, for bars, and for the lesser reasons of a
@@ -82,7 +90,11 @@ fn without_figures(line: &str) -> String {
         (r"\b(build|Linux) [\w.+~-]+", "1 N"),
         (r"127\.0\.0\.1:\d+", "ADDRESS"),
         (r"\b\d+ (waits|page faults|of them|probe hits|threads|Ps|goroutines)\b", "N 1"),
-        (r"(?:, |  )(?:without a CPU|futex|page fault|unexplained|goroutine|gc|other|file) TIME", ""),
+        (r"(?:, |  )(?:without a CPU|futex|page fault|unexplained|goroutine|gc|other|file|network) TIME", ""),
+        (r", sleep TIME", "  sleep TIME"),
+        // The program ends at the moment at which it is ready.
+        (r"; (?:still running|exited with 0 after TIME)", "; END"),
+        (r"main\.main \(so far\)", "main.main"),
         (r"\s+", " "),
     ] {
         line = replace(line, pattern, by);

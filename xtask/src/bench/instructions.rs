@@ -38,7 +38,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         guest.program(&gotrace, "/usr/bin/gotrace")?;
         guest.fixtures(&folder, |fixture| fixture.name == LOOP)?;
         let mut said = Vec::new();
-        let outcome = guest.run(include_str!("instructions.sh"), Duration::from_secs(900), |line| {
+        let outcome = guest.run(include_str!("instructions.sh"), Duration::from_secs(300), |line| {
             said.push(line.to_owned());
         })?;
         if outcome.exit_code != 0 {

@@ -17,6 +17,7 @@ order() {
 
 until [ -s /tmp/target.said ] && [ -s /tmp/other.said ]; do sleep 0.1; done
 for options in "" "--slow 1ns"; do
+    : >/tmp/said
     gotrace attach --json $options $target >/dev/null 2>/tmp/said &
     gotrace=$!
     until grep -q attached /tmp/said; do

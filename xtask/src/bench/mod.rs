@@ -1,11 +1,12 @@
 //! `cargo xtask bench`: what gotrace costs, as ratios measured in one run.
 
 mod attach;
+mod bpftrace;
 mod empty_pair;
 mod figures;
 mod instructions;
 mod server;
-mod stamp;
+pub(crate) mod stamp;
 mod startup;
 mod watchers;
 

@@ -1,17 +1,17 @@
 //! `cargo xtask bench startup`: how much later main begins under a tracer, and what else the user waits for.
 
-use std::io::{BufRead as _, BufReader, Lines};
+use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
-use std::time::Duration;
-use std::{fs, thread};
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
+use super::bpftrace::Bpftrace;
 use super::figures::Figures;
 use super::stamp;
-use crate::exec::{Voice, is_root, line};
+use crate::exec::{self, Voice, is_root, line};
 use crate::fixtures::{self, Fixture, Selection};
 use crate::{apt, build, cache};
 
@@ -19,6 +19,9 @@ const VOICE: Voice = Voice("bench");
 
 /// A program with symbols, which bpftrace needs, that says when its main began.
 const SMALL: &str = "nethttp-go1.26.6";
+
+/// The same without symbols: only then does bpftrace take an instruction.
+const STRIPPED: &str = "nethttp-go1.26.6-stripped";
 
 /// The largest program at hand.
 const LARGE: &str = "dockerd";
@@ -31,6 +34,8 @@ const WHOLE: [&str; 2] = ["esbuild", "prometheus"];
 const RUNS_A_TURN: usize = 5;
 
 /// Time to main: untraced, under gotrace (also with --lean), and with bpftrace counting runtime.doInit1, by turns.
+/// bpftrace does so at the function's entry, and also at the instruction that gotrace chooses, where next to nothing
+/// is left but the trap.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// How many turns: five runs of the small program each way, one of the large
@@ -54,17 +59,18 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     }
 
     let [mut untraced, mut traced, mut lean, mut peer] = <[Figures; 4]>::default();
+    let [mut stripped, mut trap] = <[Figures; 2]>::default();
     let mut whole: Vec<[Figures; 2]> = bench.whole.iter().map(|_| <[Figures; 2]>::default()).collect();
     let [mut before_start, mut detach] = [Figures::default(), Figures::default()];
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').next().unwrap_or_default();
     // One run of each for the page cache.
-    bench.untraced()?;
+    untraced_run(&bench.small)?;
     bench.traced(&[])?;
     for turn in 1..=args.turns {
         VOICE.say(format_args!("turn {turn} of {}", args.turns));
         for _ in 0..RUNS_A_TURN {
-            untraced.push(bench.untraced()?);
+            untraced.push(untraced_run(&bench.small)?);
             traced.push(bench.traced(&[])?);
             lean.push(bench.traced(&["--lean"])?);
         }
@@ -73,7 +79,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             traced.push(bench.whole_run_traced(fixture)?);
         }
         if !args.no_bpftrace {
-            bench.beside_bpftrace(&mut peer)?;
+            beside_bpftrace(&bench.small, "runtime.doInit1", &mut peer)?;
+            for _ in 0..RUNS_A_TURN {
+                stripped.push(untraced_run(&bench.stripped)?);
+            }
+            beside_bpftrace(&bench.stripped, &bench.init_site.to_string(), &mut trap)?;
         }
         let (waited, detached) = bench.large()?;
         before_start.push(waited);
@@ -85,6 +95,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     traced.row("time to main, gotrace run", Some(&untraced));
     lean.row("time to main, gotrace run --lean", Some(&untraced));
     peer.row("time to main, bpftrace on runtime.doInit1", Some(&untraced));
+    stripped.row("time to main, stripped, untraced", None);
+    trap.row("time to main, stripped, bpftrace on gotrace's site", Some(&stripped));
     for (fixture, [alone, traced]) in bench.whole.iter().zip(&whole) {
         let run = format!("{} {}, whole run", fixture.name, fixture.args.join(" "));
         alone.row(&format!("{run}, untraced"), None);
@@ -99,6 +111,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 struct Bench {
     gotrace: PathBuf,
     small: Fixture,
+    stripped: Fixture,
+    /// Where in the stripped program's file gotrace's site in `runtime.doInit1` is.
+    init_site: u64,
     large: Fixture,
     whole: Vec<Fixture>,
     report: PathBuf,
@@ -107,20 +122,18 @@ struct Bench {
 impl Bench {
     fn prepare() -> Result<Self> {
         let gotrace = build::gotrace()?;
-        let fixtures =
-            fixtures::read(&fixtures::ensure(&Selection::Named(&[SMALL, LARGE, WHOLE[0], WHOLE[1]]))?)?;
+        let fixtures = fixtures::read(&fixtures::ensure(&Selection::Named(&[
+            SMALL, STRIPPED, LARGE, WHOLE[0], WHOLE[1],
+        ]))?)?;
         let find = |name: &str| {
             let found = fixtures.iter().find(|fixture| fixture.name == name).cloned();
             found.with_context(|| format!("the fixture {name} is not there"))
         };
         let report = cache::folder("bench")?.join(format!("{}.ndjson", std::process::id()));
         let whole = WHOLE.iter().map(|name| find(name)).collect::<Result<_>>()?;
-        Ok(Self { gotrace, small: find(SMALL)?, large: find(LARGE)?, whole, report })
-    }
-
-    fn untraced(&self) -> Result<i128> {
-        let (start, output) = stamp::run(&mut Command::new(&self.small.path))?;
-        Ok(main_began(&output.stdout)? - start)
+        let stripped = find(STRIPPED)?;
+        let init_site = init_site(&gotrace, &stripped)?;
+        Ok(Self { gotrace, small: find(SMALL)?, stripped, init_site, large: find(LARGE)?, whole, report })
     }
 
     /// From the execve to the end as the parent sees it, which is some ten microseconds after the kernel's.
@@ -147,24 +160,11 @@ impl Bench {
     fn traced(&self, options: &[&str]) -> Result<i128> {
         let mut command = Command::new(&self.gotrace);
         command.args(["run", "-q"]).args(options).arg("-o").arg(&self.report).arg("--").arg(&self.small.path);
-        let (_, output) = stamp::run(&mut command)?;
+        let (_, output) = stamp::run(&command)?;
         if !output.status.success() {
             bail!("{} failed: {}", line(&command), String::from_utf8_lossy(&output.stderr).trim_end());
         }
         Ok(main_began(&output.stdout)? - started(&self.report)?)
-    }
-
-    fn beside_bpftrace(&self, figures: &mut Figures) -> Result<()> {
-        let peer = Bpftrace::attach(&self.small.path)?;
-        let mut measured = Ok(());
-        for _ in 0..RUNS_A_TURN {
-            measured = measured.and_then(|()| self.untraced().map(|time| figures.push(time)));
-        }
-        let hits = peer.detach()?;
-        if hits == 0 {
-            bail!("bpftrace counted nothing, so it measured nothing");
-        }
-        measured
     }
 
     /// How long the user waits for the large program's execve, and for the detach after its end.
@@ -176,7 +176,7 @@ impl Bench {
             .arg("--")
             .arg(&self.large.path)
             .args(&self.large.args);
-        let (start, output) = stamp::run(&mut command)?;
+        let (start, output) = stamp::run(&command)?;
         let said = String::from_utf8_lossy(&output.stderr);
         if !output.status.success() {
             bail!("{} failed: {}", line(&command), said.trim_end());
@@ -190,6 +190,33 @@ impl Drop for Bench {
         // Nothing depends on it.
         drop(fs::remove_file(&self.report));
     }
+}
+
+fn untraced_run(fixture: &Fixture) -> Result<i128> {
+    let (start, output) = stamp::run(&Command::new(&fixture.path))?;
+    Ok(main_began(&output.stdout)? - start)
+}
+
+fn beside_bpftrace(fixture: &Fixture, place: &str, figures: &mut Figures) -> Result<()> {
+    let peer = Bpftrace::attach(&fixture.path, place)?;
+    let mut measured = Ok(());
+    for _ in 0..RUNS_A_TURN {
+        measured = measured.and_then(|()| untraced_run(fixture).map(|time| figures.push(time)));
+    }
+    let hits = peer.detach()?;
+    if hits == 0 {
+        bail!("bpftrace counted nothing at {place}, so it measured nothing");
+    }
+    measured
+}
+
+/// The offset in the file of the instruction that gotrace probes for package inits.
+fn init_site(gotrace: &Path, fixture: &Fixture) -> Result<u64> {
+    let said = exec::text(Command::new(gotrace).args(["inspect", "--json"]).arg(&fixture.path))?;
+    let binary: Value = serde_json::from_str(&said).context("reading what gotrace inspect says")?;
+    let hooks = binary["hooks"].as_array().context("gotrace inspect names no hooks")?;
+    let init = hooks.iter().find(|hook| hook["hook"] == "init");
+    init.and_then(|hook| hook["site"]["file_offset"].as_u64()).context("gotrace has no site for inits")
 }
 
 /// The wall-clock time of the first statement of main, as the fixture prints it.
@@ -217,42 +244,6 @@ fn detached(stderr: &str) -> Option<i128> {
     let milliseconds: f64 = rest.split_once(" ms")?.0.trim().parse().ok()?;
     #[expect(clippy::cast_possible_truncation, reason = "some milliseconds")]
     Some((milliseconds * 1e6) as i128)
-}
-
-/// bpftrace with one uprobe that counts.
-struct Bpftrace {
-    child: Child,
-    output: Lines<BufReader<ChildStdout>>,
-}
-
-impl Bpftrace {
-    fn attach(binary: &str) -> Result<Self> {
-        let mut command = Command::new("bpftrace");
-        command.arg("-e").arg(format!(
-            r#"BEGIN {{ printf("attached\n"); }} uprobe:{binary}:runtime.doInit1 {{ @inits = count(); }}"#
-        ));
-        // What it says of limits that no longer matter, at every start, helps nobody.
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().with_context(|| format!("starting {}", line(&command)))?;
-        let output = child.stdout.take().context("bpftrace's output was piped")?;
-        let mut output = BufReader::new(output).lines();
-        if !output.by_ref().map_while(Result::ok).any(|line| line == "attached") {
-            bail!("{} ended before it was attached: {}", line(&command), child.wait()?);
-        }
-        // BEGIN runs first of all probes, so the other one may still be on its way.
-        thread::sleep(Duration::from_millis(300));
-        Ok(Self { child, output })
-    }
-
-    /// Ends it, and gives what it counted.
-    fn detach(mut self) -> Result<u64> {
-        let id = self.child.id().to_string();
-        Command::new("kill").args(["-INT", &id]).status().context("interrupting bpftrace")?;
-        let counted =
-            self.output.map_while(Result::ok).find_map(|line| line.strip_prefix("@inits: ")?.parse().ok());
-        self.child.wait().context("waiting for bpftrace's end")?;
-        Ok(counted.unwrap_or(0))
-    }
 }
 
 #[cfg(test)]

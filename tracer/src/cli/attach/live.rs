@@ -13,9 +13,7 @@ use super::super::ring::{DRAIN_INTERVAL, Ring};
 use super::waits::{Plan, Waits};
 use crate::event::EventKind;
 use crate::event::blocking::Object;
-use crate::model::Symbols;
 use crate::model::blocking::{ObjectNames, SlowCalls};
-use crate::model::parking::ParkingReport;
 use crate::probe::attach::Attached;
 use crate::probe::load::{BlockingMaps, LoadError, LoadOptions, Loaded};
 use crate::probe::{Blocking, Parking, blocking_config, file_config};
@@ -25,6 +23,9 @@ use crate::target::pid_namespace;
 use crate::target::pidfd::pidfd_of;
 use crate::target::process::Process;
 use crate::units::{Nanos, boot_clock};
+
+/// How often a terminal is drawn anew.
+const SCREEN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Below this a call is summed up without its stack, which costs more than the call.
 pub(super) const STACK_FROM: Nanos = Nanos(20_000);
@@ -55,7 +56,7 @@ pub(super) struct Live<'a> {
     attached: Attached,
     maps: BlockingMaps,
     /// With `--waits` only.
-    waits: Option<Waits>,
+    pub(super) waits: Option<Waits>,
     ring: Ring,
     /// When the last probe was armed.
     pub(super) since: Nanos,
@@ -86,6 +87,8 @@ pub(super) enum Ended {
 pub(super) enum Moment {
     /// A report of what is known so far is wanted.
     Report,
+    /// It is time to draw the screen anew.
+    Screen,
     /// It is over.
     End(Ended),
 }
@@ -147,16 +150,23 @@ impl<'a> Live<'a> {
     /// Takes what the ring holds.
     pub(super) fn drain(&mut self) {
         for event in self.ring.drain() {
-            match &event.kind {
-                EventKind::Exec { comm, .. } => self.replaced = Some(comm.clone()),
-                _ => self.slow.note(&event, &self.names),
+            match event.kind {
+                EventKind::Exec { comm, .. } => self.replaced = Some(comm),
+                EventKind::Slow(slow) => self.slow.note(event.time, event.tid, &slow, &self.names),
+                _ => {}
             }
         }
     }
 
     /// The sums by now.
     pub(super) fn tables(&self) -> anyhow::Result<Tables> {
-        Tables::read(&self.maps).context("cannot read the sums")
+        let mut tables = Tables::read(&self.maps).context("cannot read the sums")?;
+        if let Some(waits) = &self.waits {
+            waits
+                .read(&mut tables, &self.maps.stacks)
+                .context("cannot read the sums of parked goroutines")?;
+        }
+        Ok(tables)
     }
 
     /// Every probe's account, and how many records were of no known kind.
@@ -170,18 +180,6 @@ impl<'a> Live<'a> {
             Some(waits) if waits.is_due() => waits.look(&mut self.attached, &self.ring.losses()?),
             _ => Ok(()),
         }
-    }
-
-    /// Why goroutines did not run, with `--waits`. Adds the stacks that it names to `tables`.
-    pub(super) fn waits(
-        &mut self,
-        tables: &mut Tables,
-        module: Option<&str>,
-        symbols: &dyn Symbols,
-    ) -> anyhow::Result<Option<ParkingReport>> {
-        let Some(waits) = &mut self.waits else { return Ok(None) };
-        let losses = self.ring.losses()?;
-        waits.report(tables, &self.maps.stacks, &losses, module, symbols).map(Some)
     }
 
     /// Forgets the slow calls: the next report is on what comes.
@@ -212,6 +210,7 @@ impl ObjectNames for Names<'_> {
 pub(super) struct Moments {
     ticks: Interval,
     reports: Option<Interval>,
+    screens: Option<Interval>,
     deadline: Option<Instant>,
     gone: AsyncFd<OwnedFd>,
     interrupt: Signal,
@@ -226,6 +225,7 @@ impl Moments {
         process: &Process,
         duration: Option<Duration>,
         interval: Option<Duration>,
+        has_screen: bool,
     ) -> anyhow::Result<Self> {
         let now = Instant::now();
         let every = |period| {
@@ -236,6 +236,7 @@ impl Moments {
         Ok(Self {
             ticks: every(DRAIN_INTERVAL),
             reports: interval.map(every),
+            screens: has_screen.then(|| every(SCREEN_INTERVAL)),
             deadline: duration.and_then(|duration| now.checked_add(duration)),
             // SAFETY: it owns the descriptor, which stays open and the same as long as it is registered.
             gone: unsafe { AsyncFd::register(pidfd_of(process.pid)?) }?,
@@ -258,6 +259,7 @@ impl Moments {
                     live.govern()?;
                 }
                 () = next_of(&mut self.reports) => return Ok(Moment::Report),
+                () = next_of(&mut self.screens) => return Ok(Moment::Screen),
                 _ = self.ask.recv() => return Ok(Moment::Report),
                 () = expired(self.deadline) => return Ok(Moment::End(Ended::Elapsed)),
                 _ = self.interrupt.recv() => return Ok(Moment::End(Ended::Interrupted)),

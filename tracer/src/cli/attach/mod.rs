@@ -1,13 +1,16 @@
-//! `gotrace attach PID|NAME`: what a running program is blocked on.
+//! `gotrace attach PID|NAME|PATH`: what a running program is blocked on.
 
 mod live;
 mod now;
 mod report;
+mod terminal;
 mod waits;
 
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use regex::Regex;
 
 use self::live::{Live, Moment, Moments, Options};
 use self::now::Observer;
@@ -15,11 +18,11 @@ use self::report::Reporter;
 use self::waits::Plan;
 use super::exit::TargetRefused;
 use super::output::Outputs;
+use super::report::kernel_release;
 use super::ring::ring_size;
-use super::run::kernel_release;
 use super::{Common, Exit};
 use crate::doctor;
-use crate::export::Format;
+use crate::export::{BlockingFlame, FlameBy, FlameOf, Format};
 use crate::model::parking::Share;
 use crate::model::{LoadedCode, StartupStatus, StatusReport, Subject, Usage};
 use crate::target::gobin::{BinaryError, GoBinary, Machine, Support};
@@ -67,6 +70,15 @@ pub(super) struct Args {
     /// Tell waits and system calls from this length on one by one
     #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = humantime::parse_duration)]
     slow: Duration,
+    /// What flame graphs (.svg, .folded) show
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "blocked")]
+    flame: Flame,
+    /// What is at the bottom of flame graphs
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "stack")]
+    by: By,
+    /// Only stacks with a frame that matches, in flame graphs
+    #[arg(long, value_name = "REGEX")]
+    focus: Option<Regex>,
     /// Leave addresses and paths out of the report: only what kind of thing each object is
     #[arg(long)]
     redact: bool,
@@ -85,9 +97,49 @@ pub(super) struct Args {
     /// The ring buffer's size in KiB: a power of two
     #[arg(long, value_name = "KIB", default_value = "4096", value_parser = ring_size, hide_short_help = true)]
     ring_size: u32,
-    /// The process's id, or the name of its program
-    #[arg(value_name = "PID|NAME")]
+    /// The process's id, or the name of its program, or the path of its binary (with a slash in it)
+    #[arg(value_name = "PID|NAME|PATH")]
     who: String,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Flame {
+    /// The time that goroutines were blocked; idle ones are left out
+    Blocked,
+    /// Where the program was on a CPU
+    Cpu,
+}
+
+impl From<Flame> for FlameOf {
+    fn from(flame: Flame) -> Self {
+        match flame {
+            Flame::Blocked => Self::Blocked,
+            Flame::Cpu => Self::OnCpu,
+        }
+    }
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum By {
+    /// The outermost frame
+    Stack,
+    /// The go statement that made the goroutine
+    Goroutine,
+    /// The line of code that the time is put down to
+    Site,
+    /// What was waited for
+    Object,
+}
+
+impl From<By> for FlameBy {
+    fn from(by: By) -> Self {
+        match by {
+            By::Stack => Self::Stack,
+            By::Goroutine => Self::Goroutine,
+            By::Site => Self::Site,
+            By::Object => Self::Object,
+        }
+    }
 }
 
 fn positive(text: &str) -> Result<Duration, String> {
@@ -102,8 +154,13 @@ fn positive(text: &str) -> Result<Duration, String> {
 pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     let mut outputs = Outputs::open(&args.output, args.json)?;
     let process = Process::find(&args.who)?;
+    process.notes().iter().for_each(|note| common.note(note));
     let binary = binary_of(&process)?;
     if args.now {
+        anyhow::ensure!(
+            !outputs.has_flame_graph(),
+            "one look has no times to draw: leave out --now, or the flame graph"
+        );
         let report = look(&process, &binary)?;
         outputs.write(Format::Ndjson, |color, out| report.write(Format::Ndjson, color, out))?;
         outputs.finish(|color, out| report.write(Format::Text, color, out))?;
@@ -131,12 +188,20 @@ async fn follow(
     let observer = Observer::of(process, binary, args.redact)?;
     let waits = args.waits.then(|| Plan::of(process, binary, args.max_overhead)).transpose()?;
     let live = Live::attach(process, binary, &options, waits)?;
-    let mut moments = Moments::of(process, args.duration, args.interval)?;
-    common.note(&format!("following {} ({}); Ctrl-C for the report", process.exe().display(), process.pid));
-    let mut reporter = Reporter::new(process, binary, &observer, live, outputs);
+    let flame = BlockingFlame { of: args.flame.into(), focus: args.focus.clone(), by: args.by.into() };
+    let mut reporter = Reporter::new(process, binary, &observer, live, outputs, flame);
+    let mut moments = Moments::of(process, args.duration, args.interval, reporter.has_screen())?;
+    if !reporter.has_screen() {
+        common.note(&format!(
+            "attached to {} ({}); Ctrl-C for the report",
+            process.exe().display(),
+            process.pid
+        ));
+    }
     let ended = loop {
         match moments.next(&mut reporter.live).await? {
             Moment::Report => reporter.interim()?,
+            Moment::Screen => reporter.draw()?,
             Moment::End(ended) => break ended,
         }
     };
@@ -175,8 +240,7 @@ fn binary_of(process: &Process) -> anyhow::Result<GoBinary> {
         other => other?,
     };
     let refuse = |reason: String| Err(TargetRefused(reason).into());
-    let host = if cfg!(target_arch = "x86_64") { Machine::X86_64 } else { Machine::Aarch64 };
-    if binary.machine() != host {
+    if binary.machine() != Machine::HOST {
         return refuse(format!(
             "{} is built for {}, and runs here by emulation",
             exe.display(),

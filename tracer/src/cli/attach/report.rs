@@ -2,19 +2,24 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use anyhow::Context as _;
+
 use super::super::Exit;
 use super::super::output::Outputs;
 use super::super::report::kernel_release;
 use super::live::{Ended, Live, STACK_FROM};
 use super::now::Observer;
-use crate::export::Format;
+use super::terminal::{Terminal, own_cpu_time};
+use crate::export::{BlockingFlame, BlockingText, Format, Screen};
 use crate::model::blocking::{BlockingInput, BlockingReport};
-use crate::model::parking::ParkingReport;
 use crate::model::{BinarySymbols, Ending, MissingProbe, Subject};
 use crate::stream::Tables;
 use crate::target::gobin::GoBinary;
 use crate::target::process::Process;
 use crate::units::{Nanos, boot_clock};
+
+/// So many rows of each table are shown in text; NDJSON has all.
+const ROWS: usize = 10;
 
 /// Makes the reports.
 pub(super) struct Reporter<'a> {
@@ -23,8 +28,12 @@ pub(super) struct Reporter<'a> {
     observer: &'a Observer<'a>,
     pub(super) live: Live<'a>,
     outputs: Outputs,
+    flame: BlockingFlame,
+    terminal: Option<Terminal>,
     /// Where the last report ended, and the sums by then.
     before: Option<(Nanos, Tables)>,
+    /// The same of the last screen, with gotrace's own CPU time.
+    drawn: Option<(Nanos, Tables, Nanos)>,
 }
 
 impl<'a> Reporter<'a> {
@@ -34,47 +43,101 @@ impl<'a> Reporter<'a> {
         observer: &'a Observer<'a>,
         live: Live<'a>,
         outputs: Outputs,
+        flame: BlockingFlame,
     ) -> Self {
-        Self { process, binary, observer, live, outputs, before: None }
+        let terminal = if outputs.shows_text() { Terminal::open() } else { None };
+        Self { process, binary, observer, live, outputs, flame, terminal, before: None, drawn: None }
+    }
+
+    /// Whether there is a screen to draw.
+    pub(super) fn has_screen(&self) -> bool {
+        self.terminal.is_some()
     }
 
     /// A report on the time since the last one.
     pub(super) fn interim(&mut self) -> anyhow::Result<()> {
-        let (report, parking, tables) = self.report(Ending::Running)?;
-        for format in [Format::Ndjson, Format::Text] {
-            self.outputs.write(format, |color, out| write(&report, parking.as_ref(), format, color, out))?;
+        let before = self.before.take();
+        let (report, tables) = self.report(Ending::Running, before.as_ref().map(|(at, sums)| (*at, sums)))?;
+        // A flame graph is one picture, of all; and text would spoil the screen.
+        self.write(&report, Format::Ndjson)?;
+        if self.terminal.is_none() {
+            self.write(&report, Format::Text)?;
         }
         self.before = Some((report.ended, tables));
         self.live.begin_anew();
         Ok(())
     }
 
+    /// Draws what happened since it was last drawn.
+    pub(super) fn draw(&mut self) -> anyhow::Result<()> {
+        let Some(mut terminal) = self.terminal.take() else { return Ok(()) };
+        let drawn = self.drawn.take();
+        let before = drawn.as_ref().map(|(at, sums, _)| (*at, sums));
+        let (report, tables) = self.report(Ending::Running, before)?;
+        let cpu = own_cpu_time();
+        let (rows, columns) = terminal.size();
+        let taken = cpu.since(drawn.map_or(Nanos(0), |(_, _, cpu)| cpu));
+        let screen = Screen {
+            rows,
+            columns,
+            color: true,
+            followed: report.ended.since(self.live.since),
+            own_cpu: taken.0.saturating_mul(10_000) / report.span().0.max(1),
+        };
+        let mut lines = Vec::new();
+        screen.write(&report, &mut lines)?;
+        terminal.show(&String::from_utf8_lossy(&lines))?;
+        self.drawn = Some((report.ended, tables, cpu));
+        self.terminal = Some(terminal);
+        Ok(())
+    }
+
     /// The last report; the probes are gone when this returns.
     pub(super) fn finish(mut self, ended: Ended) -> anyhow::Result<Exit> {
+        drop(self.terminal.take());
         let ending = match ended {
             Ended::Elapsed | Ended::Interrupted => Ending::Running,
             Ended::Gone => Ending::Gone,
             Ended::Replaced(comm) => Ending::Replaced(comm),
         };
-        let (report, parking, _) = self.report(ending)?;
-        let detached = self.live.detach();
+        let before = self.before.take();
+        let (report, _) = self.report(ending, before.as_ref().map(|(at, sums)| (*at, sums)))?;
+        for format in [Format::Ndjson, Format::Text, Format::Folded, Format::Svg] {
+            self.write(&report, format)?;
+        }
+        let Self { live, outputs, .. } = self;
+        let detached = live.detach();
         tracing::info!("detached in {:.1} ms", detached.as_secs_f64() * 1e3);
-        let mut outputs = self.outputs;
-        outputs.write(Format::Ndjson, |color, out| {
-            write(&report, parking.as_ref(), Format::Ndjson, color, out)
-        })?;
-        outputs.finish(|color, out| write(&report, parking.as_ref(), Format::Text, color, out))?;
+        outputs.commit()?;
         Ok(if report.losses.is_complete() { Exit::Ok } else { Exit::Incomplete })
     }
 
-    fn report(&mut self, ending: Ending) -> anyhow::Result<(BlockingReport, Option<ParkingReport>, Tables)> {
+    fn write(&mut self, report: &BlockingReport, format: Format) -> anyhow::Result<()> {
+        let flame = &self.flame;
+        self.outputs.write(format, |color, out| match format {
+            Format::Text => BlockingText { rows: ROWS, color }.write(report, out),
+            Format::Ndjson => report.write_ndjson(out),
+            Format::Folded => flame.write_folded(report, out),
+            Format::Svg => flame.write_svg(report, out),
+        })
+    }
+
+    /// On the time since then, or since the first probe.
+    fn report(
+        &mut self,
+        ending: Ending,
+        before: Option<(Nanos, &Tables)>,
+    ) -> anyhow::Result<(BlockingReport, Tables)> {
         self.live.drain();
-        let mut tables = self.live.tables()?;
+        let tables = self.live.tables()?;
         let ended = boot_clock();
         let (losses, undecodable) = self.live.losses()?;
         let is_there = matches!(ending, Ending::Running);
-        let seen = if is_there { self.observer.look(&tables) } else { Default::default() };
-        let began = self.before.as_ref().map_or(self.live.since, |(ended, _)| *ended);
+        let mut seen = if is_there { self.observer.look(&tables) } else { Default::default() };
+        if let Some(waits) = &self.live.waits {
+            waits.date(&tables, &mut seen.blocked).context("cannot read who is parked")?;
+        }
+        let began = before.map_or(self.live.since, |(ended, _)| ended);
         let missing = |reason: String| MissingProbe {
             probe: "blocked_now",
             function: "runtime.allgs".to_owned(),
@@ -82,14 +145,21 @@ impl<'a> Reporter<'a> {
             is_detail: true,
         };
         let symbols = BinarySymbols { binary: self.binary, bias: self.observer.bias() };
-        let report = BlockingReport::of(BlockingInput {
+        let parking = match &mut self.live.waits {
+            Some(waits) => {
+                let module = self.binary.build_info().and_then(|info| info.main_module());
+                waits.report(&tables, before.map(|(_, tables)| tables), &losses, module, &symbols)?
+            }
+            None => None,
+        };
+        let mut report = BlockingReport::of(BlockingInput {
             subject: self.subject(began),
             began,
             ended,
             stack_from: STACK_FROM.min(self.live.slow_from),
             slow_from: self.live.slow_from,
             tables: &tables,
-            before: self.before.as_ref().map(|(_, tables)| tables),
+            before: before.map(|(_, tables)| tables),
             slow: &self.live.slow,
             blocked_now: seen.blocked,
             losses,
@@ -98,9 +168,8 @@ impl<'a> Reporter<'a> {
             ending,
             symbols: &symbols,
         });
-        let module = report.subject.module.as_deref();
-        let parking = self.live.waits(&mut tables, module, &symbols)?;
-        Ok((report, parking, tables))
+        report.parking = parking;
+        Ok((report, tables))
     }
 
     fn subject(&self, began: Nanos) -> Subject {
@@ -109,39 +178,4 @@ impl<'a> Reporter<'a> {
         let wall = wall.and_then(|wall| u64::try_from(wall.as_nanos()).ok()).unwrap_or(0);
         Subject::of(self.process.pid, self.process.exe(), self.binary, kernel_release(), wall)
     }
-}
-
-fn write(
-    report: &BlockingReport,
-    parking: Option<&ParkingReport>,
-    format: Format,
-    color: bool,
-    out: &mut dyn std::io::Write,
-) -> std::io::Result<()> {
-    if let Some(parking) = parking {
-        parking.write(format, color, out)?;
-    }
-    if format == Format::Ndjson {
-        return Ok(());
-    }
-    for group in report.by_site() {
-        writeln!(out, "{:?} {:?} {:?}", group.key, group.sums.count, group.sums.total.for_people())?;
-    }
-    for group in report.idle() {
-        writeln!(out, "idle {:?} {:?} {:?}", group.key, group.sums.count, group.sums.total.for_people())?;
-    }
-    for group in report.by_syscall() {
-        writeln!(
-            out,
-            "sys {:?} {:?} {:?} p50 {:?}",
-            group.key,
-            group.sums.count,
-            group.sums.total.for_people(),
-            group.objects
-        )?;
-    }
-    for group in &report.blocked_groups {
-        writeln!(out, "now {:?} {} {:?}", group.standing, group.count, group.longest)?;
-    }
-    writeln!(out, "{:?} {:?} {:?}", report.losses, report.missing, report.findings)
 }

@@ -1,11 +1,14 @@
 //! `--waits`: why goroutines do not run. Arms the probes on the scheduler, and keeps what they cost below the budget.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use aya::maps::{MapData, StackTraceMap};
+use aya::maps::{MapData, MapError, StackTraceMap};
 
 use super::super::exit::TargetRefused;
+use crate::event::parking::ParkedNow;
+use crate::model::blocking::{BlockedNow, Since};
 use crate::model::parking::{
     Detached, Governor, Order, Overhead, ParkingInput, ParkingReport, Share, Spending,
 };
@@ -13,7 +16,7 @@ use crate::model::{MissingProbe, Symbols};
 use crate::probe::attach::Attached;
 use crate::probe::load::ParkingMaps;
 use crate::probe::{Parking, ParkingPlan, Probe, parking};
-use crate::stream::{ParkingTables, ProbeLoss, Tables, read_spent};
+use crate::stream::{ParkingTables, ProbeLoss, Tables, read_parked};
 use crate::target::gobin::GoBinary;
 use crate::target::memory::Memory as _;
 use crate::target::process::Process;
@@ -74,7 +77,6 @@ pub(super) struct Waits {
     overhead: Overhead,
     missing: Vec<MissingProbe>,
     last: Spending,
-    before: Option<ParkingTables>,
 }
 
 impl Waits {
@@ -115,7 +117,6 @@ impl Waits {
             overhead,
             missing: missing.collect(),
             last: Spending { at: armed, ..Spending::default() },
-            before: None,
         })
     }
 
@@ -151,7 +152,7 @@ impl Waits {
 
     /// The counters by now.
     fn account(&mut self, losses: &[ProbeLoss]) -> anyhow::Result<()> {
-        let (handlers, _) = read_spent(&self.maps.spent).context("cannot read what the probes took")?;
+        let handlers = Nanos(self.maps.spent.get(&0, 0).context("cannot read what the probes took")?);
         let of = |sum: fn(&ProbeLoss) -> u64| {
             losses.iter().filter(|loss| HITS.contains(&loss.probe)).map(sum).sum::<u64>()
         };
@@ -165,30 +166,55 @@ impl Waits {
         Ok(())
     }
 
-    /// What came since the last report. Adds the stacks that it names to `tables`.
+    /// The sums by now. Adds the stacks that they name to `tables`.
+    pub(super) fn read(&self, tables: &mut Tables, kept: &StackTraceMap<MapData>) -> Result<(), MapError> {
+        tables.parking = Some(ParkingTables::read(&self.maps, kept, &mut tables.stacks)?);
+        Ok(())
+    }
+
+    /// Says since when goroutines are parked that were seen so between the reading of `tables` and now.
+    pub(super) fn date(&self, tables: &Tables, blocked: &mut [BlockedNow]) -> Result<(), MapError> {
+        if self.overhead.detached.is_some() {
+            return Ok(());
+        }
+        let begins = |parked: &[ParkedNow]| -> HashMap<u64, Nanos> {
+            let waits = parked.iter().filter(|parked| parked.ready.is_none());
+            waits.map(|parked| (parked.goid, parked.since)).collect()
+        };
+        let before = begins(tables.parking.as_ref().map_or(&[], |parking| &parking.parked));
+        let after = begins(&read_parked(&self.maps, &mut 0)?);
+        for one in blocked {
+            // The same wait, all the time: else it may have run in between.
+            if let Some(since) = before.get(&one.goid)
+                && after.get(&one.goid) == Some(since)
+            {
+                one.since = Some(Since::Exactly(*since));
+            }
+        }
+        Ok(())
+    }
+
+    /// What the probes told between two readings.
     pub(super) fn report(
         &mut self,
-        tables: &mut Tables,
-        kept: &StackTraceMap<MapData>,
+        tables: &Tables,
+        before: Option<&Tables>,
         losses: &[ProbeLoss],
         module: Option<&str>,
         symbols: &dyn Symbols,
-    ) -> anyhow::Result<ParkingReport> {
-        let now = ParkingTables::read(&self.maps, kept, &mut tables.stacks)
-            .context("cannot read the sums of parked goroutines")?;
+    ) -> anyhow::Result<Option<ParkingReport>> {
         self.account(losses)?;
-        let report = ParkingReport::of(ParkingInput {
-            ended: self.last.at,
-            tables: &now,
-            before: self.before.as_ref(),
-            stacks: tables,
-            module,
-            overhead: self.overhead.clone(),
-            missing: self.missing.clone(),
-            symbols,
-        });
-        self.before = Some(now);
-        Ok(report)
+        Ok(tables.parking.as_ref().map(|parking| {
+            ParkingReport::of(ParkingInput {
+                tables: parking,
+                before: before.and_then(|before| before.parking.as_ref()),
+                stacks: tables,
+                module,
+                overhead: self.overhead.clone(),
+                missing: self.missing.clone(),
+                symbols,
+            })
+        }))
     }
 }
 

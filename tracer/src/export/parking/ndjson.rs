@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::model::blocking::{Idle, Site, Sums};
-use crate::model::parking::{Overhead, ParkedFor, Parking, ParkingReport, WokenBy};
+use crate::model::parking::{Overhead, Parking, ParkingReport, WokenBy};
 use crate::target::gobin::Frame;
 use crate::units::Nanos;
 
@@ -27,19 +27,6 @@ enum Line<'a> {
         runnable_ns: Nanos,
         site: Option<Place<'a>>,
         site_is: &'static str,
-        origin: Option<Place<'a>>,
-        stack: Vec<String>,
-    },
-    BlockedNow {
-        kind: &'static str,
-        class: &'static str,
-        idle: Option<&'static str>,
-        goid: u64,
-        wait_reason: &'a str,
-        ready: bool,
-        since_ns: Nanos,
-        for_ns: Nanos,
-        site: Option<Place<'a>>,
         origin: Option<Place<'a>>,
         stack: Vec<String>,
     },
@@ -116,16 +103,17 @@ impl<'a> Place<'a> {
 }
 
 impl ParkingReport {
-    pub(super) fn write_ndjson(&self, out: &mut dyn Write) -> io::Result<()> {
+    /// Writes the lines.
+    ///
+    /// # Errors
+    /// Only those of the writer.
+    pub(in crate::export) fn write_ndjson(&self, out: &mut dyn Write) -> io::Result<()> {
         let mut line = |line: &Line<'_>| {
             serde_json::to_writer(&mut *out, line)?;
             out.write_all(b"\n")
         };
         for parking in &self.parkings {
             line(&parking_line(parking))?;
-        }
-        for parked in &self.parked {
-            line(&parked_line(parked))?;
         }
         for missing in &self.missing {
             let (function, reason) = (missing.function.as_str(), missing.reason.as_str());
@@ -153,22 +141,6 @@ fn parking_line(parking: &Parking) -> Line<'_> {
         site_is: parking.site.name(),
         origin: parking.origin.as_ref().map(Place::of),
         stack: functions(&parking.stack),
-    }
-}
-
-fn parked_line(parked: &ParkedFor) -> Line<'_> {
-    Line::BlockedNow {
-        kind: KIND,
-        class: class(parked.idle),
-        idle: parked.idle.map(Idle::name),
-        goid: parked.goid,
-        wait_reason: &parked.reason,
-        ready: parked.ready,
-        since_ns: parked.since,
-        for_ns: parked.duration,
-        site: Place::of_site(&parked.site),
-        origin: parked.origin.as_ref().map(Place::of),
-        stack: functions(&parked.stack),
     }
 }
 

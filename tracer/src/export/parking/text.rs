@@ -51,12 +51,11 @@ impl<'a> Row<'a> {
 }
 
 impl ParkingReport {
-    pub(super) fn write_text(&self, color: bool, out: &mut dyn Write) -> io::Result<()> {
+    pub(in crate::export) fn write_text(&self, color: bool, out: &mut dyn Write) -> io::Result<()> {
         let style = |style: Style| if color { style } else { Style::new() };
         let (bold, dim) = (style(Style::new().bold()), style(Style::new().dimmed()));
-        writeln!(out, "\n{bold}why goroutines waited{bold:#} (--waits)")?;
+        writeln!(out, "{bold}why goroutines waited{bold:#} (--waits)")?;
         self.write_rows(dim, out)?;
-        self.write_now(dim, out)?;
         for missing in &self.missing {
             let (function, reason) = (printable(&missing.function), printable(&missing.reason));
             let without = match missing.probe {
@@ -124,33 +123,6 @@ impl ParkingReport {
         }
         Ok(())
     }
-
-    fn write_now(&self, dim: Style, out: &mut dyn Write) -> io::Result<()> {
-        let mut rows: BTreeMap<(&Site, &str), (Nanos, u64)> = BTreeMap::new();
-        for parked in self.parked.iter().filter(|parked| parked.idle.is_none()) {
-            let row = rows.entry((&parked.site, parked.reason.as_str())).or_default();
-            *row = (row.0.max(parked.duration), row.1 + 1);
-        }
-        let mut rows: Vec<_> = rows.into_iter().collect();
-        rows.sort_by_key(|(_, row)| std::cmp::Reverse(*row));
-        if rows.is_empty() {
-            return Ok(());
-        }
-        writeln!(out, "  parked when this was written, since gotrace came:")?;
-        for ((site, reason), (longest, count)) in rows.iter().take(ROWS) {
-            writeln!(
-                out,
-                "  {:>10}  {count:>8}   {}  {}",
-                longest.for_people(),
-                printable(reason),
-                place(site)
-            )?;
-        }
-        if rows.len() > ROWS {
-            writeln!(out, "  {dim}and at {} more places{dim:#}", rows.len() - ROWS)?;
-        }
-        Ok(())
-    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shown with two digits after the point")]
@@ -191,7 +163,7 @@ fn write_overhead(
     )?;
     writeln!(
         out,
-        "  {dim}{} hits could not be summed up, {undecodable} sums were undecodable{dim:#}",
+        "  {dim}{} hits could not be summed up, {undecodable} sums were undecodable{dim:#}\n",
         overhead.dropped
     )
 }

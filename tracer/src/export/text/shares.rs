@@ -26,7 +26,7 @@ pub(super) fn share_of(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
-pub(super) fn share(part: u64, whole: u64) -> String {
+pub(in super::super) fn share(part: u64, whole: u64) -> String {
     format!("{:.1}%", share_of(part, whole) * 100.0)
 }
 

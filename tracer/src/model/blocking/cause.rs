@@ -72,20 +72,21 @@ impl BlockingCause {
             "flock" => Self::Lock,
             // Of all that it does only a lock waits; but a call may take long for want of a CPU.
             "fcntl" if stack.frames.is_empty() || has_any(&stack.frames, &LOCKS) => Self::Lock,
-            "fcntl" => Self::Other,
+            // These wait for whatever was registered.
+            "fcntl" | "epoll_wait" | "epoll_pwait" | "epoll_pwait2" => Self::Other,
             // Who wakes another does not wait.
             "futex" if has_any(&stack.frames, &["runtime.futexwakeup"]) => Self::Other,
-            // They wait for whatever was registered.
-            "epoll_wait" | "epoll_pwait" | "epoll_pwait2" => Self::Other,
             name if PATHS.contains(&name) => Self::File,
             _ => match (wait_kind(key.syscall), key.file_type) {
-                (WaitKind::File | WaitKind::Network | WaitKind::Other, Some(libc::S_IFSOCK)) => Self::Network,
-                (WaitKind::File | WaitKind::Network | WaitKind::Other, Some(_)) | (WaitKind::File, None) => {
-                    Self::File
-                }
-                (WaitKind::Network, None) => Self::Network,
                 (WaitKind::Sleep, _) => Self::Sleep,
                 (WaitKind::Futex, _) => Self::Lock,
+                (WaitKind::Network, None)
+                | (WaitKind::File | WaitKind::Network | WaitKind::Other, Some(libc::S_IFSOCK)) => {
+                    Self::Network
+                }
+                (WaitKind::File, None) | (WaitKind::File | WaitKind::Network | WaitKind::Other, Some(_)) => {
+                    Self::File
+                }
                 _ => Self::Other,
             },
         }
@@ -135,3 +136,58 @@ const PATHS: [&str; 32] = [
     "syncfs",
     "unlinkat",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::blocking::{Caller, StackTaken};
+    use crate::target::gobin::Frame;
+
+    fn frame(function: &&str) -> Frame {
+        Frame { function: (*function).to_owned(), file: None, line: 0, inlined: false }
+    }
+
+    fn cause(
+        kind: Kind,
+        syscall: u64,
+        file_type: Option<u32>,
+        stack: &[&str],
+        origin: Option<&str>,
+    ) -> &'static str {
+        let (caller, stack_taken) = (Caller::Goroutine, StackTaken::Taken(0));
+        let key = Key { kind, caller, syscall, file_type, gopc: None, stack: stack_taken };
+        let frames = stack.iter().map(frame).collect::<Vec<_>>().into();
+        BlockingCause::of(&key, &Resolved { frames, origin: origin.as_ref().map(frame) }).name()
+    }
+
+    #[test]
+    fn a_call_is_told_by_number_object_and_stack() {
+        let call = |syscall, file_type, stack: &[&str]| cause(Kind::Call, syscall, file_type, stack, None);
+        let (read, fcntl, wait4, futex, poll, rename) = (0, 72, 61, 202, 7, 82);
+        let main = ["syscall.Syscall", "main.main"];
+        assert_eq!(call(read, Some(libc::S_IFREG), &main), "file");
+        assert_eq!(call(read, Some(libc::S_IFIFO), &main), "file");
+        assert_eq!(call(read, Some(libc::S_IFSOCK), &main), "network");
+        assert_eq!(call(read, Some(libc::S_IFIFO), &["syscall.read", "os/exec.(*Cmd).Start.func2"]), "child");
+        assert_eq!(call(wait4, None, &main), "child");
+        assert_eq!(call(fcntl, Some(libc::S_IFREG), &["syscall.fcntl", "syscall.FcntlFlock"]), "lock");
+        assert_eq!(call(fcntl, Some(libc::S_IFREG), &main), "other");
+        assert_eq!(call(futex, None, &["runtime.futexsleep", "runtime.lock2"]), "lock");
+        assert_eq!(call(futex, None, &["runtime.futexwakeup", "runtime.ready"]), "other");
+        assert_eq!(call(rename, None, &main), "file");
+        assert_eq!(call(poll, None, &main), "network");
+        assert_eq!(call(9999, None, &main), "other");
+    }
+
+    #[test]
+    fn names_are_resolved_by_the_stack_or_by_who_made_the_goroutine() {
+        let resolver = ["internal/poll.(*FD).Read", "net.(*Resolver).exchange"];
+        assert_eq!(cause(Kind::NetworkWait, 0, Some(libc::S_IFSOCK), &resolver, None), "dns");
+        // The C library's resolver is on a stack of its own.
+        assert_eq!(cause(Kind::Call, 7, None, &["(not Go code)"], Some("net.doBlockingWithCtx[...]")), "dns");
+        // Its files are files.
+        assert_eq!(cause(Kind::Call, 0, Some(libc::S_IFREG), &resolver, None), "file");
+        let closes = ["internal/poll.(*FD).Close", "main.main"];
+        assert_eq!(cause(Kind::NoRetry, 0, Some(libc::S_IFSOCK), &closes, None), "network");
+    }
+}

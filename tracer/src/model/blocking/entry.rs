@@ -75,6 +75,7 @@ pub struct Group<K> {
 }
 
 /// Puts together what has the same key, the costliest first. What has none is left out.
+#[expect(single_use_lifetimes, reason = "impl Trait needs its name")]
 pub(super) fn grouped<'a, K: Clone + Eq + Hash + Ord>(
     entries: impl IntoIterator<Item = &'a Entry>,
     key: impl Fn(&Entry) -> Option<K>,
@@ -108,6 +109,7 @@ fn group<K>(key: K, members: &[&Entry]) -> Option<Group<K>> {
 }
 
 /// All their time.
+#[expect(single_use_lifetimes, reason = "impl Trait needs its name")]
 pub(super) fn total<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Nanos {
     Nanos(entries.into_iter().fold(0, |sum, entry| sum.saturating_add(entry.sums.total.0)))
 }

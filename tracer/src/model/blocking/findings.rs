@@ -30,11 +30,13 @@ const STUCK: Nanos = Nanos(10_000_000_000);
 
 pub(super) fn findings(report: &BlockingReport) -> Vec<Finding> {
     let mut findings = Vec::new();
-    findings.extend(dominant(report));
     findings.extend(dns_timeouts(report));
     findings.extend(given_up(report));
     findings.extend(syncs(report));
     findings.extend(locks(report));
+    // Where something more definite is known of the place, that is told.
+    let dominant = dominant(report);
+    findings.extend(dominant.filter(|most| findings.iter().all(|other| other.place != most.place)));
     findings.extend(threads(report));
     findings.extend(report.blocked_groups.iter().filter_map(|group| stuck(report, group)));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.duration));
@@ -197,6 +199,7 @@ fn stuck(report: &BlockingReport, group: &BlockedGroup) -> Option<Finding> {
         1 => format!("goroutine {} has", group.longest.goid),
         count => format!("{count} goroutines have"),
     };
+    let longest = if group.count == 1 { "" } else { ", the longest" };
     let syscall = group.longest.syscall.as_deref().or(group.longest.wait_reason).unwrap_or("a system call");
     let object = group.longest.object.as_ref().map_or_else(String::new, |object| format!(", {object}"));
     (group.standing == Standing::Suffered && duration >= STUCK).then(|| Finding {
@@ -204,7 +207,7 @@ fn stuck(report: &BlockingReport, group: &BlockedGroup) -> Option<Finding> {
         package: None,
         place: place(&group.site),
         duration,
-        text: format!("{who} been in {syscall} for {at_least}{}{object}", duration.for_people()),
+        text: format!("{who} been in {syscall}{longest} for {at_least}{}{object}", duration.for_people()),
         advice: "see what it waits for; give it a deadline",
     })
 }

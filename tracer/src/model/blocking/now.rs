@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::class::Idle;
 use super::site::Site;
-use crate::target::gobin::Frame;
+use crate::target::gobin::{Frame, ReasonKind};
 use crate::units::Nanos;
 
 /// A goroutine that is blocked.
@@ -88,15 +88,12 @@ impl BlockedNow {
             return Standing::Idle(idle);
         }
         match self.wait_reason {
-            // runtime/runtime2.go, waitReasonStrings
-            Some("GC worker (idle)" | "GC sweep wait" | "GC scavenge wait" | "force gc (idle)") => {
-                Standing::Idle(Idle::Collector)
-            }
-            Some("finalizer wait" | "cleanup wait" | "trace reader (blocked)") => {
-                Standing::Idle(Idle::Runtime)
-            }
-            Some("IO wait") | None => Standing::Suffered,
-            Some(_) => Standing::Parked,
+            Some(reason) => match ReasonKind::of(reason) {
+                ReasonKind::Poller => Standing::Suffered,
+                ReasonKind::Idle => Standing::Idle(Idle::Runtime),
+                _ => Standing::Parked,
+            },
+            None => Standing::Suffered,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Everything that a look at a running program's blocking tells, ready for any format.
 
 use super::super::findings::Finding;
+use super::super::parking::ParkingReport;
 use super::super::report::{Ending, MissingProbe, Subject};
 use super::super::waits::{Symbols, syscall_name};
 use super::cause::BlockingCause;
@@ -9,9 +10,10 @@ use super::entry::{Entry, Group, grouped, total};
 use super::findings::findings;
 use super::losses::BlockingLosses;
 use super::now::{BlockedGroup, BlockedNow, groups};
+use super::on_cpu::{OnCpu, on_cpu};
 use super::scheduler::Scheduler;
 use super::site::{Place, Site};
-use super::slow::{SlowCall, SlowCalls};
+use super::slow::{ObjectSums, SlowCall, SlowCalls, type_name};
 use super::stacks::Stacks;
 use super::sums::tallies;
 use crate::event::blocking::{Caller, Kind};
@@ -65,6 +67,8 @@ pub struct BlockingReport {
     pub slow_from: Nanos,
     /// Every sum, the costliest first.
     pub entries: Vec<Entry>,
+    /// Where the program was met on a CPU, the most first.
+    pub on_cpu: Vec<OnCpu>,
     /// The slowest calls and waits one by one, the slowest first.
     pub slow: Vec<SlowCall>,
     /// How many slow ones there were.
@@ -83,6 +87,8 @@ pub struct BlockingReport {
     pub ending: Ending,
     /// What stands out.
     pub findings: Vec<Finding>,
+    /// Why goroutines did not run, when that was asked for.
+    pub parking: Option<ParkingReport>,
 }
 
 impl BlockingReport {
@@ -100,9 +106,10 @@ impl BlockingReport {
         let mut entries = Vec::new();
         for tally in tallies(input.tables, input.before) {
             losses.add(&tally, stacks.is_missing(&tally.key));
-            let resolved = stacks.resolve(&tally.key);
+            let resolved = stacks.resolve(tally.key.stack, tally.key.gopc);
             entries.push(Entry::of(tally, resolved, module, input.slow));
         }
+        let samples = on_cpu(input.tables, input.before, &mut stacks, module);
         let rank =
             |entry: &Entry| (std::cmp::Reverse((entry.sums.total, entry.sums.count)), entry.key.syscall);
         entries.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.site.cmp(&b.site)));
@@ -114,6 +121,7 @@ impl BlockingReport {
             slow_from: input.slow_from,
             scheduler: Scheduler::of(&entries),
             entries,
+            on_cpu: samples,
             slow: input.slow.slowest().into_iter().cloned().collect(),
             slow_count: input.slow.count,
             blocked_now: input.blocked_now,
@@ -122,6 +130,7 @@ impl BlockingReport {
             missing: input.missing,
             ending: input.ending,
             findings: Vec::new(),
+            parking: None,
             subject: input.subject,
         };
         report.findings = findings(&report);
@@ -204,7 +213,7 @@ impl BlockingReport {
 
     /// What the slow calls of suffering goroutines were on, the costliest first.
     #[must_use]
-    pub fn by_object(&self) -> Vec<(String, super::ObjectSums)> {
+    pub fn by_object(&self) -> Vec<(String, ObjectSums)> {
         let all = grouped(self.suffered(), |_| Some(()));
         all.into_iter().next().map(|group| group.objects).unwrap_or_default()
     }
@@ -219,5 +228,11 @@ impl Entry {
     #[must_use]
     pub fn syscall(&self) -> String {
         syscall_name(self.key.syscall)
+    }
+
+    /// What kind of thing its descriptor stands for, where that is known.
+    #[must_use]
+    pub fn object_type(&self) -> Option<&'static str> {
+        self.key.file_type.map(type_name)
     }
 }

@@ -26,6 +26,8 @@ pub struct Scheduler {
     pub past_slow_tick: u64,
     /// The network poller's waits. They end with an event or with the next timer.
     pub poller: Sums,
+    /// How many of them took at least 20.48 µs; the others only looked.
+    pub poller_waits: u64,
 }
 
 /// Threads that were made, by the reason that the stack tells.
@@ -65,6 +67,7 @@ impl Scheduler {
                 scheduler.past_slow_tick += entry.sums.at_least(SLOW_TICK);
             }
         }
+        scheduler.poller_waits = scheduler.poller.at_least(FAST_TICK);
         scheduler
     }
 
@@ -107,4 +110,35 @@ fn why(stack: &[Frame]) -> Why {
         return Why::C;
     }
     Why::Unknown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(functions: &[&str]) -> &'static str {
+        let frame =
+            |function: &&str| Frame { function: (*function).to_owned(), file: None, line: 0, inlined: false };
+        match why(&functions.iter().map(frame).collect::<Vec<_>>()) {
+            Why::Child => "child",
+            Why::Blocking => "blocking",
+            Why::Work => "work",
+            Why::C => "c",
+            Why::Unknown => "unknown",
+        }
+    }
+
+    #[test]
+    fn the_stack_tells_why_a_thread_was_made() {
+        let start = ["runtime.clone", "runtime.newosproc", "runtime.newm", "runtime.startm"];
+        let by = |callers: &[&str]| made(&[&start[..], callers].concat());
+        assert_eq!(by(&["runtime.handoffp", "runtime.retake", "runtime.sysmon"]), "blocking");
+        assert_eq!(by(&["runtime.handoffp", "runtime.entersyscallblock_handoff"]), "blocking");
+        // A goroutine that is locked to its thread hands the P on as well.
+        assert_eq!(by(&["runtime.handoffp", "runtime.stoplockedm"]), "work");
+        assert_eq!(by(&["runtime.wakep", "runtime.newproc.func1"]), "work");
+        assert_eq!(made(&["syscall.rawVforkSyscall", "syscall.forkAndExecInChild1"]), "child");
+        assert_eq!(made(&["(not Go code)"]), "c");
+        assert_eq!(made(&[]), "unknown");
+    }
 }

@@ -1,5 +1,6 @@
 //! Which line of code a stack stands for: the program's own or a module's, rather than the library's that it calls.
 
+use super::stacks::NOT_GO;
 use crate::target::gobin::Frame;
 
 /// Where in the code time is spent.
@@ -45,14 +46,21 @@ impl Site {
     /// module's path, whose packages may be named like the standard library's.
     #[must_use]
     pub fn of(stack: &[Frame], origin: Option<&Frame>, module: Option<&str>) -> Self {
-        if let Some(own) = stack.iter().find(|frame| !is_library(&frame.function, module)) {
+        let is_go = |frame: &&Frame| frame.function != NOT_GO;
+        let own = |frame: &&Frame| is_go(frame) && !is_library(&frame.function, module);
+        if let Some(own) = stack.iter().find(own) {
             return Self::Own(Place::of(own));
         }
-        let telling = |frame: &&Frame| !frame.function.starts_with("runtime.");
-        if let Some(outermost) = stack.iter().rfind(telling).or(stack.last()) {
+        let telling = |frame: &&Frame| is_go(frame) && !frame.function.starts_with("runtime.");
+        if let Some(outermost) = stack.iter().rfind(telling).or(stack.iter().rfind(is_go)) {
             return Self::Library(Place::of(outermost));
         }
-        origin.map_or(Self::Unknown, |origin| Self::MadeAt(Place::of(origin)))
+        // C code on its own stack: who called it from Go does not show.
+        match (origin, stack.last()) {
+            (Some(origin), _) => Self::MadeAt(Place::of(origin)),
+            (None, Some(outermost)) => Self::Library(Place::of(outermost)),
+            (None, None) => Self::Unknown,
+        }
     }
 
     /// The line of code, where one is known.
@@ -183,6 +191,7 @@ mod tests {
         let runtime = site(&["runtime.futex", "runtime.mstart"], None);
         assert_eq!(function(&runtime), "runtime.mstart");
         assert_eq!(site(&[], None), Site::Unknown);
+        assert_eq!(site(&[NOT_GO], None).name(), "library");
         let origin = frames(&["net/http.(*Server).Serve"]);
         assert_eq!(Site::of(&[], origin.first(), None).name(), "made_at");
     }

@@ -4,7 +4,6 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 
 use crate::event::blocking::{Key, Object, Slow, Socket};
-use crate::event::{Event, EventKind};
 use crate::units::Nanos;
 
 /// So many single calls are kept, the slowest.
@@ -97,14 +96,13 @@ impl SlowCalls {
         Self { redact, ..Self::default() }
     }
 
-    /// Takes note of an event, if it is one of these. Best at once, while its descriptor is still the same.
-    pub fn note(&mut self, event: &Event, names: &dyn ObjectNames) {
-        let EventKind::Slow(slow) = &event.kind else { return };
+    /// Takes note of one that ended at `end` on the thread `tid`. Best at once, while its descriptor is still the same.
+    pub fn note(&mut self, end: Nanos, tid: u32, slow: &Slow, names: &dyn ObjectNames) {
         self.count += 1;
         // Whatever has an object has a descriptor in its first argument.
         let fd = slow.object.is_some().then_some(slow.arguments[0]);
         let object = slow.object.map(|object| self.name(&object, fd, names));
-        let call = SlowCall { end: event.time, tid: event.tid, call: (**slow).clone(), fd, object };
+        let call = SlowCall { end, tid, call: slow.clone(), fd, object };
         self.sum(&call);
         self.slowest.push(Reverse(Ranked(call)));
         if self.slowest.len() > MOST_CALLS {
@@ -237,7 +235,7 @@ mod tests {
         }
     }
 
-    fn event(time: u64, duration: u64, object: Option<Object>) -> Event {
+    fn note(slow: &mut SlowCalls, time: u64, duration: u64, object: Object) {
         let key = Key {
             kind: Kind::Call,
             caller: Caller::Goroutine,
@@ -246,9 +244,9 @@ mod tests {
             gopc: None,
             stack: StackTaken::Taken(1),
         };
-        let slow =
-            Slow { duration: Nanos(duration), key, goid: Some(9), result: 0, arguments: [3, 0, 0], object };
-        Event { time: Nanos(time), tid: 1, kind: EventKind::Slow(Box::new(slow)) }
+        let (goid, object) = (Some(9), Some(object));
+        let call = Slow { duration: Nanos(duration), key, goid, result: 0, arguments: [3, 0, 0], object };
+        slow.note(Nanos(time), 1, &call, &Nameless);
     }
 
     fn file(inode: u64) -> Object {
@@ -265,7 +263,7 @@ mod tests {
     fn the_slowest_are_kept_and_all_are_summed_up() {
         let mut slow = SlowCalls::new(false);
         for time in 0..5_000 {
-            slow.note(&event(time, time + 1, Some(file(7))), &Nameless);
+            note(&mut slow, time, time + 1, file(7));
         }
         let slowest = slow.slowest();
         assert_eq!((slowest.len(), slowest[0].call.duration, slow.count), (MOST_CALLS, Nanos(5_000), 5_000));
@@ -278,15 +276,15 @@ mod tests {
     #[test]
     fn objects_have_names_and_are_bounded() {
         let mut slow = SlowCalls::new(false);
-        slow.note(&event(1, 5, Some(file(8))), &Nameless);
+        note(&mut slow, 1, 5, file(8));
         assert_eq!(slow.slowest()[0].object.as_deref(), Some("file inode 8 on 8:1"));
         for inode in 100..100 + MOST_OBJECTS as u64 {
-            slow.note(&event(2, 5, Some(file(inode))), &Nameless);
+            note(&mut slow, 2, 5, file(inode));
         }
         assert_eq!(slow.untold, 1);
         let mut redacted = SlowCalls::new(true);
-        redacted.note(&event(1, 5, Some(file(7))), &Nameless);
-        redacted.note(&event(2, 4, Some(connection("10.0.0.1:40000", "10.0.0.7:443"))), &Nameless);
+        note(&mut redacted, 1, 5, file(7));
+        note(&mut redacted, 2, 4, connection("10.0.0.1:40000", "10.0.0.7:443"));
         let told: Vec<_> = redacted.slowest().iter().map(|call| call.object.clone().unwrap()).collect();
         assert_eq!(told, ["file", "tcp"]);
     }

@@ -34,16 +34,7 @@ impl<'a> Stacks<'a> {
         Self { tables, symbols, addresses: HashMap::new(), stacks: HashMap::new() }
     }
 
-    pub(super) fn resolve(&mut self, key: &Key) -> Resolved {
-        self.resolve_stack(key.stack, key.gopc)
-    }
-
-    /// Of a stack, and of the go statement that made the goroutine.
-    pub(in crate::model) fn resolve_stack(
-        &mut self,
-        stack: StackTaken,
-        gopc: Option<RuntimeAddr>,
-    ) -> Resolved {
+    pub(in crate::model) fn resolve(&mut self, stack: StackTaken, gopc: Option<RuntimeAddr>) -> Resolved {
         let frames = match stack {
             StackTaken::Taken(number) => self.stack(number),
             StackTaken::TooShort | StackTaken::Lost(_) => Arc::default(),

@@ -7,4 +7,4 @@ mod report;
 
 pub use governor::{Governor, Order, Share, Spending};
 pub use overhead::{Detached, Overhead};
-pub use report::{ParkedFor, Parking, ParkingInput, ParkingReport, WokenBy};
+pub use report::{Parking, ParkingInput, ParkingReport, WokenBy};

@@ -9,15 +9,13 @@ use super::super::blocking::{Idle, Site, Sums};
 use super::super::report::MissingProbe;
 use super::super::waits::Symbols;
 use super::overhead::Overhead;
-use crate::event::parking::{ParkKey, ParkTotal, ParkedNow, Waker};
+use crate::event::parking::{ParkKey, ParkTotal, Waker};
 use crate::stream::{ParkingTables, Tables};
 use crate::target::gobin::Frame;
 use crate::units::{Nanos, RuntimeAddr};
 
 /// What a report is made from.
 pub struct ParkingInput<'a> {
-    /// When the span ended, on the boot clock.
-    pub ended: Nanos,
     /// The sums at the end of the span.
     pub tables: &'a ParkingTables,
     /// The sums at its beginning; none when it began with the first probe.
@@ -39,8 +37,6 @@ pub struct ParkingInput<'a> {
 pub struct ParkingReport {
     /// The sums, the costliest first.
     pub parkings: Vec<Parking>,
-    /// Those that were parked when the span ended, the longest first; nobody when the probes were gone by then.
-    pub parked: Vec<ParkedFor>,
     /// What the probes cost.
     pub overhead: Overhead,
     /// What the report does without, each with the reason.
@@ -67,29 +63,6 @@ pub struct Parking {
     /// The line of code that it is put down to.
     pub site: Site,
     /// Whether they only waited for something to do.
-    pub idle: Option<Idle>,
-}
-
-/// A goroutine that is parked.
-#[derive(Clone, Debug)]
-pub struct ParkedFor {
-    /// Its id.
-    pub goid: u64,
-    /// Why, in the runtime's words.
-    pub reason: String,
-    /// Since when, on the boot clock.
-    pub since: Nanos,
-    /// For how long.
-    pub duration: Nanos,
-    /// Whether it could go on, and does not run yet.
-    pub ready: bool,
-    /// Where, innermost first.
-    pub stack: Arc<[Frame]>,
-    /// The go statement that made it.
-    pub origin: Option<Frame>,
-    /// The line of code that it is put down to.
-    pub site: Site,
-    /// Whether it only waits for something to do.
     pub idle: Option<Idle>,
 }
 
@@ -168,7 +141,10 @@ impl ParkingReport {
             if sums.count == 0 && sums.joined == 0 {
                 continue;
             }
-            let Resolved { frames: stack, origin } = stacks.resolve_stack(total.key.stack, total.key.gopc);
+            let Resolved { frames: stack, origin } = stacks.resolve(total.key.stack, total.key.gopc);
+            // Where the scheduler's stack does not lead on to the goroutine's, there is nothing to put it down to.
+            let leads_on = stack.last().is_some_and(|frame| frame.function != "runtime.mcall");
+            let stack = if leads_on { stack } else { Arc::default() };
             let reason = reason(total.key.reason);
             parkings.push(Parking {
                 woken_by: WokenBy::of(&total.key, &reason, |gopc| stacks.origin(gopc)),
@@ -183,28 +159,8 @@ impl ParkingReport {
         }
         let rank = |parking: &Parking| Reverse((parking.sums.total, parking.sums.count, parking.sums.joined));
         parkings.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.site.cmp(&b.site)));
-        let parked = |now: &ParkedNow| {
-            let Resolved { frames: stack, origin } = stacks.resolve_stack(now.key.stack, now.key.gopc);
-            ParkedFor {
-                goid: now.goid,
-                reason: reason(now.key.reason),
-                since: now.since,
-                duration: input.ended.since(now.since),
-                ready: now.ready.is_some(),
-                site: Site::of(&stack, origin.as_ref(), input.module),
-                idle: Idle::of_stack(&stack, false),
-                stack,
-                origin,
-            }
-        };
-        // Once the probes are gone nobody is seen to run again.
-        let is_current = input.overhead.detached.is_none();
-        let mut parked: Vec<ParkedFor> =
-            input.tables.parked.iter().filter(|_| is_current).map(parked).collect();
-        parked.sort_by_key(|parked| (parked.since, parked.goid));
         Self {
             parkings,
-            parked,
             overhead: input.overhead,
             missing: input.missing,
             undecodable: input.tables.undecodable,

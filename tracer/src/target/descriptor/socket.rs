@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::redact;
+use super::{redact, unix};
 use crate::target::process::Process;
 
 /// A node's table of sockets is longer only when someone made it so.
@@ -69,6 +69,7 @@ impl Socket {
             Self::Unix { path, peer } => {
                 f.write_str("unix")?;
                 f.write_str(&path.as_deref().map(&named).unwrap_or_default())?;
+                // An accepted connection has the path of its listener, and a client the other side's.
                 match peer.as_deref().map(&named).filter(|peer| !peer.is_empty()) {
                     Some(peer) => write!(f, " ->{peer}"),
                     None => Ok(()),
@@ -82,6 +83,7 @@ impl Socket {
 /// Finds the sockets with these inodes, in one pass over each table.
 pub(super) fn find(process: &Process, mut wanted: impl FnMut(u64) -> bool) -> HashMap<u64, Socket> {
     let mut found = HashMap::new();
+    let mut local = Vec::new();
     for (table, protocol) in [("tcp", "tcp"), ("tcp6", "tcp"), ("udp", "udp"), ("udp6", "udp")] {
         rows(process, table, |columns| {
             let Some(inode) = columns.get(9).and_then(|inode| inode.parse().ok()) else { return };
@@ -97,8 +99,16 @@ pub(super) fn find(process: &Process, mut wanted: impl FnMut(u64) -> bool) -> Ha
         if wanted(inode) {
             let path = (columns.len() > 7).then(|| columns[7..].join(" "));
             found.insert(inode, Socket::Unix { path, peer: None });
+            local.push(inode);
         }
     });
+    if !local.is_empty() {
+        for (inode, name) in unix::peers(process, &local) {
+            if let Some(Socket::Unix { peer, .. }) = found.get_mut(&inode) {
+                *peer = Some(name);
+            }
+        }
+    }
     found
 }
 

@@ -62,6 +62,19 @@ impl BuildInfo {
         self.main.as_ref().map(|module| module.path.as_str())
     }
 
+    /// Whether a package is of the standard library: its path's first element has no dot (cmd/go,
+    /// `IsStandardImportPath`), and no module of the program is called like it. Not when the main module is not known.
+    #[must_use]
+    pub fn is_standard(&self, package: &str) -> bool {
+        let Some(main) = self.main_module() else { return false };
+        let first = |path: &str| path.split('/').next().unwrap_or_default().to_owned();
+        let element = first(package);
+        let is_own = std::iter::once(main)
+            .chain(self.dependencies.iter().map(|module| module.path.as_str()))
+            .any(|module| first(module) == element);
+        !is_own && element != "main" && !element.contains('.')
+    }
+
     /// The value of a build setting.
     #[must_use]
     pub fn setting(&self, key: &str) -> Option<&str> {
@@ -180,6 +193,19 @@ fn pointed_string(source: &Source, elf: &Elf, header: u64, most: u64) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_standard_librarys_packages_are_those_without_a_dot_or_a_module() {
+        let info =
+            BuildInfo::parse("mod\tshop\t(devel)\t\ndep\texample.com/lib\tv1.0.0\t\ndep\tplain\tv0.1.0\t\n");
+        for package in ["net/http", "runtime", "vendor/golang.org/x/sys/cpu", "shopping"] {
+            assert!(info.is_standard(package), "{package}");
+        }
+        for package in ["main", "shop", "shop/cart", "plain/inner", "example.com/lib", "github.com/x/y"] {
+            assert!(!info.is_standard(package), "{package}");
+        }
+        assert!(!BuildInfo::default().is_standard("net/http"));
+    }
 
     #[test]
     fn modules_replacements_and_settings_are_read() {

@@ -58,6 +58,11 @@ pub enum Machine {
     Aarch64,
 }
 
+impl Machine {
+    /// The one that gotrace itself is built for.
+    pub const HOST: Self = if cfg!(target_arch = "x86_64") { Self::X86_64 } else { Self::Aarch64 };
+}
+
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {

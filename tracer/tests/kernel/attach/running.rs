@@ -102,6 +102,7 @@ fn refused(who: &str, code: i32, part: &str) {
 #[ignore = "needs root, BPF and fixtures: cargo xtask test"]
 fn what_cannot_be_attached_to_is_refused_by_name() {
     refused("4194305", 4, "there is no process 4194305");
+    refused("/no/such/program", 4, "no process runs /no/such/program");
     refused("no-such-program", 4, "no process is named no-such-program");
     if Path::new("/proc/2/exe").exists()
         || fs::read_to_string("/proc/2/comm").is_ok_and(|comm| comm == "kthreadd\n")
@@ -138,6 +139,34 @@ fn what_cannot_be_attached_to_is_refused_by_name() {
     let tids = tasks.map(|task| task.unwrap().file_name().into_string().unwrap());
     let thread = tids.into_iter().find(|tid| *tid != pid.to_string()).expect("Go has more than one thread");
     refused(&thread, 4, &format!("{thread} is a thread of process {pid}"));
+}
+
+/// A debugger has it, and its binary was replaced: both are told, and nothing is in the way.
+#[test]
+#[ignore = "needs root, BPF and fixtures: cargo xtask test"]
+fn what_one_should_know_of_a_process_is_told() {
+    let fixture = fixtures_of("stuckininit").pop().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("replaced");
+    fs::copy(&fixture.path, &path).unwrap();
+    let running = Running::stuck(&Fixture { path: path.clone(), ..fixture.clone() }, "chan", "");
+    running.attach_until(Attached::is_stuck);
+    let pid = running.child.id();
+    let other = folder.path().join("other");
+    fs::write(&other, "#!/bin/false\n").unwrap();
+    fs::rename(&other, &path).unwrap();
+    // SAFETY: the child is ours; PTRACE_SEIZE does not stop it, and this thread's end lets it go.
+    let seized = unsafe { libc::ptrace(libc::PTRACE_SEIZE, pid.cast_signed(), 0, 0) };
+    assert_eq!(seized, 0);
+    // By its path, which names something else by now.
+    let output = attach_command(path.to_str().unwrap());
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(stderr.contains("is being traced by another program"), "{stderr}");
+    assert!(stderr.contains("deleted or replaced"), "{stderr}");
+    let attached = Attached { lines: parse(std::str::from_utf8(&output.stdout).unwrap()) };
+    assert_eq!(attached.one("header")["pid"], pid);
+    assert!(attached.is_stuck());
 }
 
 #[test]

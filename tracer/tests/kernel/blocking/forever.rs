@@ -1,7 +1,5 @@
 //! What waits since before the attach, and still does.
 
-use serde_json::Value;
-
 use super::{Attached, Cued, Entry};
 use crate::number;
 use crate::support::fixtures_of;
@@ -25,7 +23,7 @@ fn what_has_not_returned_is_told_also_when_it_began_before() {
         let report = Attached::to(cued.pid(), &[]).end();
         let now = report.all("blocked_now");
         for entry in entries {
-            let of = |line: &&&Value| number(&line["goid"]) == entry.goid;
+            let of = |line: &&&serde_json::Value| number(&line["goid"]) == entry.goid;
             let line = now.iter().find(of);
             let line = line.unwrap_or_else(|| panic!("{}: {entry:?} is not in {now:?}", fixture.name));
             let (_, call) = CALLS.iter().find(|(function, _)| *function == entry.function).expect("known");
@@ -34,10 +32,7 @@ fn what_has_not_returned_is_told_also_when_it_began_before() {
             assert!(is_told, "{}: {line} for {entry:?}", fixture.name);
             let object = line["object"].as_str().unwrap_or_default();
             assert!(object.contains(&entry.object), "{}: {line} for {entry:?}", fixture.name);
-            let function =
-                |frame: &Value| frame.as_str().is_some_and(|frame| frame.starts_with(&entry.function));
-            let stack = line["stack"].as_array().expect("a stack");
-            assert!(stack.iter().any(function), "{}: {line} for {entry:?}", fixture.name);
+            assert!(entry.is_below(line), "{}: {line} for {entry:?}", fixture.name);
             // How long is a lower bound where nobody saw the beginning, and never more than it can be.
             if let Some(since) = line["since_ns"].as_u64() {
                 assert!(since + 1_000_000 >= entry.since_ns, "{}: {line} for {entry:?}", fixture.name);

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Entry, Report};
+use super::{Entry, Report, frames};
 use crate::number;
 use crate::support::fixtures_of;
 
@@ -26,11 +26,15 @@ fn a_reused_descriptor_is_what_it_was_during_the_wait() {
     let mut counted = 0;
     for entry in Entry::all(&said["entries"]) {
         let mut lines = report.all("blocking");
-        lines.retain(|line| line["syscall"] == "read" && line["object"] == *entry.object);
-        // Some are shorter than what is told by itself.
-        let count = Report::sum(&lines, "count");
-        assert!(count <= entry.count, "{count} of {entry:?}: {lines:?}");
-        assert!(Report::sum(&lines, "total_ns") <= entry.total_ns, "{entry:?}: {lines:?}");
+        lines.retain(|line| line["syscall"] == "read");
+        let objects = lines.iter().flat_map(|line| line["objects"].as_array().into_iter().flatten());
+        let objects: Vec<&Value> = objects
+            .filter(|object| object["object"].as_str().is_some_and(|name| name.contains(&entry.object)))
+            .collect();
+        // Some are shorter than what is told by itself; one that a signal interrupts is two.
+        let count = Report::sum(&objects, "count");
+        assert!(count <= entry.count + 3, "{count} of {entry:?}: {lines:?}");
+        assert!(Report::sum(&objects, "total_ns") <= entry.total_ns, "{entry:?}: {lines:?}");
         counted += count;
     }
     assert!(counted > 300, "{counted} waits with their FIFO");
@@ -40,10 +44,10 @@ fn a_reused_descriptor_is_what_it_was_during_the_wait() {
 #[ignore = "needs root, BPF and fixtures: cargo xtask test"]
 fn ten_thousand_threads_in_a_system_call_are_all_counted() {
     let (said, report) = churn(&["threads", "10000"]);
-    let mut reads = report.all("blocking");
+    // They were in it already, so how long they were is not known; besides, the main goroutine reads its cue.
+    let mut reads = report.all("syscall");
     reads.retain(|line| line["syscall"] == "read");
-    // Besides, the main goroutine reads its cue.
-    assert!(Report::sum(&reads, "count") >= number(&said["reads"]), "{reads:?}");
+    assert!(Report::sum(&reads, "joined") >= number(&said["reads"]), "{reads:?}");
 }
 
 #[test]
@@ -55,7 +59,8 @@ fn a_stack_that_is_too_deep_is_marked() {
     lines.retain(|line| entry.is_in(line));
     assert_eq!(Report::sum(&lines, "count"), entry.count, "{lines:?} for {entry:?}");
     for line in lines {
-        assert_eq!(line["stack_whole"], false, "{line}");
-        assert!(line["stack"].as_array().is_some_and(|stack| stack.len() >= 48), "{line}");
+        let frames: Vec<&str> = frames(line).collect();
+        assert!(frames.len() >= 48, "{line}");
+        assert!(!frames.iter().any(|frame| frame.starts_with("main.main ")), "{line}");
     }
 }

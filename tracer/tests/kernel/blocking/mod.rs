@@ -98,14 +98,19 @@ impl Entry {
     /// Whether a line's stack has its function at its line: frames read `package.function file.go:12`.
     pub(super) fn is_in(&self, line: &Value) -> bool {
         let file = self.file.rsplit('/').next().unwrap_or_default();
-        let place = format!("{file}:{}", self.line);
-        let is_it = |frame: &str| {
-            frame.split_once(' ').is_some_and(|(function, at)| {
-                function == self.function && (at == place || at.ends_with(&format!("/{place}")))
-            })
-        };
-        line["stack"].as_array().is_some_and(|stack| stack.iter().filter_map(Value::as_str).any(is_it))
+        let frame = format!("{} {file}:{}", self.function, self.line);
+        frames(line).any(|there| there == frame)
     }
+
+    /// Whether a line's stack has its function, at whatever line.
+    pub(super) fn is_below(&self, line: &Value) -> bool {
+        frames(line).filter_map(|frame| frame.split(' ').next()).any(|function| function == self.function)
+    }
+}
+
+/// The frames of a line's stack, the innermost first.
+pub(super) fn frames(line: &Value) -> impl Iterator<Item = &str> {
+    line["stack"].as_array().into_iter().flatten().filter_map(Value::as_str)
 }
 
 /// A gotrace that is attached.

@@ -1,0 +1,141 @@
+//! Where goroutines are blocked, and where the program runs, as stacks with weights.
+
+use std::io::{self, Write};
+
+use regex::Regex;
+
+use super::flamegraph::{Weight, write_svg};
+use super::folded::Folded;
+use crate::event::blocking::Kind;
+use crate::model::blocking::{BlockingReport, Entry, Site};
+use crate::target::gobin::Frame;
+
+/// A flame graph of a running program.
+#[derive(Clone, Debug, Default)]
+pub struct BlockingFlame {
+    /// Of what.
+    pub of: FlameOf,
+    /// Only stacks with a frame that matches.
+    pub focus: Option<Regex>,
+    /// What is at the bottom.
+    pub by: FlameBy,
+}
+
+/// Of what a flame graph is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FlameOf {
+    /// The time that goroutines were blocked; idle ones are left out.
+    #[default]
+    Blocked,
+    /// The samples of where the program was on a CPU.
+    OnCpu,
+}
+
+/// What is at the bottom of a flame graph.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FlameBy {
+    /// The outermost frame.
+    #[default]
+    Stack,
+    /// The go statement that made the goroutine.
+    Goroutine,
+    /// The line of code that the time is put down to.
+    Site,
+    /// What was waited for.
+    Object,
+}
+
+impl BlockingFlame {
+    /// The stacks.
+    #[must_use]
+    pub fn folded(&self, report: &BlockingReport) -> Folded {
+        let mut folded = Folded::merged(self.focus.clone());
+        match self.of {
+            FlameOf::Blocked => report.suffered().for_each(|entry| self.add(entry, &mut folded)),
+            FlameOf::OnCpu => {
+                for on_cpu in &report.on_cpu {
+                    let root = match self.by {
+                        FlameBy::Goroutine => Some(made_at(on_cpu.origin.as_ref())),
+                        FlameBy::Site => Some(at(&on_cpu.site)),
+                        FlameBy::Stack | FlameBy::Object => None,
+                    };
+                    let leaf = on_cpu.syscall.as_ref().map(|syscall| format!("[{syscall}]"));
+                    folded.add(&path(root, &on_cpu.stack, leaf), on_cpu.count);
+                }
+            }
+        }
+        folded
+    }
+
+    /// Writes the lines of the stacks.
+    ///
+    /// # Errors
+    /// Only those of the writer.
+    pub fn write_folded(&self, report: &BlockingReport, out: &mut dyn Write) -> io::Result<()> {
+        self.folded(report).write(out)
+    }
+
+    /// Draws them.
+    ///
+    /// # Errors
+    /// Only those of the writer.
+    pub fn write_svg(&self, report: &BlockingReport, out: &mut dyn Write) -> io::Result<()> {
+        let exe = &report.subject.exe;
+        let name = exe.file_name().unwrap_or(exe.as_os_str()).to_string_lossy();
+        let (pid, span) = (report.subject.pid, report.span().for_people());
+        let (what, weight) = match self.of {
+            FlameOf::Blocked => ("where goroutines were blocked", Weight::Time),
+            FlameOf::OnCpu => ("where it was on a CPU", Weight::Samples),
+        };
+        write_svg(&self.folded(report), &format!("{name} ({pid}), {span}: {what}"), weight, out)
+    }
+
+    /// An entry's time, split by what the slow ones of it were on.
+    fn add(&self, entry: &Entry, folded: &mut Folded) {
+        let mut rest = entry.sums.total.0;
+        for (name, sums) in &entry.objects {
+            let weight = sums.total.0.min(rest);
+            rest -= weight;
+            folded.add(&self.path(entry, Some(name)), weight);
+        }
+        folded.add(&self.path(entry, None), rest);
+    }
+
+    fn path(&self, entry: &Entry, object: Option<&str>) -> Vec<String> {
+        let what = object.map(str::to_owned).or_else(|| entry.object_type().map(str::to_owned));
+        let root = match self.by {
+            FlameBy::Stack => None,
+            FlameBy::Goroutine => Some(made_at(entry.origin.as_ref())),
+            FlameBy::Site => Some(at(&entry.site)),
+            FlameBy::Object => Some(what.clone().unwrap_or_else(|| "(no object)".to_owned())),
+        };
+        let call = match entry.key.kind {
+            Kind::Call => format!("syscall {}", entry.syscall()),
+            Kind::NetworkWait | Kind::NoRetry => format!("wait {}", entry.syscall()),
+        };
+        let leaf = what.map_or_else(|| format!("[{call}]"), |what| format!("[{call}, {what}]"));
+        path(root, &entry.stack, Some(leaf))
+    }
+}
+
+fn at(site: &Site) -> String {
+    match site {
+        Site::Unknown => "(unknown)".to_owned(),
+        Site::MadeAt(site) => made_at(Some(&site.frame())),
+        Site::Own(site) | Site::Library(site) => site.frame().to_string(),
+    }
+}
+
+fn made_at(origin: Option<&Frame>) -> String {
+    origin.map_or_else(
+        || "goroutines of unknown origin".to_owned(),
+        |origin| format!("goroutines made at {origin}"),
+    )
+}
+
+/// From the bottom to the top.
+fn path(root: Option<String>, stack: &[Frame], leaf: Option<String>) -> Vec<String> {
+    let unknown = stack.is_empty().then(|| "(no stack)".to_owned());
+    let frames = stack.iter().rev().map(|frame| frame.function.clone());
+    root.into_iter().chain(unknown).chain(frames).chain(leaf).collect()
+}

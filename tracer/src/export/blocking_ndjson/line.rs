@@ -1,0 +1,215 @@
+//! The lines of a report on a running program. Fields may be added, never renamed.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::super::header::Header;
+use crate::model::blocking::{ObjectSums, Site, Sums};
+use crate::target::gobin::Frame;
+use crate::units::Nanos;
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(super) enum Line<'a> {
+    Header(Header<'a>),
+    Blocking {
+        kind: &'static str,
+        class: &'static str,
+        idle: Option<&'static str>,
+        cause: &'static str,
+        syscall: String,
+        caller: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        retried: Option<bool>,
+        fd: Option<u64>,
+        object: Option<&'a str>,
+        object_type: Option<&'static str>,
+        goid: Option<u64>,
+        #[serde(flatten)]
+        times: Times,
+        objects: Vec<Object<'a>>,
+        site: Option<Origin<'a>>,
+        site_is: &'static str,
+        origin: Option<Origin<'a>>,
+        stack: Vec<String>,
+    },
+    BlockedNow {
+        goid: u64,
+        state: &'static str,
+        class: &'static str,
+        idle: Option<&'static str>,
+        wait_reason: Option<&'static str>,
+        tid: Option<u32>,
+        syscall: Option<&'a str>,
+        fd: Option<u64>,
+        object: Option<&'a str>,
+        since_ns: Option<Nanos>,
+        for_ns: Option<Nanos>,
+        since_is_exact: Option<bool>,
+        origin: Option<Origin<'a>>,
+        stack: Vec<String>,
+    },
+    Syscall {
+        syscall: String,
+        caller: &'static str,
+        #[serde(flatten)]
+        times: Times,
+    },
+    Idle {
+        class: &'static str,
+        #[serde(flatten)]
+        times: Times,
+    },
+    Scheduler {
+        threads_made: u64,
+        threads_for_blocking: u64,
+        threads_for_work: u64,
+        threads_by_c: u64,
+        threads_unknown: u64,
+        children: u64,
+        calls_past_20us: u64,
+        calls_past_10ms: u64,
+        poller: Times,
+        poller_waits: u64,
+    },
+    Slow {
+        end_ns: Nanos,
+        duration_ns: Nanos,
+        kind: &'static str,
+        class: Option<&'static str>,
+        cause: Option<&'static str>,
+        syscall: Option<String>,
+        syscall_number: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        retried: Option<bool>,
+        tid: u32,
+        goid: Option<u64>,
+        fd: Option<u64>,
+        object: Option<&'a str>,
+        result: i64,
+        arguments: [u64; 3],
+        site: Option<Origin<'a>>,
+        stack: Vec<String>,
+    },
+    OnCpu {
+        count: u64,
+        caller: &'static str,
+        syscall: Option<&'a str>,
+        site: Option<Origin<'a>>,
+        origin: Option<Origin<'a>>,
+        stack: Vec<String>,
+    },
+    Finding {
+        id: &'static str,
+        function: Option<&'a str>,
+        file: Option<&'a str>,
+        line: Option<u32>,
+        duration_ns: Nanos,
+        text: &'a str,
+        advice: &'static str,
+    },
+    Missing {
+        probe: &'static str,
+        function: &'a str,
+        reason: &'a str,
+    },
+    Loss {
+        probe: &'static str,
+        hits: u64,
+        dropped: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        by_reason: Option<BTreeMap<String, u64>>,
+    },
+    Summary {
+        to_main_ns: Option<Nanos>,
+        to_ready_ns: Option<Nanos>,
+        ended: &'static str,
+        exit_code: Option<i32>,
+        signal: Option<i32>,
+        replaced_by: Option<&'a str>,
+        end_ns: Nanos,
+        span_ns: Nanos,
+        suffered_ns: Nanos,
+        blocked_now: usize,
+        calls: u64,
+        joined: u64,
+        unknown_callers: u64,
+        slow: u64,
+        slow_untold: u64,
+        events: u64,
+        dropped: u64,
+        undecodable: u64,
+        complete: bool,
+        target_overhead_ns: Option<Nanos>,
+    },
+}
+
+/// How often and how long. Quantiles are upper bounds.
+#[derive(Serialize)]
+pub(super) struct Times {
+    count: u64,
+    errors: u64,
+    joined: u64,
+    total_ns: Nanos,
+    max_ns: Nanos,
+    max_is_bound: bool,
+    p50_ns: Option<Nanos>,
+    p99_ns: Option<Nanos>,
+}
+
+impl Times {
+    pub(super) fn of(sums: &Sums) -> Self {
+        Self {
+            count: sums.count,
+            errors: sums.errors,
+            joined: sums.joined,
+            total_ns: sums.total,
+            max_ns: sums.longest,
+            max_is_bound: sums.longest_is_bound,
+            p50_ns: sums.quantile(500),
+            p99_ns: sums.quantile(990),
+        }
+    }
+}
+
+/// What an object took of a sum.
+#[derive(Serialize)]
+pub(super) struct Object<'a> {
+    object: &'a str,
+    count: u64,
+    total_ns: Nanos,
+    max_ns: Nanos,
+}
+
+impl<'a> Object<'a> {
+    pub(super) fn of((name, sums): (&'a String, &ObjectSums)) -> Self {
+        Self { object: name, count: sums.count, total_ns: sums.total, max_ns: sums.longest }
+    }
+}
+
+/// A line of code.
+#[derive(Serialize)]
+pub(super) struct Origin<'a> {
+    function: &'a str,
+    file: Option<&'a str>,
+    line: Option<u32>,
+}
+
+impl<'a> Origin<'a> {
+    pub(super) fn of(frame: &'a Frame) -> Self {
+        let (function, file) = (frame.function.as_str(), frame.file.as_deref());
+        Self { function, file, line: file.map(|_| frame.line) }
+    }
+
+    pub(super) fn of_site(site: &'a Site) -> Option<Self> {
+        let place = site.place()?;
+        let (function, file) = (place.function.as_str(), place.file.as_deref());
+        Some(Self { function, file, line: file.map(|_| place.line) })
+    }
+}
+
+/// A stack, the innermost function first, with file and line.
+pub(super) fn functions(stack: &[Frame]) -> Vec<String> {
+    stack.iter().map(ToString::to_string).collect()
+}

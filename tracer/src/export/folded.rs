@@ -1,0 +1,142 @@
+//! Stacks with their weights, one a line: what flame graph tools read. Brendan Gregg's format: the frames, the
+//! outermost first, with semicolons between; a space; the weight.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+
+use regex::Regex;
+
+use super::printable;
+
+/// Stacks with their weights.
+#[derive(Debug, Default)]
+pub struct Folded {
+    lines: Vec<(String, u64)>,
+    /// Where each stack is in `lines`; not kept where the order is that of time.
+    places: Option<HashMap<String, usize>>,
+    focus: Option<Regex>,
+}
+
+impl Folded {
+    /// None yet. Equal stacks become one.
+    #[must_use]
+    pub fn merged(focus: Option<Regex>) -> Self {
+        Self { lines: Vec::new(), places: Some(HashMap::new()), focus }
+    }
+
+    /// None yet. They stay in the order in which they come, which is that of time.
+    #[must_use]
+    pub fn in_order(focus: Option<Regex>) -> Self {
+        Self { lines: Vec::new(), places: None, focus }
+    }
+
+    /// Whether the order is that of time.
+    #[must_use]
+    pub fn is_in_order(&self) -> bool {
+        self.places.is_none()
+    }
+
+    /// Adds a stack, the outermost frame first, unless the focus is on others.
+    pub fn add(&mut self, frames: &[String], weight: u64) {
+        let is_out =
+            self.focus.as_ref().is_some_and(|focus| !frames.iter().any(|frame| focus.is_match(frame)));
+        if weight == 0 || frames.is_empty() || is_out {
+            return;
+        }
+        let escaped: Vec<String> = frames.iter().map(|frame| escape(frame)).collect();
+        let stack = escaped.join(";");
+        let Some(places) = &mut self.places else {
+            return self.lines.push((stack, weight));
+        };
+        if let Some(line) = places.get(&stack).and_then(|place| self.lines.get_mut(*place)) {
+            line.1 = line.1.saturating_add(weight);
+        } else {
+            places.insert(stack.clone(), self.lines.len());
+            self.lines.push((stack, weight));
+        }
+    }
+
+    /// The lines.
+    pub fn lines(&self) -> impl DoubleEndedIterator<Item = String> {
+        self.lines.iter().map(|(stack, weight)| format!("{stack} {weight}"))
+    }
+
+    /// Writes the lines.
+    ///
+    /// # Errors
+    /// Only those of the writer.
+    pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        self.lines().try_for_each(|line| writeln!(out, "{line}"))
+    }
+}
+
+/// A frame that cannot be taken for several, for a comment or for a weight, whoever named the function.
+fn escape(frame: &str) -> String {
+    let frame = printable(frame).replace(';', "\\u{3b}");
+    if frame.is_empty() {
+        return "?".to_owned();
+    }
+    let is_number = |text: &str| {
+        !text.is_empty() && text.chars().all(|character| character.is_ascii_digit() || character == '.')
+    };
+    match (frame.strip_prefix(['#', ' ']), frame.rsplit_once(' ')) {
+        (Some(rest), _) => format!("\\u{{{:x}}}{}", u32::from(frame.as_bytes()[0]), escape_end(rest)),
+        (None, Some((_, last))) if last.is_empty() || is_number(last) => escape_end(&frame),
+        _ => frame,
+    }
+}
+
+/// The last space, if what is behind it could be a weight.
+fn escape_end(frame: &str) -> String {
+    match frame.rsplit_once(' ') {
+        Some((before, last))
+            if last.chars().all(|character| character.is_ascii_digit() || character == '.') =>
+        {
+            format!("{before}\\u{{20}}{last}")
+        }
+        _ => frame.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(folded: &Folded) -> Vec<String> {
+        folded.lines().collect()
+    }
+
+    fn stack(frames: &[&str]) -> Vec<String> {
+        frames.iter().map(|frame| (*frame).to_owned()).collect()
+    }
+
+    #[test]
+    fn equal_stacks_are_one_where_time_does_not_matter() {
+        let mut merged = Folded::merged(None);
+        let mut in_order = Folded::in_order(None);
+        for folded in [&mut merged, &mut in_order] {
+            for (leaf, weight) in [("b", 1), ("c", 2), ("b", 3), ("d", 0)] {
+                folded.add(&stack(&["a", leaf]), weight);
+            }
+        }
+        assert_eq!(lines(&merged), ["a;b 4", "a;c 2"]);
+        assert_eq!(lines(&in_order), ["a;b 1", "a;c 2", "a;b 3"]);
+    }
+
+    #[test]
+    fn the_focus_is_on_whole_stacks() {
+        let mut folded = Folded::merged(Some(Regex::new("^main").unwrap()));
+        folded.add(&stack(&["runtime.main", "main.main"]), 1);
+        folded.add(&stack(&["runtime.mstart"]), 2);
+        assert_eq!(lines(&folded), ["runtime.main;main.main 1"]);
+    }
+
+    #[test]
+    fn a_hostile_name_stays_one_frame() {
+        let mut folded = Folded::merged(None);
+        folded.add(&stack(&["# a", "b;c 7", "d\ne 8", "", " f", "g "]), 1);
+        let line = &lines(&folded)[0];
+        assert_eq!(line, r"\u{23} a;b\u{3b}c\u{20}7;d\u{a}e\u{20}8;?;\u{20}f;g\u{20} 1");
+        assert_eq!(escape("[read, tcp *->10.0.0.7:443]"), "[read, tcp *->10.0.0.7:443]");
+    }
+}

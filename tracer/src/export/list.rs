@@ -1,0 +1,111 @@
+//! What `gotrace list` found, for people and for programs.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::printable;
+use crate::target::gobin::Linking;
+use crate::target::processes::{GoProcess, Processes};
+
+/// So much of a container's id is shown, as container tools do.
+const SHORT_ID: usize = 12;
+
+#[derive(Serialize)]
+struct Row<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    pid: u32,
+    exe: String,
+    exe_deleted: bool,
+    go_version: Option<&'a str>,
+    module: Option<&'a str>,
+    linking: Option<&'a Linking>,
+    container: Option<&'a str>,
+    other_pid_namespace: bool,
+    traceable: bool,
+    refusal: Option<&'a str>,
+}
+
+/// One JSON object a line.
+///
+/// # Errors
+/// Only those of the writer.
+pub fn write_ndjson(processes: &Processes, out: &mut dyn Write) -> io::Result<()> {
+    for process in &processes.found {
+        let program = &process.program;
+        let row = Row {
+            kind: "go_process",
+            pid: process.pid,
+            exe: process.exe.display().to_string(),
+            exe_deleted: process.deleted,
+            go_version: program.version.as_deref(),
+            module: program.module.as_deref(),
+            linking: program.linking.as_ref(),
+            container: process.container.as_deref(),
+            other_pid_namespace: process.foreign_pids,
+            traceable: process.refusal.is_none(),
+            refusal: process.refusal.as_deref(),
+        };
+        serde_json::to_writer(&mut *out, &row)?;
+        out.write_all(b"\n")?;
+    }
+    Ok(())
+}
+
+/// A table for people.
+///
+/// # Errors
+/// Only those of the writer.
+pub fn write_text(processes: &Processes, out: &mut dyn Write) -> io::Result<()> {
+    if processes.found.is_empty() {
+        let which = if processes.denied > 0 { " that may be looked at" } else { "" };
+        return writeln!(out, "no Go program runs here{which}");
+    }
+    let rows: Vec<[String; 5]> = processes.found.iter().map(columns).collect();
+    let heads = ["pid", "go", "linking", "container", "program"].map(str::to_owned);
+    let width =
+        |column: usize| rows.iter().chain([&heads]).map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths = [width(0), width(1), width(2), width(3)];
+    for (row, process) in
+        [(&heads, None)].into_iter().chain(rows.iter().zip(processes.found.iter().map(Some)))
+    {
+        let [pid, go, linking, container, program] = row;
+        writeln!(
+            out,
+            "{pid:>w0$}  {go:w1$}  {linking:w2$}  {container:w3$}  {program}",
+            w0 = widths[0],
+            w1 = widths[1],
+            w2 = widths[2],
+            w3 = widths[3],
+        )?;
+        if let Some(refusal) = process.and_then(|process| process.refusal.as_deref()) {
+            writeln!(out, "{:w0$}  cannot be traced: {}", "", printable(refusal), w0 = widths[0])?;
+        }
+    }
+    Ok(())
+}
+
+fn columns(process: &GoProcess) -> [String; 5] {
+    let program = &process.program;
+    let container = match (&process.container, process.foreign_pids) {
+        (Some(id), _) => id.chars().take(SHORT_ID).collect(),
+        (None, true) => "own pids".to_owned(),
+        (None, false) => "-".to_owned(),
+    };
+    let module = program.module.as_deref().map(|module| format!(" ({module})")).unwrap_or_default();
+    [
+        process.pid.to_string(),
+        program.version.as_deref().map_or_else(|| "?".to_owned(), printable),
+        program.linking.as_ref().map_or_else(|| "?".to_owned(), linking),
+        container,
+        printable(&format!("{}{module}", process.exe.display())),
+    ]
+}
+
+fn linking(linking: &Linking) -> String {
+    let mut words = vec![if linking.interpreter.is_some() { "dynamic" } else { "static" }];
+    let more = [(linking.pie, "pie"), (linking.cgo, "cgo"), (linking.stripped, "stripped")];
+    words.extend(more.iter().filter(|(is, _)| *is).map(|(_, word)| *word));
+    words.join(" ")
+}
