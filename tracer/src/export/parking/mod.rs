@@ -2,3 +2,6 @@
 
 mod ndjson;
 mod text;
+
+#[cfg(test)]
+mod tests;

@@ -27,6 +27,7 @@ pub struct Sums {
 }
 
 /// What all of the kernel side's sums have.
+#[derive(Clone, Copy)]
 pub(in crate::model) struct Counted<'a> {
     count: u64,
     errors: u64,
@@ -203,7 +204,7 @@ mod tests {
         assert_eq!((sums.longest, sums.longest_is_bound), (Nanos(3_145_728), true));
         assert_eq!(tallies(&tables(now.clone()), Some(&tables(now.clone()))), []);
         let later = total(&[5_000_000, 100, 3_000_000, 2_000, 9_000_000]);
-        let sums = Sums::since(&later, &now);
+        let sums = Sums::since((&later).into(), (&now).into());
         assert_eq!((sums.longest, sums.longest_is_bound), (Nanos(9_000_000), false));
     }
 
