@@ -218,3 +218,21 @@ impl FileConfig {
         sock_addresses6: 0,
     };
 }
+
+/// The name of the global that holds the [`ParkingConfig`].
+pub const PARKING_CONFIG_GLOBAL: &str = "PARKING";
+
+/// What is to be known of a goroutine beside the [`BlockingConfig`] to tell why it does not run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct ParkingConfig {
+    /// The offset of `g.atomicstatus`.
+    pub g_atomicstatus: u32,
+    /// The offset of `g.waitreason`.
+    pub g_waitreason: u32,
+}
+
+impl ParkingConfig {
+    /// Nothing is known.
+    pub const NONE: Self = Self { g_atomicstatus: 0, g_waitreason: 0 };
+}

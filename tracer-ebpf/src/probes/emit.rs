@@ -42,6 +42,22 @@ pub(super) fn submit<T>(record: RingBufEntry<T>) {
     record.submit(u64::from(BPF_RB_NO_WAKEUP));
 }
 
+/// Counts a hit that is only summed up.
+#[inline(always)]
+pub(super) fn count(probe: u32) {
+    let Some(counters) = COUNTERS.get_ptr_mut(probe) else { return };
+    // SAFETY: as above.
+    increment(unsafe { &raw mut (*counters).hits });
+}
+
+/// Counts that a hit, counted by [`count`], could not be summed up.
+#[inline(always)]
+pub(super) fn count_dropped(probe: u32) {
+    let Some(counters) = COUNTERS.get_ptr_mut(probe) else { return };
+    // SAFETY: as above.
+    increment(unsafe { &raw mut (*counters).dropped });
+}
+
 /// Counts a hit that no record tells of.
 #[inline(always)]
 pub(super) fn lose(probe: u32) {

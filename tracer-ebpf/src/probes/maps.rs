@@ -6,12 +6,13 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use tracer_ebpf::{
-    config::{BlockingConfig, Config, FileConfig, GoConfig, HeapConfig, WatchConfig},
+    config::{BlockingConfig, Config, FileConfig, GoConfig, HeapConfig, ParkingConfig, WatchConfig},
     main_thread::MainThread,
     wire::{
         Probe,
         blocking::{Key, NetworkWait, Stats, Thread},
         loss::Counters,
+        parking,
         process::COMM_LEN,
         profile::Sample,
     },
@@ -132,3 +133,27 @@ pub(super) static STACKS: StackTrace<1> = StackTrace::new();
 /// How often the target was met on a CPU there.
 #[btf_map]
 pub(super) static SAMPLES: HashMap<Sample, u64, 1> = HashMap::new();
+
+/// Set by user space before load.
+#[unsafe(no_mangle)]
+pub(super) static PARKING: Global<ParkingConfig> = Global::new(ParkingConfig::NONE);
+
+/// The sums of the goroutines' waits.
+#[btf_map]
+pub(super) static PARKINGS: HashMap<parking::Key, parking::Stats, 1> = HashMap::new();
+
+/// What every one of these sums begins with.
+#[btf_map]
+pub(super) static EMPTY_PARKING: Array<parking::Stats, 1> = Array::new();
+
+/// The goroutines that are parked, by their ids.
+#[btf_map]
+pub(super) static PARKED: HashMap<u64, parking::Parked, 1> = HashMap::new();
+
+/// Goroutines whose id has one of these bits are not followed. User space writes it.
+#[btf_map]
+pub(super) static SAMPLING: Array<u64, 1> = Array::new();
+
+/// What following them cost so far.
+#[btf_map]
+pub(super) static SPENT: Array<u64, 1> = Array::new();

@@ -8,6 +8,7 @@ mod main_thread;
 mod maps;
 mod memory;
 mod object;
+mod parking;
 mod process;
 mod profile;
 mod registers;

@@ -6,6 +6,7 @@
 pub mod account;
 pub mod blocking;
 pub mod loss;
+pub mod parking;
 pub mod process;
 pub mod profile;
 pub mod startup;
@@ -69,11 +70,17 @@ pub enum Probe {
     NetworkWait = 23,
     /// The program was met on a CPU.
     OnCpu = 24,
+    /// `runtime.gopark`, or `runtime.park_m`: a goroutine is parked.
+    Park = 25,
+    /// `runtime.ready`: a parked goroutine is made ready to run.
+    MadeReady = 26,
+    /// `runtime.execute`, or `runtime.gogo`: a goroutine runs.
+    Execute = 27,
 }
 
 impl Probe {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 28] = [
         Self::Exec,
         Self::Exit,
         Self::GoEntry,
@@ -99,6 +106,9 @@ impl Probe {
         Self::Summed,
         Self::NetworkWait,
         Self::OnCpu,
+        Self::Park,
+        Self::MadeReady,
+        Self::Execute,
     ];
 
     /// The probe of that number.
@@ -163,6 +173,9 @@ impl Probe {
             Self::Summed => "summed",
             Self::NetworkWait => "network_wait",
             Self::OnCpu => "on_cpu",
+            Self::Park => "park",
+            Self::MadeReady => "made_ready",
+            Self::Execute => "execute",
         }
     }
 }

@@ -18,10 +18,10 @@ use super::ring::DRAIN_INTERVAL;
 use super::signals::{Signal, Signals};
 use crate::event::Event;
 use crate::model::ReadyWhen;
-use crate::probe::Blocking;
 use crate::probe::attach::{Attached, Scope};
 use crate::probe::load::{LoadOptions, Loaded};
 use crate::probe::plan::PlannedSite;
+use crate::probe::{Blocking, Parking};
 use crate::stream::ProbeLoss;
 use crate::target::cgroup::throttled;
 use crate::target::gobin::GoBinary;
@@ -184,6 +184,7 @@ fn arm(
         heap,
         watch: WatchConfig::default(),
         blocking: Blocking::NONE,
+        parking: Parking::NONE,
         ring_bytes,
         kernel_log,
     };

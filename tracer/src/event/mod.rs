@@ -2,6 +2,7 @@
 
 mod account;
 pub mod blocking;
+pub mod parking;
 mod process;
 pub mod profile;
 pub mod recorded;
@@ -104,7 +105,12 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
         Probe::Call => EventKind::Call(Box::new(syscall::call(bytes)?)),
         Probe::Exit => EventKind::Exit,
         Probe::Slow => EventKind::Slow(Box::new(blocking::slow(bytes)?)),
-        Probe::Summed | Probe::NetworkWait | Probe::OnCpu => return Err(DecodeError::OnlyCounted { probe }),
+        Probe::Summed
+        | Probe::NetworkWait
+        | Probe::OnCpu
+        | Probe::Park
+        | Probe::MadeReady
+        | Probe::Execute => return Err(DecodeError::OnlyCounted { probe }),
         Probe::GoEntry
         | Probe::SchedInit
         | Probe::SchedInitDone

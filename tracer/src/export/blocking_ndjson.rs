@@ -80,7 +80,10 @@ impl BlockingReport {
             })?;
         }
         line(&self.stacks_line())?;
-        line(&self.summary_line())
+        if let Some(parking) = &self.parking {
+            parking.write_ndjson(out)?;
+        }
+        write_line(out, &self.summary_line())
     }
 
     fn blocked_now_line<'a>(&'a self, one: &'a BlockedNow) -> Line<'a> {

@@ -156,6 +156,7 @@ fn tables() -> Tables {
         stacks: (0..).zip(stacks()).collect(),
         in_syscall: Vec::new(),
         parked: Vec::new(),
+        parking: None,
     }
 }
 

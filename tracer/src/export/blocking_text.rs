@@ -39,6 +39,9 @@ impl BlockingText {
         self.sites(report, out)?;
         self.now(report, out)?;
         self.on_cpu(report, out)?;
+        if let Some(parking) = &report.parking {
+            parking.write_text(self.color, out)?;
+        }
         self.idle(report, out)?;
         self.syscalls(report, out)?;
         self.scheduler(report, out)?;

@@ -14,6 +14,7 @@ mod header;
 pub mod inspect;
 pub mod list;
 mod ndjson;
+mod parking;
 mod repeats;
 mod startup_flame;
 mod status;

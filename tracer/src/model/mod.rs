@@ -10,6 +10,7 @@ mod image;
 mod init;
 mod libraries;
 mod objects;
+pub mod parking;
 mod parts;
 mod phases;
 mod ready;

@@ -14,6 +14,7 @@ use aya::util::online_cpus;
 use thiserror::Error;
 use tracer_ebpf::wire::startup::Cookie;
 
+use super::armed::Parking;
 use super::load::{LoadError, Loaded};
 use super::plan::PlannedSite;
 use super::uprobe_multi::{self, Link, Point, Supported};
@@ -155,8 +156,10 @@ pub enum Method {
 /// The probes, armed. Dropping it disarms them.
 #[derive(Debug)]
 pub struct Attached {
-    loaded: Loaded,
+    pub(super) loaded: Loaded,
     link: Option<Link>,
+    /// What sees goroutines parked and run, when it is loaded.
+    pub(super) parking: Option<Parking>,
     /// How the sites are armed.
     pub method: Method,
 }
@@ -181,20 +184,17 @@ impl Loaded {
         if let Some(program) = self.multi_program(scope.uprobe())? {
             let pid = if program.supported() == Supported::Yes { scope.pid() } else { 0 };
             let path = CString::new(path).map_err(|_| LoadError::Part("path"))?;
-            let points: Vec<Point> = sites
-                .iter()
-                .map(|planned| Point { offset: planned.site.file_offset.0, cookie: cookie(planned) })
-                .collect();
+            let points = points(sites);
             let link = if points.is_empty() {
                 None
             } else {
                 let attached = program.attach(&path, &points, pid);
                 Some(attached.map_err(|source| AttachError::Sites { sites: points.len(), source })?)
             };
-            Ok(Attached { loaded: self, link, method: Method::UprobeMulti })
+            Ok(Attached { loaded: self, link, parking: None, method: Method::UprobeMulti })
         } else {
             self.attach_one_by_one(&path, sites, scope.uprobe())?;
-            Ok(Attached { loaded: self, link: None, method: Method::PerfEvents })
+            Ok(Attached { loaded: self, link: None, parking: None, method: Method::PerfEvents })
         }
     }
 
@@ -210,7 +210,7 @@ impl Loaded {
         if frequency > 0 {
             self.attach_sampling(frequency)?;
         }
-        Ok(Attached { loaded: self, link: None, method: Method::Tracepoints })
+        Ok(Attached { loaded: self, link: None, parking: None, method: Method::Tracepoints })
     }
 
     /// Timers on every CPU, which the program looks away from when another process runs: one of the process's own
@@ -232,7 +232,10 @@ impl Loaded {
     }
 
     /// The startup program for a multi link, or none where the kernel has no such links.
-    fn multi_program(&self, name: &'static str) -> Result<Option<uprobe_multi::Program>, LoadError> {
+    pub(super) fn multi_program(
+        &self,
+        name: &'static str,
+    ) -> Result<Option<uprobe_multi::Program>, LoadError> {
         match uprobe_multi::load(&self.relocated, name) {
             Ok(program) if program.supported() == Supported::No => Ok(None),
             Ok(program) => Ok(Some(program)),
@@ -247,7 +250,7 @@ impl Loaded {
 
     /// Perf events with a pid would slow every context switch of the target; these see every process that
     /// runs the binary, and the program looks away from all but one.
-    fn attach_one_by_one(
+    pub(super) fn attach_one_by_one(
         &mut self,
         path: &str,
         sites: &[PlannedSite],
@@ -291,8 +294,9 @@ impl Attached {
     /// Disarms every probe and waits until none can run any more. Returns how long that took.
     pub fn detach(self) -> Duration {
         let begun = Instant::now();
-        let Self { loaded, link, method: _ } = self;
+        let Self { loaded, link, parking, method: _ } = self;
         drop(link);
+        drop(parking);
         drop(loaded);
         begun.elapsed()
     }
@@ -301,13 +305,19 @@ impl Attached {
 /// Compares a site with the file once more, as late as possible. Reading it also brings its page into the page
 /// cache: some kernels (seen on 6.18 with ext4) warn in their log when the uprobe code has to fetch the page
 /// itself.
-fn verify(binary: &File, planned: &PlannedSite) -> Result<(), AttachError> {
+pub(super) fn verify(binary: &File, planned: &PlannedSite) -> Result<(), AttachError> {
     let function = || planned.function.clone();
     let mut bytes = vec![0; planned.site.bytes.len()];
     binary
         .read_exact_at(&mut bytes, planned.site.file_offset.0)
         .map_err(|source| AttachError::Unreadable { function: function(), source })?;
     if bytes == planned.site.bytes { Ok(()) } else { Err(AttachError::Changed { function: function() }) }
+}
+
+/// The sites as the kernel takes them, in their order.
+pub(super) fn points(sites: &[PlannedSite]) -> Vec<Point> {
+    let point = |planned: &PlannedSite| Point { offset: planned.site.file_offset.0, cookie: cookie(planned) };
+    sites.iter().map(point).collect()
 }
 
 fn cookie(planned: &PlannedSite) -> u64 {
@@ -327,7 +337,7 @@ fn attach_tracepoint(
     Ok(())
 }
 
-fn typed<'a, P>(loaded: &'a mut Loaded, name: &'static str) -> Result<&'a mut P, LoadError>
+pub(super) fn typed<'a, P>(loaded: &'a mut Loaded, name: &'static str) -> Result<&'a mut P, LoadError>
 where
     &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
 {

@@ -2,17 +2,21 @@
 //!
 //! [`plan`] is pure. [`load`] and [`attach`] talk to the kernel; dropping what they return removes it all.
 
+mod armed;
 pub mod attach;
 mod blocking;
 mod btf;
 mod heap;
 pub mod load;
 mod object;
+mod parking;
 pub mod plan;
+mod trap;
 mod uprobe_multi;
 
 pub use blocking::{Blocking, blocking_config, file_config};
 pub use btf::offset_of as kernel_offset_of;
 pub use heap::heap_config;
 pub use object::embedded as embedded_object;
+pub use parking::{Parking, ParkingPlan, parking};
 pub use tracer_ebpf::wire::Probe;

@@ -163,14 +163,14 @@ impl StartupPlan {
 
     /// Details are not worth the cost of single-stepping.
     fn keep_emulated(&mut self) {
-        let (kept, dear) = std::mem::take(&mut self.sites)
+        let (kept, stepped) = std::mem::take(&mut self.sites)
             .into_iter()
             .partition(|planned| planned.site.emulated || !planned.hook.is_detail());
         self.sites = kept;
-        let dear: Vec<PlannedSite> = dear;
-        self.missing.extend(dear.into_iter().map(|planned| MissingHook {
+        let stepped: Vec<PlannedSite> = stepped;
+        self.missing.extend(stepped.into_iter().map(|planned| MissingHook {
             hook: planned.hook,
-            reason: format!("the kernel would have to single-step its {}", planned.site.instruction),
+            reason: dear(&planned.site),
             function: planned.function,
         }));
     }
@@ -189,7 +189,13 @@ impl StartupPlan {
     }
 }
 
-fn absence(binary: &GoBinary, function: &str) -> String {
+/// Why a site is not worth its cost.
+pub(super) fn dear(site: &Site) -> String {
+    format!("the kernel would have to single-step its {}", site.instruction)
+}
+
+/// Why there is no function to look into.
+pub(super) fn absence(binary: &GoBinary, function: &str) -> String {
     let namesakes = binary.functions().count_named(function);
     if namesakes > 1 {
         return format!("the binary has {namesakes} functions of that name, which cannot be told apart");

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use aya::maps::MapError;
+use aya::maps::{MapData, MapError, StackTraceMap};
 use tracer_ebpf::wire;
 use zerocopy::transmute;
 
+use super::parking::ParkingTables;
 use crate::event::blocking::{CallTotal, InSyscall, Parked, StackTaken};
 use crate::event::profile::Samples;
 use crate::probe::load::BlockingMaps;
@@ -26,6 +27,8 @@ pub struct Tables {
     pub in_syscall: Vec<InSyscall>,
     /// The goroutines that the network poller has parked.
     pub parked: Vec<Parked>,
+    /// What is summed up of all goroutines that are parked, when that was asked for.
+    pub parking: Option<ParkingTables>,
 }
 
 impl Tables {
@@ -55,10 +58,9 @@ impl Tables {
         let named = tables.calls.iter().map(|total| total.key.stack);
         for stack in named.chain(tables.samples.iter().map(|samples| samples.stack)) {
             if let StackTaken::Taken(number) = stack
-                && let Ok(stack) = maps.stacks.get(&number, 0)
+                && let Some(addresses) = stack_of(&maps.stacks, number)
             {
-                let addresses = stack.frames().iter().map(|frame| RuntimeAddr(frame.ip));
-                tables.stacks.insert(number, addresses.collect());
+                tables.stacks.insert(number, addresses);
             }
         }
         for entry in &maps.threads {
@@ -76,4 +78,10 @@ impl Tables {
         }
         Ok(tables)
     }
+}
+
+/// The addresses of that stack, the innermost first.
+pub(super) fn stack_of(stacks: &StackTraceMap<MapData>, number: u32) -> Option<Vec<RuntimeAddr>> {
+    let stack = stacks.get(&number, 0).ok()?;
+    Some(stack.frames().iter().map(|frame| RuntimeAddr(frame.ip)).collect())
 }

@@ -10,12 +10,13 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tracer_ebpf::config::{Config, FileConfig, GoConfig, HeapConfig, WatchConfig};
 
 use super::super::ring::{DRAIN_INTERVAL, Ring};
+use super::waits::{Plan, Waits};
 use crate::event::EventKind;
 use crate::event::blocking::Object;
 use crate::model::blocking::{ObjectNames, SlowCalls};
 use crate::probe::attach::Attached;
-use crate::probe::load::{BlockingMaps, LoadOptions, Loaded};
-use crate::probe::{Blocking, blocking_config, file_config};
+use crate::probe::load::{BlockingMaps, LoadError, LoadOptions, Loaded};
+use crate::probe::{Blocking, Parking, blocking_config, file_config};
 use crate::stream::{ProbeLoss, Tables};
 use crate::target::gobin::GoBinary;
 use crate::target::pid_namespace;
@@ -54,6 +55,8 @@ pub(super) struct Live<'a> {
     names: Names<'a>,
     attached: Attached,
     maps: BlockingMaps,
+    /// With `--waits` only.
+    pub(super) waits: Option<Waits>,
     ring: Ring,
     /// When the last probe was armed.
     pub(super) since: Nanos,
@@ -92,7 +95,12 @@ pub(super) enum Moment {
 
 impl<'a> Live<'a> {
     /// Loads the programs and arms them for the process.
-    pub(super) fn attach(process: &'a Process, binary: &GoBinary, options: &Options) -> anyhow::Result<Self> {
+    pub(super) fn attach(
+        process: &'a Process,
+        binary: &GoBinary,
+        options: &Options,
+        waits: Option<Plan>,
+    ) -> anyhow::Result<Self> {
         let own = pid_namespace::current()?;
         let files = file_config().unwrap_or_else(|error| {
             tracing::warn!("what descriptors stand for is not told: the kernel's type information: {error}");
@@ -117,14 +125,19 @@ impl<'a> Live<'a> {
         };
         let (go, heap, watch) = (GoConfig::default(), HeapConfig::default(), WatchConfig::default());
         let Options { ring_bytes, kernel_log, redact, frequency, .. } = *options;
-        let load = LoadOptions { config, go, heap, watch, blocking, ring_bytes, kernel_log };
+        let parking = waits.as_ref().map_or(Parking::NONE, Plan::room);
+        let load = LoadOptions { config, go, heap, watch, blocking, parking, ring_bytes, kernel_log };
         let mut loaded = Loaded::load(&load)?;
         let (ring, maps) = (Ring::of(&mut loaded, kernel_log)?, loaded.take_blocking()?);
-        let attached = loaded.attach_blocking(frequency)?;
+        let parking = waits.map(|plan| Ok::<_, LoadError>((plan, loaded.take_parking()?))).transpose()?;
+        let mut attached = loaded.attach_blocking(frequency)?;
+        let waits = parking.map(|(plan, maps)| Waits::attach(&mut attached, maps, plan, process, binary));
+        let waits = waits.transpose()?;
         Ok(Self {
             names: Names { process },
             attached,
             maps,
+            waits,
             ring,
             since: boot_clock(),
             slow: SlowCalls::new(redact),
@@ -147,12 +160,26 @@ impl<'a> Live<'a> {
 
     /// The sums by now.
     pub(super) fn tables(&self) -> anyhow::Result<Tables> {
-        Tables::read(&self.maps).context("cannot read the sums")
+        let mut tables = Tables::read(&self.maps).context("cannot read the sums")?;
+        if let Some(waits) = &self.waits {
+            waits
+                .read(&mut tables, &self.maps.stacks)
+                .context("cannot read the sums of parked goroutines")?;
+        }
+        Ok(tables)
     }
 
     /// Every probe's account, and how many records were of no known kind.
     pub(super) fn losses(&self) -> anyhow::Result<(Vec<ProbeLoss>, u64)> {
         Ok((self.ring.losses()?, self.ring.undecodable))
+    }
+
+    /// Looks at what the probes on the scheduler cost.
+    fn govern(&mut self) -> anyhow::Result<()> {
+        match &mut self.waits {
+            Some(waits) if waits.is_due() => waits.look(&mut self.attached, &self.ring.losses()?),
+            _ => Ok(()),
+        }
     }
 
     /// Forgets the slow calls: the next report is on what comes.
@@ -227,7 +254,10 @@ impl Moments {
                 return Ok(Moment::End(Ended::Replaced(comm)));
             }
             tokio::select! {
-                _ = self.ticks.tick() => live.drain(),
+                _ = self.ticks.tick() => {
+                    live.drain();
+                    live.govern()?;
+                }
                 () = next_of(&mut self.reports) => return Ok(Moment::Report),
                 () = next_of(&mut self.screens) => return Ok(Moment::Screen),
                 _ = self.ask.recv() => return Ok(Moment::Report),

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use anyhow::Context as _;
+
 use super::super::Exit;
 use super::super::output::Outputs;
 use super::super::report::kernel_release;
@@ -131,7 +133,10 @@ impl<'a> Reporter<'a> {
         let ended = boot_clock();
         let (losses, undecodable) = self.live.losses()?;
         let is_there = matches!(ending, Ending::Running);
-        let seen = if is_there { self.observer.look(&tables) } else { Default::default() };
+        let mut seen = if is_there { self.observer.look(&tables) } else { Default::default() };
+        if let Some(waits) = &self.live.waits {
+            waits.date(&tables, &mut seen.blocked).context("cannot read who is parked")?;
+        }
         let began = before.map_or(self.live.since, |(ended, _)| ended);
         let missing = |reason: String| MissingProbe {
             probe: "blocked_now",
@@ -140,7 +145,14 @@ impl<'a> Reporter<'a> {
             is_detail: true,
         };
         let symbols = BinarySymbols { binary: self.binary, bias: self.observer.bias() };
-        let report = BlockingReport::of(BlockingInput {
+        let parking = match &mut self.live.waits {
+            Some(waits) => {
+                let module = self.binary.build_info().and_then(|info| info.main_module());
+                waits.report(&tables, before.map(|(_, tables)| tables), &losses, module, &symbols)?
+            }
+            None => None,
+        };
+        let mut report = BlockingReport::of(BlockingInput {
             subject: self.subject(began),
             began,
             ended,
@@ -156,6 +168,7 @@ impl<'a> Reporter<'a> {
             ending,
             symbols: &symbols,
         });
+        report.parking = parking;
         Ok((report, tables))
     }
 

@@ -13,8 +13,8 @@ mod report;
 mod scheduler;
 mod site;
 mod slow;
-mod stacks;
-mod sums;
+pub(super) mod stacks;
+pub(super) mod sums;
 
 pub use cause::BlockingCause;
 pub use class::{Class, Idle};

@@ -1,6 +1,7 @@
 //! Everything that a look at a running program's blocking tells, ready for any format.
 
 use super::super::findings::Finding;
+use super::super::parking::ParkingReport;
 use super::super::report::{Ending, MissingProbe, Subject};
 use super::super::waits::{Symbols, syscall_name};
 use super::cause::BlockingCause;
@@ -87,6 +88,8 @@ pub struct BlockingReport {
     pub ending: Ending,
     /// What stands out.
     pub findings: Vec<Finding>,
+    /// Why goroutines did not run, when that was asked for.
+    pub parking: Option<ParkingReport>,
 }
 
 impl BlockingReport {
@@ -128,6 +131,7 @@ impl BlockingReport {
             missing: input.missing,
             ending: input.ending,
             findings: Vec::new(),
+            parking: None,
             subject: input.subject,
         };
         report.findings = findings(&report);

@@ -14,7 +14,7 @@ pub const NOT_GO: &str = "(not Go code)";
 
 /// What is known of where a call was made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Resolved {
+pub(in crate::model) struct Resolved {
     /// The stack, innermost first; empty when it was not taken.
     pub frames: Arc<[Frame]>,
     /// The go statement that made the goroutine.
@@ -22,7 +22,7 @@ pub(super) struct Resolved {
 }
 
 /// Resolves each address once: the same few functions are on most stacks.
-pub(super) struct Stacks<'a> {
+pub(in crate::model) struct Stacks<'a> {
     tables: &'a Tables,
     symbols: &'a dyn Symbols,
     addresses: HashMap<RuntimeAddr, Vec<Frame>>,
@@ -30,17 +30,22 @@ pub(super) struct Stacks<'a> {
 }
 
 impl<'a> Stacks<'a> {
-    pub(super) fn new(tables: &'a Tables, symbols: &'a dyn Symbols) -> Self {
+    pub(in crate::model) fn new(tables: &'a Tables, symbols: &'a dyn Symbols) -> Self {
         Self { tables, symbols, addresses: HashMap::new(), stacks: HashMap::new() }
     }
 
-    pub(super) fn resolve(&mut self, stack: StackTaken, gopc: Option<RuntimeAddr>) -> Resolved {
+    pub(in crate::model) fn resolve(&mut self, stack: StackTaken, gopc: Option<RuntimeAddr>) -> Resolved {
         let frames = match stack {
             StackTaken::Taken(number) => self.stack(number),
             StackTaken::TooShort | StackTaken::Lost(_) => Arc::default(),
         };
-        let origin = gopc.and_then(|gopc| self.at(before(gopc)).first().cloned());
+        let origin = gopc.and_then(|gopc| self.origin(gopc));
         Resolved { frames, origin }
+    }
+
+    /// The go statement that the address is behind.
+    pub(in crate::model) fn origin(&mut self, gopc: RuntimeAddr) -> Option<Frame> {
+        self.at(before(gopc)).first().cloned()
     }
 
     /// Whether the stack that the key names could not be read back.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::event::blocking::{BUCKETS, CallTotal, Key, bucket_end};
+use crate::event::parking::ParkTotal;
 use crate::stream::Tables;
 use crate::units::Nanos;
 
@@ -25,10 +26,40 @@ pub struct Sums {
     histogram: Vec<u64>,
 }
 
+/// What all of the kernel side's sums have.
+#[derive(Clone, Copy)]
+pub(in crate::model) struct Counted<'a> {
+    count: u64,
+    errors: u64,
+    joined: u64,
+    total: Nanos,
+    longest: Nanos,
+    histogram: &'a [u32],
+}
+
+impl<'a> From<&'a CallTotal> for Counted<'a> {
+    fn from(of: &'a CallTotal) -> Self {
+        let CallTotal { key: _, count, errors, joined, total, longest, histogram } = of;
+        Self { count: *count, errors: *errors, joined: *joined, total: *total, longest: *longest, histogram }
+    }
+}
+
+impl<'a> From<&'a ParkTotal> for Counted<'a> {
+    fn from(of: &'a ParkTotal) -> Self {
+        let ParkTotal { key: _, count, joined, total, runnable: _, longest, histogram } = of;
+        Self { count: *count, errors: 0, joined: *joined, total: *total, longest: *longest, histogram }
+    }
+}
+
 impl Sums {
     /// As the kernel side has them.
     #[must_use]
     pub fn of(total: &CallTotal) -> Self {
+        Self::all(total.into())
+    }
+
+    /// As the kernel side has them.
+    pub(in crate::model) fn all(total: Counted<'_>) -> Self {
         Self {
             count: total.count,
             errors: total.errors,
@@ -41,8 +72,8 @@ impl Sums {
     }
 
     /// What came since `before`, of the same key.
-    fn since(now: &CallTotal, before: &CallTotal) -> Self {
-        let buckets = now.histogram.iter().zip(&before.histogram).take(BUCKETS);
+    pub(in crate::model) fn since(now: Counted<'_>, before: Counted<'_>) -> Self {
+        let buckets = now.histogram.iter().zip(before.histogram).take(BUCKETS);
         // The kernel's 32 bits may have gone round.
         let histogram: Vec<u64> = buckets.map(|(now, before)| now.wrapping_sub(*before).into()).collect();
         let highest = histogram.iter().rposition(|count| *count != 0);
@@ -122,7 +153,7 @@ pub(super) fn tallies(now: &Tables, before: Option<&Tables>) -> Vec<Tally> {
     let tally = |total: &CallTotal| Tally {
         key: total.key,
         sums: match earlier.get(&total.key) {
-            Some(before) => Sums::since(total, before),
+            Some(before) => Sums::since(total.into(), (*before).into()),
             None => Sums::of(total),
         },
     };
@@ -173,7 +204,7 @@ mod tests {
         assert_eq!((sums.longest, sums.longest_is_bound), (Nanos(3_145_728), true));
         assert_eq!(tallies(&tables(now.clone()), Some(&tables(now.clone()))), []);
         let later = total(&[5_000_000, 100, 3_000_000, 2_000, 9_000_000]);
-        let sums = Sums::since(&later, &now);
+        let sums = Sums::since((&later).into(), (&now).into());
         assert_eq!((sums.longest, sums.longest_is_bound), (Nanos(9_000_000), false));
     }
 

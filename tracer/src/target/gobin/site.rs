@@ -16,6 +16,9 @@ const PROLOGUE: usize = 12;
 /// More than the functions that share a name.
 const MOST_NAMESAKES: usize = 8;
 
+/// Where a `gobuf` keeps the goroutine (runtime/runtime2.go).
+const GOBUF_G: u64 = 16;
+
 /// A place for a probe.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Site {
@@ -47,6 +50,8 @@ pub enum SiteKind {
     Entry,
     /// Behind a call of another function.
     AfterCall,
+    /// `gogo`'s jump to what switches to a goroutine.
+    Switch,
     /// `doInit`'s branch on whether the task has functions (Go <= 1.20).
     InitReady,
 }
@@ -154,6 +159,29 @@ impl GoBinary {
         };
         let register = u8::try_from(task.number()).ok();
         self.prove(&body, index, SiteKind::InitReady, register)
+    }
+
+    /// Where `runtime.gogo` has loaded the goroutine that it switches to, and jumps to do so: the register that it
+    /// names holds its `g` (runtime/asm_amd64.s).
+    ///
+    /// # Errors
+    /// When the code does not look so.
+    pub fn switch_site(&self, function: &Function) -> Result<Site, SiteRefusal> {
+        let body = Body::decode(self, function)?;
+        let index = body.instructions.windows(3).position(|window| {
+            let [load, check, jump] = window else { return false };
+            // `gobuf.g` into RDX, which is then read from: it must not be nil.
+            load.mnemonic() == Mnemonic::Mov
+                && load.op0_register() == Register::RDX
+                && load.memory_displacement64() == GOBUF_G
+                && check.mnemonic() == Mnemonic::Mov
+                && check.op0_register() != Register::RDX
+                && check.memory_base() == Register::RDX
+                && jump.flow_control() == FlowControl::UnconditionalBranch
+        });
+        let index = index.ok_or(SiteRefusal::Pattern("jump behind the load of a goroutine"))?;
+        let register = u8::try_from(Register::RDX.number()).ok();
+        self.prove(&body, index + 2, SiteKind::Switch, register)
     }
 
     /// A probe replaces the instruction's first byte: it must be one that always begins there, that the

@@ -4,6 +4,7 @@ mod dump;
 mod goroutines;
 mod running;
 mod stuck;
+mod waits;
 
 use std::fs;
 use std::path::{Path, PathBuf};

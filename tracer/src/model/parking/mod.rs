@@ -1,0 +1,10 @@
+//! Why goroutines did not run: the kernel's sums of parked goroutines -> for what, until whom, where in the code; and
+//! what it cost the program to be asked.
+
+mod governor;
+mod overhead;
+mod report;
+
+pub use governor::{Governor, Order, Share, Spending};
+pub use overhead::{Detached, Overhead};
+pub use report::{Parking, ParkingInput, ParkingReport, WokenBy};

@@ -1,0 +1,118 @@
+//! Sites in a running program that are armed, and disarmed again while the rest stays.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::os::fd::AsRawFd as _;
+use std::time::{Duration, Instant};
+
+use aya::programs::UProbe;
+use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeScope};
+
+use super::attach::{AttachError, Attached, points, typed, verify};
+use super::load::{LoadError, Loaded};
+use super::plan::PlannedSite;
+use super::trap;
+use super::uprobe_multi::{Link, Point, Program, Supported};
+use crate::units::Nanos;
+
+/// The program that serves every site.
+const PARKING: &str = "parking";
+
+/// How the sites are armed.
+#[derive(Debug)]
+enum Way {
+    /// All at once: out they go at once too.
+    Multi { program: Program, link: Option<Link> },
+    /// One perf event a site, on kernels before 6.6: each takes about 0.1 s to go.
+    PerfEvents,
+}
+
+/// The program that sees goroutines parked and run, loaded.
+#[derive(Debug)]
+pub(super) struct Parking(Way);
+
+impl Attached {
+    /// Loads the program that sees goroutines parked and run, and measures what it costs to run into a probe, on
+    /// an instruction of gotrace's own.
+    ///
+    /// # Errors
+    /// When the kernel refuses it.
+    pub fn load_parking(&mut self) -> Result<Nanos, AttachError> {
+        let way = match self.loaded.multi_program(PARKING)? {
+            Some(program) => Way::Multi { program, link: None },
+            None => {
+                let program: &mut UProbe = typed(&mut self.loaded, PARKING)?;
+                program.load().map_err(|error| LoadError::of_program(PARKING, error))?;
+                Way::PerfEvents
+            }
+        };
+        let parking = self.parking.insert(Parking(way));
+        parking.trap_cost(&mut self.loaded)
+    }
+
+    /// Arms the sites of `binary`, which the process runs.
+    ///
+    /// # Errors
+    /// When the file has changed, or the kernel refuses; then none is armed.
+    pub fn arm_parking(&mut self, binary: &File, sites: &[PlannedSite], pid: u32) -> Result<(), AttachError> {
+        sites.iter().try_for_each(|planned| verify(binary, planned))?;
+        let path = format!("/proc/self/fd/{}", binary.as_raw_fd());
+        let parking = self.parking.as_mut().ok_or(LoadError::Part(PARKING))?;
+        match &mut parking.0 {
+            Way::Multi { program, link } => {
+                let pid = if program.supported() == Supported::Yes { pid } else { 0 };
+                let path = CString::new(path).map_err(|_| LoadError::Part("path"))?;
+                let armed = program.attach(&path, &points(sites), pid);
+                *link = Some(armed.map_err(|source| AttachError::Sites { sites: sites.len(), source })?);
+            }
+            Way::PerfEvents => self.loaded.attach_one_by_one(&path, sites, PARKING)?,
+        }
+        Ok(())
+    }
+
+    /// Disarms them, and waits until none can run any more. Returns how long that took.
+    ///
+    /// # Errors
+    /// When aya cannot unload the program.
+    pub fn disarm_parking(&mut self) -> Result<Duration, LoadError> {
+        let begun = Instant::now();
+        if let Some(Parking(Way::PerfEvents)) = self.parking.take() {
+            let program: &mut UProbe = typed(&mut self.loaded, PARKING)?;
+            program.unload().map_err(|error| LoadError::of_program(PARKING, error))?;
+        }
+        Ok(begun.elapsed())
+    }
+}
+
+impl Parking {
+    /// What a call of a probed function takes longer than one of the same without the probe.
+    fn trap_cost(&self, loaded: &mut Loaded) -> Result<Nanos, AttachError> {
+        const OWN: &str = "/proc/self/exe";
+        let failed = |source| AttachError::Sites { sites: 1, source };
+        let place = trap::place().map_err(failed)?;
+        let without = trap::measure();
+        let with = match &self.0 {
+            Way::Multi { program, .. } => {
+                let path = CString::new(OWN).map_err(|_| LoadError::Part("path"))?;
+                let pid = if program.supported() == Supported::Yes { std::process::id() } else { 0 };
+                let point = [Point { offset: place.0, cookie: 0 }];
+                let _armed = program.attach(&path, &point, pid).map_err(failed)?;
+                trap::measure()
+            }
+            Way::PerfEvents => {
+                let program: &mut UProbe = typed(loaded, PARKING)?;
+                let location = UProbeAttachLocation::AbsoluteOffset(place.0);
+                let refused = |source| AttachError::Site {
+                    function: "gotrace's own".to_owned(),
+                    source: Box::new(source),
+                };
+                let point = UProbeAttachPoint { location, cookie: None };
+                let armed = program.attach(point, OWN, UProbeScope::AllProcesses).map_err(refused)?;
+                let with = trap::measure();
+                program.detach(armed).map_err(refused)?;
+                with
+            }
+        };
+        Ok(with.since(without))
+    }
+}
