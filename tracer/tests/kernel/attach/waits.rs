@@ -65,7 +65,7 @@ impl Program {
             let number = |text| u64::from_str_radix(text, 16).expect("a number");
             let (begin, end) = fields[0].split_once('-').expect("a range");
             let (begin, end, offset) = (number(begin), number(end), number(fields[2]));
-            let length = usize::try_from(end - begin).unwrap();
+            let length = usize::try_from(end - begin).expect("it fits");
             let (mut there, mut here) = (vec![0; length], vec![0; length]);
             memory.read_exact_at(&mut there, begin).expect("its code is there");
             // The last page may reach beyond the file's end.
