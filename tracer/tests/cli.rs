@@ -168,6 +168,16 @@ fn every_command_line_in_the_readme_is_understood() {
 }
 
 #[test]
+fn a_flame_graph_of_several_starts_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let chart = folder.path().join("start.svg");
+    let output = gotrace(&["run", "--repeat", "2", "-o", chart.to_str().unwrap(), "--", "true"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("a flame graph is of one start"), "{}", said(&output));
+    assert!(!chart.exists(), "an empty chart was left");
+}
+
+#[test]
 fn a_budget_of_no_figure_is_a_usage_error() {
     for budget in ["main=1ms", "to_main=soon", "to_main", "to_main=1ms,init:=1s"] {
         let output = gotrace(&["run", "--budget", budget, "--", "true"]);

@@ -10,7 +10,7 @@ use aya_ebpf::{
 use tracer_ebpf::wire::{
     Probe,
     account::Account,
-    blocking::{Caller, Key, Kind, NO_STACK, NetworkWait, Slow, Thread, bucket},
+    blocking::{Caller, Key, Kind, NO_STACK, NetworkWait, Slow, Stats, Thread, brief_index, bucket},
     process::{COMM_LEN, Exec},
     syscall::number,
 };
@@ -18,7 +18,7 @@ use tracer_ebpf::wire::{
 use super::{
     emit::{self, emit},
     main_thread::now,
-    maps::{BLOCKING, CALLS, EMPTY_STATS, NETWORK_WAITS, STACKS, THREADS, WAITING},
+    maps::{BLOCKING, BRIEF, CALLS, EMPTY_STATS, NETWORK_WAITS, STACKS, THREADS, WAITING},
     memory::read,
     object, registers, target,
 };
@@ -101,31 +101,45 @@ fn returned(ctx: &RawTracePointContext, thread: &mut Thread, time: u64, result: 
     let began_here = thread.entered != 0;
     let syscall = if began_here { thread.syscall } else { saved.syscall };
     let duration = if began_here { time - thread.entered } else { 0 };
-    let caller = caller(thread, saved.g);
-    let goid = if caller as u32 == Caller::Goroutine as u32 { thread.goid } else { 0 };
-    let fd = saved.arguments[0] as u32;
-    let of = Of {
-        caller,
-        gopc: if goid == 0 { 0 } else { thread.gopc },
-        goid,
-        result,
-        arguments: saved.arguments,
-    };
-
-    if goid != 0 && may_wait(goid) && !is_the_runtimes(syscall, saved.arguments[2]) {
+    let caller = who(thread, saved.g);
+    let is_goroutine = caller as u32 == Caller::Goroutine as u32;
+    if is_goroutine && may_wait(thread.g) && !is_the_runtimes(syscall, saved.arguments[2]) {
         let until = if began_here { thread.entered } else { time };
-        end_network_wait(ctx, goid, fd, until, &of);
+        // Who closes what it waited for has given up.
+        let retried_on = if syscall == number::CLOSE { u32::MAX } else { saved.arguments[0] as u32 };
+        let of = Of::new(thread, caller, result, saved.arguments);
+        end_network_wait(ctx, &of, thread.g, retried_on, until);
     }
-    let kind = Kind::Call;
-    account(ctx, &of, &Spent { kind, syscall: syscall as u32, duration, known: began_here });
-    if goid != 0 && matches!(result, EAGAIN | EINPROGRESS) && object::may_block(syscall) {
-        let wait = NetworkWait { since: time, syscall: syscall as u32, fd };
-        if NETWORK_WAITS.insert(goid, wait, 0).is_ok() {
-            waiting(goid, 1);
-        } else {
-            emit::lose(Probe::NetworkWait as u32);
-        }
+    let spent = Spent { kind: Kind::Call, syscall: syscall as u32, duration, known: began_here };
+    if is_telling(caller, &spent) || !sum_brief(caller, result, &spent) {
+        account(ctx, &Of::new(thread, caller, result, saved.arguments), &spent);
     }
+    if is_goroutine && matches!(result, EAGAIN | EINPROGRESS) && object::may_block(syscall) {
+        begin_network_wait(thread, time, syscall as u32, saved.arguments[0] as u32);
+    }
+}
+
+/// Whether the stack is worth its cost. What the scheduler does between goroutines has one, but none that says more
+/// than the call; a new thread is told with its origin, however fast it came.
+#[inline(always)]
+fn is_telling(caller: Caller, spent: &Spent) -> bool {
+    spent.duration >= BLOCKING.load().stack_from && caller as u32 != Caller::Runtime as u32
+        || makes_thread(spent)
+}
+
+#[inline(always)]
+fn makes_thread(spent: &Spent) -> bool {
+    matches!(u64::from(spent.syscall), number::CLONE | number::CLONE3)
+}
+
+/// Adds a call that took no stack to the sums. Returns whether there is a place for it.
+#[inline(always)]
+fn sum_brief(caller: Caller, result: i64, spent: &Spent) -> bool {
+    let Some(index) = brief_index(u64::from(spent.syscall), caller) else { return false };
+    let Some(stats) = BRIEF.get_ptr_mut(index) else { return false };
+    // SAFETY: the map's value lives as long as the program.
+    add(unsafe { &mut *stats }, result, spent);
+    true
 }
 
 /// Whose a time is.
@@ -137,6 +151,16 @@ struct Of {
     arguments: [u64; 3],
 }
 
+impl Of {
+    /// Of a call that this thread has just made.
+    #[inline(always)]
+    fn new(thread: &mut Thread, caller: Caller, result: i64, arguments: [u64; 3]) -> Self {
+        let is_goroutine = caller as u32 == Caller::Goroutine as u32;
+        let (goid, gopc) = if is_goroutine { identify(thread) } else { (0, 0) };
+        Self { caller, goid, gopc, result, arguments }
+    }
+}
+
 /// A time, and what it was spent in.
 struct Spent {
     kind: Kind,
@@ -146,9 +170,19 @@ struct Spent {
     known: bool,
 }
 
-/// Who made the system call; of a goroutine, leaves its id and origin in `thread`.
+/// Who runs on the thread; leaves a goroutine's id and origin in `thread`.
 #[inline(always)]
 pub(super) fn caller(thread: &mut Thread, register: u64) -> Caller {
+    let caller = who(thread, register);
+    if caller as u32 == Caller::Goroutine as u32 {
+        identify(thread);
+    }
+    caller
+}
+
+/// Who runs on the thread; leaves a goroutine's `g` in `thread`.
+#[inline(always)]
+fn who(thread: &mut Thread, register: u64) -> Caller {
     let go = BLOCKING.load();
     if go.m_curg == 0 {
         return Caller::Unknown;
@@ -164,16 +198,20 @@ pub(super) fn caller(thread: &mut Thread, register: u64) -> Caller {
         }
         thread.m = m;
     }
-    let g = read::<u64>(thread.m + u64::from(go.m_curg)).unwrap_or(0);
-    if g == 0 {
-        return Caller::Runtime;
-    }
-    let Some(goid) = read::<u64>(g + u64::from(go.g_goid)) else { return Caller::Unknown };
+    thread.g = read::<u64>(thread.m + u64::from(go.m_curg)).unwrap_or(0);
+    if thread.g == 0 { Caller::Runtime } else { Caller::Goroutine }
+}
+
+/// The id of the goroutine that [`who`] found, and the address behind the go statement that made it.
+#[inline(always)]
+fn identify(thread: &mut Thread) -> (u64, u64) {
+    let go = BLOCKING.load();
+    let goid = read::<u64>(thread.g + u64::from(go.g_goid)).unwrap_or(0);
     if goid != thread.goid {
         thread.goid = goid;
-        thread.gopc = read::<u64>(g + u64::from(go.g_gopc)).unwrap_or(0);
+        thread.gopc = read::<u64>(thread.g + u64::from(go.g_gopc)).unwrap_or(0);
     }
-    Caller::Goroutine
+    (goid, thread.gopc)
 }
 
 /// Whether that is the current thread's `m`: it holds the thread's id, as the target's own PID namespace counts.
@@ -183,19 +221,36 @@ fn is_m(m: u64) -> bool {
     m != 0 && read::<u64>(m + u64::from(go.m_procid)) == Some(u64::from(target::own_tid()))
 }
 
+/// The goroutine is parked in the network poller, until it makes its next system call.
+#[inline(always)]
+fn begin_network_wait(thread: &mut Thread, since: u64, syscall: u32, fd: u32) {
+    let (goid, _) = identify(thread);
+    let wait = NetworkWait { since, goid, syscall, fd };
+    // One whose g was used again, or that gave up and tries anew, is there already.
+    let is_new = NETWORK_WAITS.get_ptr(thread.g).is_none();
+    if NETWORK_WAITS.insert(thread.g, wait, 0).is_err() {
+        emit::lose(Probe::NetworkWait as u32);
+    } else if is_new {
+        waiting(thread.g, 1);
+    }
+}
+
 /// Ends the goroutine's wait in the network poller, if it was in one: it has just made a system call again.
 #[inline(always)]
-fn end_network_wait(ctx: &RawTracePointContext, goid: u64, fd: u32, until: u64, of: &Of) {
-    let Some(wait) = NETWORK_WAITS.get_ptr(goid) else { return };
+fn end_network_wait(ctx: &RawTracePointContext, of: &Of, g: u64, fd: u32, until: u64) {
+    let Some(wait) = NETWORK_WAITS.get_ptr(g) else { return };
     // SAFETY: the map's value lives as long as the program; only this goroutine's calls change it.
     let wait = unsafe { *wait };
-    let kind = if wait.fd == fd { Kind::NetworkWait } else { Kind::NoRetry };
-    let duration = if until > wait.since { until - wait.since } else { 0 };
-    let arguments = [u64::from(wait.fd), of.arguments[1], of.arguments[2]];
-    let of = Of { caller: Caller::Goroutine, result: 0, arguments, ..*of };
-    account(ctx, &of, &Spent { kind, syscall: wait.syscall, duration, known: true });
-    if NETWORK_WAITS.remove(goid).is_ok() {
-        waiting(goid, u64::MAX);
+    // Another goroutine that had the same g ended in its wait.
+    if wait.goid == of.goid {
+        let kind = if wait.fd == fd { Kind::NetworkWait } else { Kind::NoRetry };
+        let duration = if until > wait.since { until - wait.since } else { 0 };
+        let arguments = [u64::from(wait.fd), of.arguments[1], of.arguments[2]];
+        let of = Of { result: 0, arguments, ..*of };
+        account(ctx, &of, &Spent { kind, syscall: wait.syscall, duration, known: true });
+    }
+    if NETWORK_WAITS.remove(g).is_ok() {
+        waiting(g, u64::MAX);
     }
 }
 
@@ -220,6 +275,9 @@ fn is_the_runtimes(syscall: u64, length: u64) -> bool {
         | number::RT_SIGPROCMASK
         | number::SIGALTSTACK
         | number::PRCTL
+        | number::RT_SIGRETURN
+        // A socket enters the poller when connect(2) has said EINPROGRESS already (net/fd_unix.go, `netFD.connect`).
+        | number::EPOLL_CTL
         | number::EPOLL_WAIT
         | number::EPOLL_PWAIT => true,
         // `netpollBreak` writes to its eventfd, or to its pipe (runtime/netpoll_epoll.go).
@@ -230,19 +288,25 @@ fn is_the_runtimes(syscall: u64, length: u64) -> bool {
 
 /// Whether the goroutine may be in the map of waits: most are not, and this is cheaper than to look.
 #[inline(always)]
-fn may_wait(goid: u64) -> bool {
-    let index = (goid % WAITING_SLOTS) as u32;
+fn may_wait(g: u64) -> bool {
+    let index = slot(g);
     // SAFETY: the map's value lives as long as the program.
     WAITING.get_ptr(index).is_some_and(|count| unsafe { *count } != 0)
 }
 
 /// Counts a wait that begins (1), or ends (-1).
 #[inline(always)]
-fn waiting(goid: u64, change: u64) {
-    let index = (goid % WAITING_SLOTS) as u32;
+fn waiting(g: u64, change: u64) {
+    let index = slot(g);
     if let Some(count) = WAITING.get_ptr_mut(index) {
         emit::add(count, change);
     }
+}
+
+/// A `g` is larger than 256 bytes, and lies on a multiple of some power of two.
+#[inline(always)]
+fn slot(g: u64) -> u32 {
+    (((g >> 6) ^ (g >> 18)) % WAITING_SLOTS) as u32
 }
 
 /// How many counters [`WAITING`] has.
@@ -254,12 +318,9 @@ pub(super) const WAITING_SLOTS: u64 = 4096;
 fn account(ctx: &RawTracePointContext, of: &Of, spent: &Spent) {
     let config = BLOCKING.load();
     let of_runtime = of.caller as u32 == Caller::Runtime as u32;
-    // What the scheduler does between goroutines has a stack, but none that says more than the call.
-    let long = spent.duration >= config.stack_from && !of_runtime;
-    let opened = object::of_descriptor(if long { spent.syscall } else { u32::MAX }, of.arguments[0]);
-    // A new thread is told with its origin, however fast it came.
-    let wants_stack = long || matches!(u64::from(spent.syscall), number::CLONE | number::CLONE3);
-    let stack = if wants_stack {
+    let is_telling = is_telling(of.caller, spent);
+    let opened = object::of_descriptor(if is_telling { spent.syscall } else { u32::MAX }, of.arguments[0]);
+    let stack = if is_telling {
         match ctx.get_stackid(&STACKS, u64::from(BPF_F_USER_STACK)) {
             Ok(number) => number,
             Err(error) => i64::from(error),
@@ -269,11 +330,11 @@ fn account(ctx: &RawTracePointContext, of: &Of, spent: &Spent) {
     };
     let key = Key {
         stack,
-        gopc: of.gopc,
+        gopc: if is_telling { of.gopc } else { 0 },
         syscall: spent.syscall,
         kind: spent.kind as u32,
         caller: of.caller as u32,
-        object: if long { opened.file_type() } else { 0 },
+        object: if is_telling { opened.file_type() } else { 0 },
     };
     sum(&key, of, spent);
     if spent.duration >= config.slow && !of_runtime {
@@ -305,7 +366,12 @@ fn sum(key: &Key, of: &Of, spent: &Spent) {
     }
     let Some(stats) = found else { return emit::lose(Probe::Summed as u32) };
     // SAFETY: the map's value lives as long as the program.
-    let stats = unsafe { &mut *stats };
+    add(unsafe { &mut *stats }, of.result, spent);
+}
+
+/// Adds a time to a sum.
+#[inline(always)]
+fn add(stats: &mut Stats, result: i64, spent: &Spent) {
     if !spent.known {
         emit::add(&raw mut stats.joined, 1);
         return;
@@ -314,7 +380,7 @@ fn sum(key: &Key, of: &Of, spent: &Spent) {
     emit::add(&raw mut stats.total, spent.duration);
     // What a signal's handler returns to is no result.
     let has_result = spent.syscall != number::RT_SIGRETURN as u32;
-    if of.result < 0 && of.result >= LARGEST_ERROR && has_result {
+    if result < 0 && result >= LARGEST_ERROR && has_result {
         emit::add(&raw mut stats.errors, 1);
     }
     if spent.duration > stats.longest {

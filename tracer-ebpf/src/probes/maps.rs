@@ -110,6 +110,10 @@ pub(super) static FILES: Global<FileConfig> = Global::new(FileConfig::NONE);
 #[btf_map]
 pub(super) static CALLS: HashMap<Key, Stats, 1> = HashMap::new();
 
+/// The sums of calls that took no stack.
+#[btf_map]
+pub(super) static BRIEF: Array<Stats, 1> = Array::new();
+
 /// What every sum begins with; too large for a program's own stack.
 #[btf_map]
 pub(super) static EMPTY_STATS: Array<Stats, 1> = Array::new();
@@ -118,11 +122,11 @@ pub(super) static EMPTY_STATS: Array<Stats, 1> = Array::new();
 #[btf_map]
 pub(super) static THREADS: HashMap<u32, Thread, 1> = HashMap::new();
 
-/// The goroutines that wait in the network poller, by their ids.
+/// The goroutines that wait in the network poller, by the address of their `g`.
 #[btf_map]
 pub(super) static NETWORK_WAITS: HashMap<u64, NetworkWait, 1> = HashMap::new();
 
-/// How many goroutines of [`NETWORK_WAITS`] have an id with this remainder.
+/// How many goroutines of [`NETWORK_WAITS`] have an address with this hash.
 #[btf_map]
 pub(super) static WAITING: Array<u64, { WAITING_SLOTS as usize }> = Array::new();
 

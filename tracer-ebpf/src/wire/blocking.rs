@@ -8,9 +8,11 @@ use super::Header;
 
 /// The name of the map from [`Key`] to [`Stats`].
 pub const CALLS_MAP: &str = "CALLS";
+/// The name of the array of the [`Stats`] of calls that took no stack, each at its [`brief_index`].
+pub const BRIEF_MAP: &str = "BRIEF";
 /// The name of the map from a thread's id to its [`Thread`].
 pub const THREADS_MAP: &str = "THREADS";
-/// The name of the map from a goroutine's id to its [`NetworkWait`].
+/// The name of the map from the address of a goroutine's `g` to its [`NetworkWait`].
 pub const NETWORK_WAITS_MAP: &str = "NETWORK_WAITS";
 /// The name of the map of stacks.
 pub const STACKS_MAP: &str = "STACKS";
@@ -74,7 +76,7 @@ pub const NO_STACK: i64 = -1;
 pub struct Key {
     /// The stack's number in [`STACKS_MAP`], [`NO_STACK`], or another negative number when it could not be taken.
     pub stack: i64,
-    /// The address behind the go statement that made the goroutine; 0 when no goroutine called.
+    /// The address behind the go statement that made the goroutine; 0 when no goroutine called, or it took no stack.
     pub gopc: u64,
     /// The system call's number; for a wait, that of the call that would have blocked.
     pub syscall: u32,
@@ -85,6 +87,31 @@ pub struct Key {
     /// The type of the descriptor's object: the `S_IFMT` bits of its inode's mode; 0 when it is not known, as for
     /// whatever took no stack.
     pub object: u32,
+}
+
+/// How many system calls have a place in the array of brief calls; x86-64's numbers end below.
+const BRIEF_SYSCALLS: u64 = 512;
+/// How many entries that array has.
+pub const BRIEF_ENTRIES: u32 = BRIEF_SYSCALLS as u32 * Caller::ALL.len() as u32;
+
+/// Where a call that took no stack is summed up: only by its number and who made it. None for a number that is too
+/// large.
+#[must_use]
+#[inline]
+pub const fn brief_index(syscall: u64, caller: Caller) -> Option<u32> {
+    if syscall < BRIEF_SYSCALLS {
+        Some(syscall as u32 * Caller::ALL.len() as u32 + caller as u32)
+    } else {
+        None
+    }
+}
+
+/// What is summed up at an index of that array.
+#[must_use]
+pub const fn brief_key(index: u32) -> Key {
+    let callers = Caller::ALL.len() as u32;
+    let (syscall, caller) = (index / callers, index % callers);
+    Key { stack: NO_STACK, gopc: 0, syscall, kind: Kind::Call as u32, caller, object: 0 }
 }
 
 /// Four to each doubling, from 256 ns on.
@@ -170,9 +197,11 @@ pub struct Thread {
     pub syscall: u64,
     /// The Go runtime's `m` of it; 0 until it is known.
     pub m: u64,
-    /// The goroutine that made its last system call; 0 when none did.
+    /// The goroutine that made its last system call, by the address of its `g`; 0 when none did.
+    pub g: u64,
+    /// The goroutine that was last identified.
     pub goid: u64,
-    /// The address behind the go statement that made that goroutine.
+    /// The address behind the go statement that made that one.
     pub gopc: u64,
 }
 
@@ -182,6 +211,8 @@ pub struct Thread {
 pub struct NetworkWait {
     /// Since when, on the boot clock.
     pub since: u64,
+    /// Which goroutine: the runtime uses a `g` again.
+    pub goid: u64,
     /// The system call that would have blocked.
     pub syscall: u32,
     /// Its descriptor.
@@ -235,6 +266,17 @@ pub struct Object {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_brief_call_is_summed_up_under_its_own_key() {
+        for caller in Caller::ALL {
+            let index = brief_index(202, caller).unwrap();
+            let key = brief_key(index);
+            assert_eq!((key.syscall, key.caller, key.stack), (202, caller as u32, NO_STACK));
+            assert!(index < BRIEF_ENTRIES);
+        }
+        assert_eq!(brief_index(512, Caller::Goroutine), None);
+    }
 
     #[test]
     fn a_duration_is_in_the_bucket_that_ends_behind_it() {

@@ -55,6 +55,7 @@ pub mod number {
     pub const FUTEX: u64 = 202;
     pub const CLOCK_NANOSLEEP: u64 = 230;
     pub const EPOLL_WAIT: u64 = 232;
+    pub const EPOLL_CTL: u64 = 233;
     pub const OPENAT: u64 = 257;
     pub const NEWFSTATAT: u64 = 262;
     pub const PSELECT6: u64 = 270;

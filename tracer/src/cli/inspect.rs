@@ -49,7 +49,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
 }
 
 fn inspect(binary: &GoBinary, functions: bool) -> Inspection<'_> {
-    let plan = plan::startup(binary, Detail::Full);
+    let plan = plan::startup(binary, Detail::Everything);
     let sites = plan.sites.into_iter().map(|planned| HookRow {
         hook: planned.hook.name(),
         function: planned.function,

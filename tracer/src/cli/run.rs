@@ -76,6 +76,10 @@ pub(super) struct Args {
     /// program less
     #[arg(long)]
     lean: bool,
+    /// Tell the init functions of the standard library's packages apart too. Costs the program some microseconds
+    /// each
+    #[arg(long, conflicts_with = "lean")]
+    all_functions: bool,
     /// Tell what each init allocates on the heap, all goroutines together. Costs the program some microseconds an
     /// init
     #[arg(long)]
@@ -170,7 +174,11 @@ fn once(
     };
     // When anything fails from here on, the child goes without having run.
     let gated = launch.fork().with_context(|| format!("cannot start {}", path.display()))?;
-    let detail = if args.lean { Detail::Lean } else { Detail::Full };
+    let detail = match (args.lean, args.all_functions) {
+        (true, _) => Detail::Lean,
+        (false, false) => Detail::Full,
+        (false, true) => Detail::Everything,
+    };
     let traceable = Traceable::of(GoBinary::open(path)?, detail)?;
     let Traceable { binary, plan } = &traceable;
     let heap = args.heap.then(|| heap_config(binary));

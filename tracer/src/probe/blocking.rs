@@ -18,6 +18,8 @@ pub struct Blocking {
     pub files: FileConfig,
     /// How many sums are kept apart.
     pub most_sums: u32,
+    /// How many places there are for sums without a stack; `BRIEF_ENTRIES`, or one.
+    pub brief_entries: u32,
     /// How many threads are known at a time.
     pub most_threads: u32,
     /// How many goroutines may wait in the network poller at a time.
@@ -34,6 +36,7 @@ impl Blocking {
         config: BlockingConfig::NONE,
         files: FileConfig::NONE,
         most_sums: 1,
+        brief_entries: 1,
         most_threads: 1,
         most_waits: 1,
         most_samples: 1,

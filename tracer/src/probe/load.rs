@@ -15,7 +15,7 @@ use tracer_ebpf::config::{
 };
 use tracer_ebpf::main_thread::{MAIN_MAP, MainThread};
 use tracer_ebpf::wire::blocking::{
-    CALLS_MAP, Key, NETWORK_WAITS_MAP, STACKS_MAP, Stats, THREADS_MAP, Thread,
+    BRIEF_MAP, CALLS_MAP, Key, NETWORK_WAITS_MAP, NetworkWait, STACKS_MAP, Stats, THREADS_MAP, Thread,
 };
 use tracer_ebpf::wire::parking::{self, PARKED_MAP, PARKINGS_MAP, SAMPLING_MAP, SPENT_MAP};
 use tracer_ebpf::wire::profile::{SAMPLES_MAP, Sample};
@@ -151,6 +151,7 @@ impl Loaded {
             .override_global(aya_log::LEVEL, &log_level, false)
             .map_max_entries("EVENTS", options.ring_bytes)
             .map_max_entries(CALLS_MAP, options.blocking.most_sums)
+            .map_max_entries(BRIEF_MAP, options.blocking.brief_entries)
             .map_max_entries(THREADS_MAP, options.blocking.most_threads)
             .map_max_entries(NETWORK_WAITS_MAP, options.blocking.most_waits)
             .map_max_entries(SAMPLES_MAP, options.blocking.most_samples)
@@ -199,14 +200,16 @@ impl Loaded {
 }
 
 /// The maps of the sums, as words: so aya knows that any bytes will do.
-#[derive(Debug)]
+#[expect(missing_debug_implementations, reason = "aya's arrays have none")]
 pub struct BlockingMaps {
     /// From a `Key` to its `Stats`.
     pub calls: HashMap<MapData, KeyWords, StatsWords>,
+    /// The `Stats` of calls that took no stack, by their `brief_index`.
+    pub brief: Array<MapData, StatsWords>,
     /// From a thread's id to its `Thread`.
     pub threads: HashMap<MapData, u32, ThreadWords>,
-    /// From a goroutine's id to its `NetworkWait`.
-    pub network_waits: HashMap<MapData, u64, [u64; 2]>,
+    /// From a `g` to its `NetworkWait`.
+    pub network_waits: HashMap<MapData, u64, NetworkWaitWords>,
     /// From a `Sample` to its count.
     pub samples: HashMap<MapData, SampleWords, u64>,
     /// The stacks by their numbers.
@@ -219,6 +222,8 @@ pub type KeyWords = [u64; size_of::<Key>() / size_of::<u64>()];
 pub type StatsWords = [u64; size_of::<Stats>() / size_of::<u64>()];
 /// The words of a `Sample`.
 pub type SampleWords = [u64; size_of::<Sample>() / size_of::<u64>()];
+/// The words of a `NetworkWait`.
+pub type NetworkWaitWords = [u64; size_of::<NetworkWait>() / size_of::<u64>()];
 /// The words of a `Thread`.
 pub type ThreadWords = [u64; size_of::<Thread>() / size_of::<u64>()];
 
@@ -232,6 +237,7 @@ impl Loaded {
         let opened = |map: &'static str| move |source| LoadError::Map { map, source };
         Ok(BlockingMaps {
             calls: HashMap::try_from(take(CALLS_MAP)?).map_err(opened(CALLS_MAP))?,
+            brief: Array::try_from(take(BRIEF_MAP)?).map_err(opened(BRIEF_MAP))?,
             threads: HashMap::try_from(take(THREADS_MAP)?).map_err(opened(THREADS_MAP))?,
             network_waits: HashMap::try_from(take(NETWORK_WAITS_MAP)?).map_err(opened(NETWORK_WAITS_MAP))?,
             samples: HashMap::try_from(take(SAMPLES_MAP)?).map_err(opened(SAMPLES_MAP))?,

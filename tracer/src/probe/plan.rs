@@ -10,6 +10,8 @@ pub enum Detail {
     Lean,
     /// Also the steps of the bootstrap, init functions, and the goroutines that are started.
     Full,
+    /// Also the init functions of the standard library.
+    Everything,
 }
 
 /// The sites that show a program's startup, and what cannot be had.
@@ -56,10 +58,10 @@ pub fn startup(binary: &GoBinary, detail: Detail) -> StartupPlan {
     plan.add(Probe::GcEnable, binary, "runtime.gcenable", GoBinary::site);
     plan.add_inits(binary);
     plan.add(Probe::MainMain, binary, "main.main", GoBinary::site);
-    if let Detail::Full = detail {
+    if detail != Detail::Lean {
         plan.add_steps_of_schedinit(binary);
         plan.add(Probe::Sysmon, binary, "runtime.sysmon", GoBinary::site);
-        plan.add_init_functions(binary);
+        plan.add_init_functions(binary, detail);
         plan.add_goroutines(binary);
     }
     plan
@@ -129,15 +131,15 @@ impl StartupPlan {
     }
 
     /// A package's first function begins with its task. One whose first instruction the kernel would have to
-    /// single-step is left out: it has no frame, so it is short. So are the standard library's: each is on a page of
-    /// its own, which the program's execve has to copy for the site (2.9 µs measured on a virtual machine; a net/http
+    /// single-step is left out: it has no frame, so it is short. So are the standard library's, unless everything is
+    /// asked for: each is on a page of its own, which the program's execve has to copy for the site (2.9 µs measured on a virtual machine; a net/http
     /// program has 27), and whoever looks for a slow init can seldom change them.
-    fn add_init_functions(&mut self, binary: &GoBinary) {
+    fn add_init_functions(&mut self, binary: &GoBinary, detail: Detail) {
         let is_standard =
             |task: &InitTask| binary.build_info().is_some_and(|info| info.is_standard(&task.package));
         // Where the tasks are not to be had, the hook on them is missing already.
         let tasks = binary.init_tasks().unwrap_or_default();
-        let tasks = tasks.iter().filter(|task| !is_standard(task));
+        let tasks = tasks.iter().filter(|task| detail == Detail::Everything || !is_standard(task));
         for address in tasks.flat_map(|task| task.functions.iter().skip(1)) {
             let Some(function) = binary.functions().containing(*address) else { continue };
             if let Ok(site) = binary.site(&function)

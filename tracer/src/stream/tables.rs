@@ -47,6 +47,15 @@ impl Tables {
                 Err(_) => tables.undecodable += 1,
             }
         }
+        for index in 0..maps.brief.len() {
+            let stats: wire::blocking::Stats = transmute!(maps.brief.get(&index, 0)?);
+            if stats.count + stats.joined > 0 {
+                match CallTotal::new(&wire::blocking::brief_key(index), &stats) {
+                    Ok(total) => tables.calls.push(total),
+                    Err(_) => tables.undecodable += 1,
+                }
+            }
+        }
         for entry in &maps.samples {
             let (sample, count) = entry?;
             let sample: wire::profile::Sample = transmute!(sample);
@@ -72,8 +81,8 @@ impl Tables {
             }
         }
         for entry in &maps.network_waits {
-            let (goid, wait) = entry?;
-            let wire::blocking::NetworkWait { since, syscall, fd } = transmute!(wait);
+            let (_, wait) = entry?;
+            let wire::blocking::NetworkWait { since, goid, syscall, fd } = transmute!(wait);
             tables.parked.push(Parked { goid, since: Nanos(since), syscall: syscall.into(), fd });
         }
         Ok(tables)

@@ -32,6 +32,28 @@ fn text_shows_phases_inits_and_losses_also_when_there_are_none() {
 
 #[test]
 #[ignore = "needs root, BPF and fixtures: cargo xtask test"]
+fn a_start_is_drawn_with_all_of_its_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let (chart, stacks, lines) = (file("start.svg"), file("start.folded"), file("start.ndjson"));
+    let mut command = gotrace();
+    command.arg("run");
+    for path in [&chart, &stacks, &lines] {
+        command.arg("-o").arg(path);
+    }
+    let output = command.arg("--").arg(nethttp().path).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let read = |path| std::fs::read_to_string(path).unwrap();
+    let drawn = read(&chart);
+    assert!(drawn.contains("<svg") && drawn.contains("<title>package_init ("), "{drawn}");
+    let weight = |line: &str| number(&line.rsplit(' ').next().unwrap().parse().unwrap());
+    let whole: u64 = read(&stacks).lines().map(weight).sum();
+    let report = parse(&read(&lines));
+    assert_eq!(whole, number(&report.last().unwrap()["to_main_ns"]));
+}
+
+#[test]
+#[ignore = "needs root, BPF and fixtures: cargo xtask test"]
 fn a_c_program_with_a_go_library_is_refused_by_name() {
     let program = fixture("cshared").path;
     let output = gotrace().args(["run", "--"]).arg(&program).output().unwrap();

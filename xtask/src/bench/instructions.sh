@@ -20,7 +20,7 @@ for options in "" "--slow 1ns"; do
     : >/tmp/said
     gotrace attach --json $options $target >/dev/null 2>/tmp/said &
     gotrace=$!
-    until grep -q attached /tmp/said; do
+    until grep -q "Ctrl-C for the report" /tmp/said; do
         kill -0 $gotrace || { cat /tmp/said; exit 1; }
         sleep 0.1
     done

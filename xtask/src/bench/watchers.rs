@@ -69,7 +69,7 @@ impl Watcher {
         process.wait_until(|process| match self {
             Self::PerfTrace => process.has_rings(),
             Self::Strace => process.traces(&pid),
-            _ => process.said.text().contains("attached"),
+            _ => process.said.text().contains("Ctrl-C for the report"),
         })?;
         process.ready = began.elapsed();
         Ok(Watching::Process(process))

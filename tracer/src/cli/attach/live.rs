@@ -8,6 +8,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tracer_ebpf::config::{Config, FileConfig, GoConfig, HeapConfig, WatchConfig};
+use tracer_ebpf::wire::blocking::BRIEF_ENTRIES;
 
 use super::super::ring::{DRAIN_INTERVAL, Ring};
 use super::waits::{Plan, Waits};
@@ -112,6 +113,7 @@ impl<'a> Live<'a> {
             config: blocking_config(binary, target, slow, STACK_FROM.min(slow)),
             files,
             most_sums: MOST_SUMS,
+            brief_entries: BRIEF_ENTRIES,
             most_threads: MOST_THREADS,
             most_waits: MOST_WAITS,
             most_samples: MOST_SAMPLES,

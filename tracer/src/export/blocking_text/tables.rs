@@ -48,7 +48,11 @@ impl BlockingText {
             return Ok(());
         }
         let (bold, dim) = (self.bold(), self.dim());
-        writeln!(out, "{bold}on a CPU{bold:#}, {dim}{all} samples{dim:#}")?;
+        writeln!(
+            out,
+            "{bold}on a CPU{bold:#}, {dim}{all} {}{dim:#}",
+            if all == 1 { "sample" } else { "samples" }
+        )?;
         let mut by_site: HashMap<&Site, u64> = HashMap::new();
         for on_cpu in &report.on_cpu {
             *by_site.entry(&on_cpu.site).or_default() += on_cpu.count;

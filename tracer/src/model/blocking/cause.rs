@@ -80,6 +80,8 @@ impl BlockingCause {
             _ => match (wait_kind(key.syscall), key.file_type) {
                 (WaitKind::Sleep, _) => Self::Sleep,
                 (WaitKind::Futex, _) => Self::Lock,
+                // What is closed has no object any more.
+                (WaitKind::File, None) if has_any(&stack.frames, &["net.(*"]) => Self::Network,
                 (WaitKind::Network, None)
                 | (WaitKind::File | WaitKind::Network | WaitKind::Other, Some(libc::S_IFSOCK)) => {
                     Self::Network
@@ -163,7 +165,7 @@ mod tests {
     #[test]
     fn a_call_is_told_by_number_object_and_stack() {
         let call = |syscall, file_type, stack: &[&str]| cause(Kind::Call, syscall, file_type, stack, None);
-        let (read, fcntl, wait4, futex, poll, rename) = (0, 72, 61, 202, 7, 82);
+        let (read, close, fcntl, wait4, futex, poll, rename) = (0, 3, 72, 61, 202, 7, 82);
         let main = ["syscall.Syscall", "main.main"];
         assert_eq!(call(read, Some(libc::S_IFREG), &main), "file");
         assert_eq!(call(read, Some(libc::S_IFIFO), &main), "file");
@@ -175,6 +177,8 @@ mod tests {
         assert_eq!(call(futex, None, &["runtime.futexsleep", "runtime.lock2"]), "lock");
         assert_eq!(call(futex, None, &["runtime.futexwakeup", "runtime.ready"]), "other");
         assert_eq!(call(rename, None, &main), "file");
+        assert_eq!(call(close, None, &["syscall.Close", "net.(*netFD).Close"]), "network");
+        assert_eq!(call(close, None, &["syscall.Close", "os.(*File).Close"]), "file");
         assert_eq!(call(poll, None, &main), "network");
         assert_eq!(call(9999, None, &main), "other");
     }

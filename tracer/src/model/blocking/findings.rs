@@ -73,6 +73,9 @@ fn dominant(report: &BlockingReport) -> Option<Finding> {
             BlockingCause::Network => {
                 "see what the other side does meanwhile; ask it less often, or at the same time"
             }
+            BlockingCause::File if group.largest.key.file_type == Some(libc::S_IFIFO) => {
+                "see what the other end of the pipe does meanwhile"
+            }
             BlockingCause::File => {
                 "do it in larger pieces, later, or not at all; see whether the disk is slow"
             }

@@ -3,26 +3,21 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 
-use crate::event::blocking::{Key, Object, Slow, Socket};
+use super::names::{ObjectNames, group, kind, socket_name};
+use crate::event::blocking::{Key, Object, Slow};
 use crate::units::Nanos;
 
 /// So many single calls are kept, the slowest.
 const MOST_CALLS: usize = 1000;
 
-/// So many objects are told apart for each sum, and so many sums with objects.
+/// So many objects are told apart for each sum, so many of all sums together, and so many sums.
 const MOST_OBJECTS: usize = 256;
+const MOST_OBJECTS_OF_ALL: usize = 20_000;
 const MOST_KEYS: usize = 10_000;
 
-/// Linux gives these to sockets that ask for no port (`net.ipv4.ip_local_port_range`).
-const EPHEMERAL: u16 = 32_768;
-
-/// Names what descriptors stand for.
-pub trait ObjectNames {
-    /// In words: `file /etc/hosts`, `fifo /run/f`, `pipe`, `unix /run/s`. `fd` is the descriptor that it had when it
-    /// was used, which may be another's by now: what it is now must be the same inode to be its name. None when that
-    /// cannot be told. Must not wait.
-    fn name(&self, object: &Object, fd: Option<u64>) -> Option<String>;
-}
+/// So many names are kept, for so long: a new file may get the inode and the descriptor of a deleted one.
+const MOST_NAMES: usize = 4096;
+const NAME_LASTS: Nanos = Nanos(100_000_000);
 
 /// A slow call or wait, with its object's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +61,9 @@ pub struct SlowCalls {
     pub count: u64,
     objects: HashMap<Key, BTreeMap<String, ObjectSums>>,
     worst: HashMap<Key, SlowCall>,
-    names: HashMap<(Object, Option<u64>), Option<String>>,
+    objects_of_all: usize,
+    /// Names that were asked for, and when the call that asked ended.
+    names: HashMap<(Object, Option<u64>), (Nanos, Option<String>)>,
     /// Slow calls whose object or sum there was no room for.
     pub untold: u64,
     /// Whether addresses and paths are left out.
@@ -101,7 +98,7 @@ impl SlowCalls {
         self.count += 1;
         // Whatever has an object has a descriptor in its first argument.
         let fd = slow.object.is_some().then_some(slow.arguments[0]);
-        let object = slow.object.map(|object| self.name(&object, fd, names));
+        let object = slow.object.map(|object| self.name(&object, fd, end, names));
         let call = SlowCall { end, tid, call: slow.clone(), fd, object };
         self.sum(&call);
         self.slowest.push(Reverse(Ranked(call)));
@@ -145,85 +142,41 @@ impl SlowCalls {
             return;
         };
         let objects = self.objects.entry(key).or_default();
-        if objects.len() >= MOST_OBJECTS && !objects.contains_key(&name) {
-            self.untold += 1;
-            return;
+        if !objects.contains_key(&name) {
+            if objects.len() >= MOST_OBJECTS || self.objects_of_all >= MOST_OBJECTS_OF_ALL {
+                self.untold += 1;
+                return;
+            }
+            self.objects_of_all += 1;
         }
         let duration = call.call.duration;
         objects.entry(name).or_default().add(&ObjectSums { count: 1, total: duration, longest: duration });
     }
 
-    fn name(&mut self, object: &Object, fd: Option<u64>, names: &dyn ObjectNames) -> String {
+    fn name(&mut self, object: &Object, fd: Option<u64>, at: Nanos, names: &dyn ObjectNames) -> String {
         if self.redact {
             return kind(object).to_owned();
         }
         if let Some(socket) = &object.socket {
             return socket_name(socket);
         }
-        if self.names.len() >= MOST_KEYS {
+        if self.names.len() >= MOST_NAMES {
             self.names.clear();
         }
-        let known = self.names.entry((*object, fd)).or_insert_with(|| names.name(object, fd));
-        known.clone().unwrap_or_else(|| {
+        let (named, name) = self.names.entry((*object, fd)).or_insert_with(|| (at, names.name(object, fd)));
+        if at.since(*named) > NAME_LASTS {
+            (*named, *name) = (at, names.name(object, fd));
+        }
+        name.clone().unwrap_or_else(|| {
             let (major, minor) = object.device;
             format!("{} inode {} on {major}:{minor}", kind(object), object.inode)
         })
     }
 }
 
-/// `tcp 10.0.0.1:4242->10.0.0.7:443`
-fn socket_name(socket: &Socket) -> String {
-    let Socket { local, .. } = socket;
-    match socket.peer {
-        Some(peer) => format!("{} {local}->{peer}", protocol(socket)),
-        None => format!("{} {local}", protocol(socket)),
-    }
-}
-
-fn protocol(socket: &Socket) -> &'static str {
-    match i32::from(socket.socket_type) {
-        libc::SOCK_STREAM => "tcp",
-        libc::SOCK_DGRAM => "udp",
-        _ => "socket",
-    }
-}
-
-/// What connections have in common: a client's have the peer, a server's its own address. Where the ports do not tell
-/// which is which, both ends.
-fn group(object: &Object, name: Option<&str>, redact: bool) -> String {
-    let name = || name.unwrap_or_else(|| kind(object)).to_owned();
-    let Some(socket) = object.socket.filter(|_| !redact) else { return name() };
-    let Some(peer) = socket.peer else { return name() };
-    match (socket.local.port() >= EPHEMERAL, peer.port() >= EPHEMERAL) {
-        (true, false) => format!("{} *->{peer}", protocol(&socket)),
-        (false, true) => format!("{} {}->*", protocol(&socket), socket.local),
-        _ => name(),
-    }
-}
-
-/// What kind of thing it is.
-pub(super) fn kind(object: &Object) -> &'static str {
-    if let Some(socket) = &object.socket {
-        return protocol(socket);
-    }
-    type_name(object.mode & libc::S_IFMT)
-}
-
-/// What kind of thing the `S_IFMT` bits of a mode stand for.
-#[must_use]
-pub fn type_name(file_type: u32) -> &'static str {
-    match file_type {
-        libc::S_IFSOCK => "socket",
-        libc::S_IFREG => "file",
-        libc::S_IFDIR => "directory",
-        libc::S_IFIFO => "pipe",
-        libc::S_IFCHR | libc::S_IFBLK => "device",
-        _ => "object",
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::names::tests::connection;
     use super::*;
     use crate::event::blocking::{Caller, Kind, StackTaken};
 
@@ -251,12 +204,6 @@ mod tests {
 
     fn file(inode: u64) -> Object {
         Object { device: (8, 1), inode, mode: libc::S_IFREG | 0o644, socket: None }
-    }
-
-    fn connection(local: &str, peer: &str) -> Object {
-        let socket =
-            Socket { socket_type: 1, local: local.parse().unwrap(), peer: Some(peer.parse().unwrap()) };
-        Object { device: (0, 8), inode: 1, mode: libc::S_IFSOCK | 0o777, socket: Some(socket) }
     }
 
     #[test]
@@ -290,13 +237,17 @@ mod tests {
     }
 
     #[test]
-    fn connections_are_grouped_by_the_end_that_stays() {
-        let group = |local, peer| {
-            let object = connection(local, peer);
-            group(&object, Some("both"), false)
-        };
-        assert_eq!(group("10.0.0.1:40000", "10.0.0.7:443"), "tcp *->10.0.0.7:443");
-        assert_eq!(group("10.0.0.1:80", "10.0.0.7:40000"), "tcp 10.0.0.1:80->*");
-        assert_eq!(group("10.0.0.1:40000", "10.0.0.7:40001"), "both");
+    fn a_name_is_asked_for_again_after_a_while() {
+        struct Counting(std::cell::Cell<u64>);
+        impl ObjectNames for Counting {
+            fn name(&self, _: &Object, _: Option<u64>) -> Option<String> {
+                self.0.set(self.0.get() + 1);
+                Some(format!("file /{}", self.0.get()))
+            }
+        }
+        let names = Counting(std::cell::Cell::new(0));
+        let mut slow = SlowCalls::new(false);
+        let mut name = |at| slow.name(&file(7), Some(3), Nanos(at), &names);
+        assert_eq!([name(1), name(NAME_LASTS.0), name(NAME_LASTS.0 + 2)], ["file /1", "file /1", "file /2"]);
     }
 }

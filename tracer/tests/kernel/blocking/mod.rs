@@ -129,7 +129,7 @@ impl Attached {
         let child = command.stdin(Stdio::null()).stdout(file("stdout")).stderr(file("stderr")).spawn();
         let mut attached = Self { child: child.expect("gotrace runs"), folder };
         let begin = Instant::now();
-        while !attached.said("stderr").contains("attached") {
+        while !attached.said("stderr").contains("Ctrl-C for the report") {
             let ended = attached.child.try_wait().expect("it can be asked");
             assert!(ended.is_none(), "it ended with {ended:?}: {}", attached.said("stderr"));
             assert!(begin.elapsed() < PATIENCE, "it is not attached: {}", attached.said("stderr"));
