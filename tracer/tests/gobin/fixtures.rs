@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use gotrace::probe::plan;
+use gotrace::probe::{parking, plan};
 use gotrace::target::gobin::{GoBinary, Machine, SiteKind, Support, VersionSource};
 
 use crate::support::{Fixture, fixtures, fixtures_of, inittrace};
@@ -85,6 +85,39 @@ fn a_go_library_of_a_c_program_is_read_as_well() {
     let plan = plan::startup(&library, plan::Detail::Lean);
     let missing: Vec<&str> = plan.missing.iter().map(|missing| missing.hook.name()).collect();
     assert_eq!(missing, ["go_entry"], "{:?}", plan.missing);
+}
+
+#[test]
+#[ignore = "needs fixtures: cargo xtask test"]
+fn parked_goroutines_can_be_seen_wherever_it_is_cheap() {
+    for fixture in fixtures() {
+        let binary = open(&fixture);
+        let plan = parking(&binary);
+        if binary.version().minor() < 21 {
+            // Frames are made without a push there.
+            let missing = plan.expect_err("it would be single-stepped");
+            assert!(missing.reason.contains("single-step"), "{}: {missing:?}", fixture.name);
+            continue;
+        }
+        let plan = plan.unwrap_or_else(|missing| panic!("{}: {missing:?}", fixture.name));
+        assert!(plan.missing.is_empty(), "{}: {:?}", fixture.name, plan.missing);
+        let hooks: Vec<&str> = plan.sites.iter().map(|planned| planned.hook.name()).collect();
+        assert_eq!(hooks, ["execute", "made_ready", "park"], "{}", fixture.name);
+        assert!(
+            plan.sites.iter().all(|planned| planned.site.kind == SiteKind::FramePush),
+            "{}",
+            fixture.name
+        );
+        // What stands in where the compiler has inlined `execute`: RDX has the goroutine at a jump.
+        let gogo = binary.functions().named("runtime.gogo").expect("assembly is never inlined");
+        let site = binary.switch_site(&gogo).unwrap_or_else(|refusal| panic!("{}: {refusal}", fixture.name));
+        assert_eq!(
+            (site.emulated, site.register, site.kind),
+            (true, Some(2), SiteKind::Switch),
+            "{}",
+            fixture.name
+        );
+    }
 }
 
 #[test]
