@@ -107,8 +107,7 @@ fn returned(ctx: &RawTracePointContext, thread: &mut Thread, time: u64, result: 
         let until = if began_here { thread.entered } else { time };
         // Who closes what it waited for has given up.
         let retried_on = if syscall == number::CLOSE { u32::MAX } else { saved.arguments[0] as u32 };
-        let of = Of::new(thread, caller, result, saved.arguments);
-        end_network_wait(ctx, &of, thread.g, retried_on, until);
+        end_network_wait(ctx, thread, retried_on, until, saved.arguments);
     }
     let spent = Spent { kind: Kind::Call, syscall: syscall as u32, duration, known: began_here };
     if is_telling(caller, &spent) || !sum_brief(caller, result, &spent) {
@@ -135,7 +134,7 @@ fn makes_thread(spent: &Spent) -> bool {
 /// Adds a call that took no stack to the sums. Returns whether there is a place for it.
 #[inline(always)]
 fn sum_brief(caller: Caller, result: i64, spent: &Spent) -> bool {
-    let Some(index) = brief_index(u64::from(spent.syscall), caller) else { return false };
+    let Some(index) = brief_index(u64::from(spent.syscall), spent.kind, caller) else { return false };
     let Some(stats) = BRIEF.get_ptr_mut(index) else { return false };
     // SAFETY: the map's value lives as long as the program.
     add(unsafe { &mut *stats }, result, spent);
@@ -198,7 +197,11 @@ fn who(thread: &mut Thread, register: u64) -> Caller {
         }
         thread.m = m;
     }
-    thread.g = read::<u64>(thread.m + u64::from(go.m_curg)).unwrap_or(0);
+    // The goroutine that made the last call made this one too when its g is in the register still: Go code keeps
+    // its own there, and C code that keeps it was called by that goroutine.
+    if thread.g != register || register == 0 || go.m_moves != 0 {
+        thread.g = read::<u64>(thread.m + u64::from(go.m_curg)).unwrap_or(0);
+    }
     if thread.g == 0 { Caller::Runtime } else { Caller::Goroutine }
 }
 
@@ -226,31 +229,46 @@ fn is_m(m: u64) -> bool {
 fn begin_network_wait(thread: &mut Thread, since: u64, syscall: u32, fd: u32) {
     let (goid, _) = identify(thread);
     let wait = NetworkWait { since, goid, syscall, fd };
-    // One whose g was used again, or that gave up and tries anew, is there already.
-    let is_new = NETWORK_WAITS.get_ptr(thread.g).is_none();
-    if NETWORK_WAITS.insert(thread.g, wait, 0).is_err() {
-        emit::lose(Probe::NetworkWait as u32);
-    } else if is_new {
+    let was = match NETWORK_WAITS.get_ptr_mut(thread.g) {
+        // SAFETY: the map's value lives as long as the program; only this goroutine's calls change it.
+        Some(known) => unsafe { core::mem::replace(&mut *known, wait).since },
+        None if NETWORK_WAITS.insert(thread.g, wait, 0).is_ok() => 0,
+        None => return emit::lose(Probe::NetworkWait as u32),
+    };
+    // One that had the same g ended in its wait.
+    if was == 0 {
         waiting(thread.g, 1);
     }
 }
 
-/// Ends the goroutine's wait in the network poller, if it was in one: it has just made a system call again.
+/// Ends the goroutine's wait in the network poller, if it was in one: it has just made a system call again. The
+/// entry stays: the runtime uses its goroutines' `g` again.
 #[inline(always)]
-fn end_network_wait(ctx: &RawTracePointContext, of: &Of, g: u64, fd: u32, until: u64) {
-    let Some(wait) = NETWORK_WAITS.get_ptr(g) else { return };
+fn end_network_wait(
+    ctx: &RawTracePointContext,
+    thread: &mut Thread,
+    fd: u32,
+    until: u64,
+    arguments: [u64; 3],
+) {
+    let Some(known) = NETWORK_WAITS.get_ptr_mut(thread.g) else { return };
     // SAFETY: the map's value lives as long as the program; only this goroutine's calls change it.
-    let wait = unsafe { *wait };
-    // Another goroutine that had the same g ended in its wait.
-    if wait.goid == of.goid {
+    let wait = unsafe { *known };
+    if wait.since == 0 {
+        return;
+    }
+    // SAFETY: as above.
+    unsafe { (*known).since = 0 };
+    waiting(thread.g, u64::MAX);
+    // Else another goroutine that had the same g ended in its wait.
+    if wait.goid == identify(thread).0 {
         let kind = if wait.fd == fd { Kind::NetworkWait } else { Kind::NoRetry };
         let duration = if until > wait.since { until - wait.since } else { 0 };
-        let arguments = [u64::from(wait.fd), of.arguments[1], of.arguments[2]];
-        let of = Of { result: 0, arguments, ..*of };
-        account(ctx, &of, &Spent { kind, syscall: wait.syscall, duration, known: true });
-    }
-    if NETWORK_WAITS.remove(g).is_ok() {
-        waiting(g, u64::MAX);
+        let spent = Spent { kind, syscall: wait.syscall, duration, known: true };
+        if is_telling(Caller::Goroutine, &spent) || !sum_brief(Caller::Goroutine, 0, &spent) {
+            let arguments = [u64::from(wait.fd), arguments[1], arguments[2]];
+            account(ctx, &Of::new(thread, Caller::Goroutine, 0, arguments), &spent);
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use super::Header;
 
 /// The name of the map from [`Key`] to [`Stats`].
 pub const CALLS_MAP: &str = "CALLS";
-/// The name of the array of the [`Stats`] of calls that took no stack, each at its [`brief_index`].
+/// The name of the array of the [`Stats`] of what took no stack, each at its [`brief_index`].
 pub const BRIEF_MAP: &str = "BRIEF";
 /// The name of the map from a thread's id to its [`Thread`].
 pub const THREADS_MAP: &str = "THREADS";
@@ -89,29 +89,36 @@ pub struct Key {
     pub object: u32,
 }
 
-/// How many system calls have a place in the array of brief calls; x86-64's numbers end below.
+/// How many system calls have a place in the array of brief sums; x86-64's numbers end below.
 const BRIEF_SYSCALLS: u64 = 512;
+/// What has a place apart for each: calls by who made them, and the waits of goroutines.
+const BRIEF_CLASSES: [(Kind, Caller); 5] = [
+    (Kind::Call, Caller::Unknown),
+    (Kind::Call, Caller::Runtime),
+    (Kind::Call, Caller::Goroutine),
+    (Kind::NetworkWait, Caller::Goroutine),
+    (Kind::NoRetry, Caller::Goroutine),
+];
 /// How many entries that array has.
-pub const BRIEF_ENTRIES: u32 = BRIEF_SYSCALLS as u32 * Caller::ALL.len() as u32;
+pub const BRIEF_ENTRIES: u32 = BRIEF_SYSCALLS as u32 * BRIEF_CLASSES.len() as u32;
 
-/// Where a call that took no stack is summed up: only by its number and who made it. None for a number that is too
-/// large.
+/// Where a time that took no stack is summed up: only by the call's number, the kind, and who made it. None for a
+/// number that is too large.
 #[must_use]
 #[inline]
-pub const fn brief_index(syscall: u64, caller: Caller) -> Option<u32> {
-    if syscall < BRIEF_SYSCALLS {
-        Some(syscall as u32 * Caller::ALL.len() as u32 + caller as u32)
-    } else {
-        None
-    }
+pub const fn brief_index(syscall: u64, kind: Kind, caller: Caller) -> Option<u32> {
+    // Goroutines' calls are at 2, their waits follow.
+    let class = caller as u32 + kind as u32;
+    if syscall < BRIEF_SYSCALLS { Some(syscall as u32 * BRIEF_CLASSES.len() as u32 + class) } else { None }
 }
 
 /// What is summed up at an index of that array.
 #[must_use]
 pub const fn brief_key(index: u32) -> Key {
-    let callers = Caller::ALL.len() as u32;
-    let (syscall, caller) = (index / callers, index % callers);
-    Key { stack: NO_STACK, gopc: 0, syscall, kind: Kind::Call as u32, caller, object: 0 }
+    let classes = BRIEF_CLASSES.len() as u32;
+    let (kind, caller) = BRIEF_CLASSES[(index % classes) as usize];
+    let (syscall, kind, caller) = (index / classes, kind as u32, caller as u32);
+    Key { stack: NO_STACK, gopc: 0, syscall, kind, caller, object: 0 }
 }
 
 /// Four to each doubling, from 256 ns on.
@@ -209,7 +216,7 @@ pub struct Thread {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct NetworkWait {
-    /// Since when, on the boot clock.
+    /// Since when, on the boot clock; 0 when it does not wait.
     pub since: u64,
     /// Which goroutine: the runtime uses a `g` again.
     pub goid: u64,
@@ -268,14 +275,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_brief_call_is_summed_up_under_its_own_key() {
-        for caller in Caller::ALL {
-            let index = brief_index(202, caller).unwrap();
+    fn a_brief_time_is_summed_up_under_its_own_key() {
+        for (kind, caller) in BRIEF_CLASSES {
+            let index = brief_index(511, kind, caller).unwrap();
             let key = brief_key(index);
-            assert_eq!((key.syscall, key.caller, key.stack), (202, caller as u32, NO_STACK));
+            assert_eq!((key.syscall, key.kind, key.caller), (511, kind as u32, caller as u32));
+            assert_eq!(key.stack, NO_STACK);
             assert!(index < BRIEF_ENTRIES);
         }
-        assert_eq!(brief_index(512, Caller::Goroutine), None);
+        assert_eq!(brief_index(512, Kind::Call, Caller::Goroutine), None);
     }
 
     #[test]

@@ -83,7 +83,9 @@ impl Tables {
         for entry in &maps.network_waits {
             let (_, wait) = entry?;
             let wire::blocking::NetworkWait { since, goid, syscall, fd } = transmute!(wait);
-            tables.parked.push(Parked { goid, since: Nanos(since), syscall: syscall.into(), fd });
+            if since != 0 {
+                tables.parked.push(Parked { goid, since: Nanos(since), syscall: syscall.into(), fd });
+            }
         }
         Ok(tables)
     }
