@@ -37,8 +37,25 @@ fn blocking_enter(ctx: RawTracePointContext) -> i32 {
     let Some(thread) = thread() else { return 0 };
     thread.syscall = ctx.arg(1);
     thread.entered = now();
+    if thread.syscall == number::CLOSE {
+        give_up(&ctx, thread);
+    }
     0
 }
+
+/// Who closes a descriptor has given up what it waited for; told before the descriptor is gone.
+#[inline(always)]
+fn give_up(ctx: &RawTracePointContext, thread: &mut Thread) {
+    let saved = registers::of_current();
+    let caller = who(thread, saved.g);
+    if caller as u32 == Caller::Goroutine as u32 && may_wait(thread.g) {
+        let until = thread.entered;
+        end_network_wait(ctx, thread, NO_DESCRIPTOR, until, saved.arguments);
+    }
+}
+
+/// No system call works on it.
+const NO_DESCRIPTOR: u32 = u32::MAX;
 
 /// `sys_exit(regs, ret)`
 #[raw_tracepoint(tracepoint = "sys_exit")]
@@ -105,9 +122,7 @@ fn returned(ctx: &RawTracePointContext, thread: &mut Thread, time: u64, result: 
     let is_goroutine = caller as u32 == Caller::Goroutine as u32;
     if is_goroutine && may_wait(thread.g) && !is_the_runtimes(syscall, saved.arguments[2]) {
         let until = if began_here { thread.entered } else { time };
-        // Who closes what it waited for has given up.
-        let retried_on = if syscall == number::CLOSE { u32::MAX } else { saved.arguments[0] as u32 };
-        end_network_wait(ctx, thread, retried_on, until, saved.arguments);
+        end_network_wait(ctx, thread, saved.arguments[0] as u32, until, saved.arguments);
     }
     let spent = Spent { kind: Kind::Call, syscall: syscall as u32, duration, known: began_here };
     if is_telling(caller, &spent) || !sum_brief(caller, result, &spent) {
