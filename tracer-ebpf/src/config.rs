@@ -195,6 +195,10 @@ pub struct FileConfig {
     pub sock_ports: u32,
     /// `sock_common.skc_v6_daddr`, which `skc_v6_rcv_saddr` follows.
     pub sock_addresses6: u32,
+    /// `file.f_path.dentry`
+    pub file_dentry: u32,
+    /// `dentry.d_name.name`
+    pub dentry_name: u32,
 }
 
 impl FileConfig {
@@ -216,6 +220,8 @@ impl FileConfig {
         sock_addresses: 0,
         sock_ports: 0,
         sock_addresses6: 0,
+        file_dentry: 0,
+        dentry_name: 0,
     };
 }
 

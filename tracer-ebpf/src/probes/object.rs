@@ -1,8 +1,11 @@
 //! What a descriptor of the current process stands for, from the kernel's own structures, at this very moment: by the
 //! time that user space looks, the number may be another file's.
 
-use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_probe_read_kernel};
-use tracer_ebpf::wire::{blocking::Object, syscall::number};
+use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_probe_read_kernel, bpf_probe_read_kernel_str};
+use tracer_ebpf::wire::{
+    blocking::{NAME_LEN, Object},
+    syscall::number,
+};
 
 use super::maps::FILES;
 
@@ -50,11 +53,15 @@ impl Opened {
     #[inline(always)]
     pub(super) fn describe(self, object: &mut Object) {
         let at = FILES.load();
-        *object = Object::default();
+        *object = Object::UNKNOWN;
         object.inode = word(self.inode, at.inode_number);
         object.mode = word(self.inode, at.inode_mode) as u32 & 0xffff;
         object.device = word(word(self.inode, at.inode_superblock), at.superblock_device) as u32;
         if object.mode & TYPE_BITS != SOCKET {
+            let name = word(word(self.file, at.file_dentry), at.dentry_name);
+            let to = (&raw mut object.name).cast();
+            // SAFETY: the helper checks the address, and writes at most that many bytes, the last a zero.
+            unsafe { bpf_probe_read_kernel_str(to, NAME_LEN as u32, name as *const _) };
             return;
         }
         let socket = word(self.file, at.file_private);

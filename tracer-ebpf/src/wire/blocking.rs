@@ -246,8 +246,11 @@ pub struct Slow {
     pub object: Object,
 }
 
+/// How much of a file's name crosses the ring buffer.
+pub const NAME_LEN: usize = 40;
+
 /// What a descriptor stood for. All zeroes when the call has none, or it could not be told.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Object {
     /// The inode's number.
@@ -268,6 +271,24 @@ pub struct Object {
     pub local: [u8; 16],
     /// Its peer's.
     pub peer: [u8; 16],
+    /// The last part of a file's path, up to its terminating zero or cut; empty when it has none.
+    pub name: [u8; NAME_LEN],
+}
+
+impl Object {
+    /// Nothing is known.
+    pub const UNKNOWN: Self = Self {
+        inode: 0,
+        mode: 0,
+        device: 0,
+        family: 0,
+        local_port: 0,
+        peer_port: 0,
+        socket_type: 0,
+        local: [0; 16],
+        peer: [0; 16],
+        name: [0; NAME_LEN],
+    };
 }
 
 #[cfg(test)]

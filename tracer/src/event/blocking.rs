@@ -85,6 +85,24 @@ pub struct Object {
     pub mode: u32,
     /// When it is an internet socket.
     pub socket: Option<Socket>,
+    /// The last part of a file's path, cut at 39 bytes; empty when it has none.
+    pub name: Name,
+}
+
+/// A file's name, as the kernel had it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Name([u8; wire::NAME_LEN]);
+
+impl Name {
+    /// No name.
+    pub const NONE: Self = Self([0; wire::NAME_LEN]);
+
+    /// Its characters; those that are none are replaced.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let length = self.0.iter().position(|byte| *byte == 0).unwrap_or(self.0.len());
+        String::from_utf8_lossy(&self.0[..length]).into_owned()
+    }
 }
 
 /// An internet socket.
@@ -185,7 +203,8 @@ impl From<&wire::Object> for Object {
     fn from(object: &wire::Object) -> Self {
         // The kernel keeps twenty bits for the minor number (include/linux/kdev_t.h).
         let device = (object.device >> 20, object.device & 0xf_ffff);
-        Self { device, inode: object.inode, mode: object.mode, socket: socket(object) }
+        let (inode, mode, name) = (object.inode, object.mode, Name(object.name));
+        Self { device, inode, mode, socket: socket(object), name }
     }
 }
 
@@ -224,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_socket_is_told_with_both_ends() {
-        let mut object = wire::Object { mode: 0o140_777, family: 2, socket_type: 1, ..Default::default() };
+        let mut object = wire::Object { mode: 0o140_777, family: 2, socket_type: 1, ..wire::Object::UNKNOWN };
         (object.local_port, object.peer_port) = (4242, 443_u16.to_be());
         object.local[..4].copy_from_slice(&[127, 0, 0, 1]);
         object.peer[..4].copy_from_slice(&[10, 0, 0, 7]);

@@ -6,7 +6,7 @@ use tracer_ebpf::wire::Probe;
 use tracer_ebpf::wire::blocking::bucket;
 
 use super::{BlockingFlame, BlockingText, FlameBy, FlameOf};
-use crate::event::blocking::{BUCKETS, CallTotal, Caller, Key, Kind, Object, Slow, Socket, StackTaken};
+use crate::event::blocking::{BUCKETS, CallTotal, Caller, Key, Kind, Name, Object, Slow, Socket, StackTaken};
 use crate::event::profile::Samples;
 use crate::model::blocking::{BlockedNow, BlockingInput, BlockingReport, ObjectNames, Since, SlowCalls};
 use crate::model::{Ending, MissingProbe, Subject, Symbols};
@@ -162,7 +162,8 @@ fn tables() -> Tables {
 
 fn slow_calls(tables: &Tables) -> SlowCalls {
     let mut slow = SlowCalls::new(false);
-    let file = Object { device: (8, 1), inode: 7, mode: libc::S_IFREG | 0o644, socket: None };
+    let file =
+        Object { device: (8, 1), inode: 7, mode: libc::S_IFREG | 0o644, socket: None, name: Name::NONE };
     let socket = Socket {
         socket_type: 1,
         local: "127.0.0.1:40000".parse().unwrap(),

@@ -90,11 +90,20 @@ pub fn file_config() -> io::Result<FileConfig> {
         ("sock_common", "skc_daddr"),
         ("sock_common", "skc_dport"),
         ("sock_common", "skc_v6_daddr"),
+        ("file", "f_path"),
+        ("dentry", "d_name"),
+        ("path", "dentry"),
+        ("qstr", "name"),
     ])?;
-    let mut all = [0; 16];
+    let mut all = [0; 20];
     for (offset, found) in all.iter_mut().zip(offsets) {
         let Some(found) = found else { return Ok(FileConfig::NONE) };
         *offset = found;
     }
-    Ok(zerocopy::transmute!(all))
+    // Two are structures in structures.
+    let [fields @ .., path, name, dentry_in_path, name_in_qstr] = all;
+    let mut config = [0; 18];
+    config[..16].copy_from_slice(&fields);
+    (config[16], config[17]) = (path + dentry_in_path, name + name_in_qstr);
+    Ok(zerocopy::transmute!(config))
 }

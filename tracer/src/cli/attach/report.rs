@@ -1,5 +1,6 @@
 //! What was seen of a running program -> reports, in between and at the end.
 
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
@@ -26,6 +27,8 @@ pub(super) struct Reporter<'a> {
     process: &'a Process,
     binary: &'a GoBinary,
     observer: &'a Observer<'a>,
+    /// Its executable, while it is known.
+    exe: PathBuf,
     pub(super) live: Live<'a>,
     outputs: Outputs,
     flame: BlockingFlame,
@@ -46,7 +49,8 @@ impl<'a> Reporter<'a> {
         flame: BlockingFlame,
     ) -> Self {
         let terminal = if outputs.shows_text() { Terminal::open() } else { None };
-        Self { process, binary, observer, live, outputs, flame, terminal, before: None, drawn: None }
+        let exe = process.exe();
+        Self { process, binary, observer, exe, live, outputs, flame, terminal, before: None, drawn: None }
     }
 
     /// Whether there is a screen to draw.
@@ -176,6 +180,6 @@ impl<'a> Reporter<'a> {
         let ago = Duration::from_nanos(boot_clock().since(began).0);
         let wall = SystemTime::now().checked_sub(ago).and_then(|wall| wall.duration_since(UNIX_EPOCH).ok());
         let wall = wall.and_then(|wall| u64::try_from(wall.as_nanos()).ok()).unwrap_or(0);
-        Subject::of(self.process.pid, self.process.exe(), self.binary, kernel_release(), wall)
+        Subject::of(self.process.pid, self.exe.clone(), self.binary, kernel_release(), wall)
     }
 }

@@ -67,11 +67,18 @@ pub fn type_name(file_type: u32) -> &'static str {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::event::blocking::Name;
 
     pub(in super::super) fn connection(local: &str, peer: &str) -> Object {
         let socket =
             Socket { socket_type: 1, local: local.parse().unwrap(), peer: Some(peer.parse().unwrap()) };
-        Object { device: (0, 8), inode: 1, mode: libc::S_IFSOCK | 0o777, socket: Some(socket) }
+        Object {
+            device: (0, 8),
+            inode: 1,
+            mode: libc::S_IFSOCK | 0o777,
+            socket: Some(socket),
+            name: Name::NONE,
+        }
     }
 
     #[test]

@@ -169,7 +169,12 @@ impl SlowCalls {
         }
         name.clone().unwrap_or_else(|| {
             let (major, minor) = object.device;
-            format!("{} inode {} on {major}:{minor}", kind(object), object.inode)
+            let (kind, name) = (kind(object), object.name.text());
+            if name.is_empty() {
+                format!("{kind} inode {} on {major}:{minor}", object.inode)
+            } else {
+                format!("{kind} …/{name} (inode {} on {major}:{minor})", object.inode)
+            }
         })
     }
 }
@@ -178,7 +183,7 @@ impl SlowCalls {
 mod tests {
     use super::super::names::tests::connection;
     use super::*;
-    use crate::event::blocking::{Caller, Kind, StackTaken};
+    use crate::event::blocking::{Caller, Kind, Name, StackTaken};
 
     struct Nameless;
 
@@ -203,7 +208,7 @@ mod tests {
     }
 
     fn file(inode: u64) -> Object {
-        Object { device: (8, 1), inode, mode: libc::S_IFREG | 0o644, socket: None }
+        Object { device: (8, 1), inode, mode: libc::S_IFREG | 0o644, socket: None, name: Name::NONE }
     }
 
     #[test]
