@@ -18,7 +18,7 @@ use tracer_ebpf::{
     },
 };
 
-use super::{blocking::WAITING_SLOTS, heap::Scratch};
+use super::{heap::Scratch, network::WAITING_SLOTS};
 
 /// Set by user space before load.
 #[unsafe(no_mangle)]

@@ -1,12 +1,14 @@
 //! The programs, one hook family a file, named as in `wire/`.
 
 mod blocking;
+mod caller;
 mod emit;
 mod goroutine;
 mod heap;
 mod main_thread;
 mod maps;
 mod memory;
+mod network;
 mod object;
 mod parking;
 mod process;
@@ -14,6 +16,7 @@ mod profile;
 mod registers;
 mod sched;
 mod startup;
+mod sums;
 mod syscall;
 mod target;
 mod wait;

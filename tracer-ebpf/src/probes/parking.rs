@@ -16,7 +16,7 @@ use tracer_ebpf::wire::{
 };
 
 use super::{
-    blocking::{caller, thread},
+    caller::{caller, thread},
     emit,
     main_thread::now,
     maps::{BLOCKING, EMPTY_PARKING, PARKED, PARKING, PARKINGS, SAMPLING, SPENT, STACKS},

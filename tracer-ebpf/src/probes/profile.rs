@@ -12,7 +12,8 @@ use tracer_ebpf::wire::{
 };
 
 use super::{
-    blocking, emit,
+    caller::{self, thread},
+    emit,
     maps::{SAMPLES, STACKS},
     registers, target,
 };
@@ -23,9 +24,9 @@ fn on_cpu(ctx: PerfEventContext) -> u32 {
     if !target::is_current() {
         return 0;
     }
-    let Some(thread) = blocking::thread() else { return 0 };
+    let Some(thread) = thread() else { return 0 };
     let saved = registers::of_current();
-    let caller = blocking::caller(thread, saved.g);
+    let caller = caller::caller(thread, saved.g);
     let sample = Sample {
         stack: match ctx.get_stackid(&STACKS, u64::from(BPF_F_USER_STACK)) {
             Ok(number) => number,
