@@ -113,7 +113,7 @@ impl<'a> Reporter<'a> {
         let detached = live.detach();
         tracing::info!("detached in {:.1} ms", detached.as_secs_f64() * 1e3);
         outputs.commit()?;
-        Ok(if report.losses.is_complete() { Exit::Ok } else { Exit::Incomplete })
+        Ok(if report.losses.is_incomplete() { Exit::Incomplete } else { Exit::Ok })
     }
 
     fn write(&mut self, report: &BlockingReport, format: Format) -> anyhow::Result<()> {

@@ -96,6 +96,16 @@ impl BlockingLosses {
     /// Whether every call is in the sums, with its stack. Who called may be unknown: C code's threads are.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.dropped() + self.undecodable + self.lost_stacks() == 0
+        self.lost() == 0
+    }
+
+    /// Whether so much was lost that a script must not take the report for whole: more than one in a hundred calls.
+    #[must_use]
+    pub fn is_incomplete(&self) -> bool {
+        self.lost().saturating_mul(100) > self.calls
+    }
+
+    fn lost(&self) -> u64 {
+        self.dropped() + self.undecodable + self.lost_stacks()
     }
 }
