@@ -61,6 +61,25 @@ impl Cued {
         self.line()
     }
 
+    /// Waits until every thread has slept for a while, as they all do when there is nothing to do.
+    fn settle(&self) {
+        let sleeps = |task: fs::DirEntry| {
+            let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_some_and(|(_, fields)| fields.starts_with('S'))
+        };
+        let all_sleep = || {
+            let mut tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).expect("its threads");
+            tasks.all(|task| task.is_ok_and(sleeps))
+        };
+        let begin = Instant::now();
+        let mut asleep = 0;
+        while asleep < 20 {
+            assert!(begin.elapsed() < PATIENCE, "it does not come to rest");
+            thread::sleep(Duration::from_millis(10));
+            asleep = if all_sleep() { asleep + 1 } else { 0 };
+        }
+    }
+
     fn line(&mut self) -> Value {
         let mut line = String::new();
         self.stdout.read_line(&mut line).expect("a line");

@@ -38,6 +38,8 @@ fn count(cued: &mut Cued) -> (serde_json::Value, BTreeMap<String, Counted>) {
     // Whoever follows a thread of a busy process talks about it, and must not wait for a reader.
     let talk = thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
     let done = cued.go();
+    // The last write is counted when strace has seen it return: then its thread waits for the next thing.
+    cued.settle();
     // SAFETY: the child is ours and not waited for, so the number is still its.
     assert_eq!(unsafe { libc::kill(strace.id().cast_signed(), libc::SIGINT) }, 0);
     strace.wait().expect("strace ends");
