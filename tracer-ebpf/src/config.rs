@@ -242,3 +242,46 @@ impl ParkingConfig {
     /// Nothing is known.
     pub const NONE: Self = Self { g_atomicstatus: 0, g_waitreason: 0 };
 }
+
+/// The name of the global that holds the [`GcConfig`].
+pub const GC_CONFIG_GLOBAL: &str = "GC";
+
+/// Where the collector keeps what is told of it. All zeroes when it is not to be told. The addresses are the file's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct GcConfig {
+    /// The part of `runtime.work` that is read for each cycle.
+    pub work: u64,
+    /// `runtime.gcController`
+    pub controller: u64,
+    /// `runtime.memstats.numgc`
+    pub stats: u64,
+    /// `runtime.memstats.pause_total_ns`
+    pub pause_total: u64,
+    /// `runtime.sched.stopnote`, on which sleeps who stops the world; 0 when it is not known.
+    pub stopnote: u64,
+    /// `runtime.allp`, a slice; 0 when it is not known.
+    pub allp: u64,
+    /// What is to be added to an address of the file to have one of the process.
+    pub bias: u64,
+    /// The offset of `p.status`.
+    pub p_status: u32,
+    /// The offset of `p.m`.
+    pub p_m: u32,
+    /// `task_struct.on_cpu`; 0 when what the kernel knows of a thread is not known.
+    pub task_on_cpu: u32,
+    /// `task_struct.__state`
+    pub task_state: u32,
+    /// `task_struct.signal`
+    pub task_signal: u32,
+    /// `signal_struct.thread_head`
+    pub signal_thread_head: u32,
+    /// `task_struct.thread_node`
+    pub task_thread_node: u32,
+    /// `task_struct.thread_pid`
+    pub task_thread_pid: u32,
+    /// `pid.level`
+    pub pid_level: u32,
+    /// `pid.numbers`, of 16 bytes each, whose first 4 are the number.
+    pub pid_numbers: u32,
+}

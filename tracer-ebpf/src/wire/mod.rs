@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod blocking;
+pub mod gc;
 pub mod loss;
 pub mod parking;
 pub mod process;
@@ -76,11 +77,23 @@ pub enum Probe {
     MadeReady = 26,
     /// `runtime.execute`, or `runtime.gogo`: a goroutine runs.
     Execute = 27,
+    /// `runtime.prepareFreeWorkbufs`: a cycle of the garbage collector is over.
+    GcCycle = 28,
+    /// `runtime.stopTheWorldWithSema`: the world is asked to stop.
+    WorldStopping = 29,
+    /// In it, where every P has stopped.
+    WorldStopped = 30,
+    /// `runtime.startTheWorldWithSema`: the world is about to go on.
+    WorldStarting = 31,
+    /// In it, where it goes on.
+    WorldStarted = 32,
+    /// `runtime.gcAssistAlloc1`: a goroutine that allocates is made to mark.
+    GcAssist = 33,
 }
 
 impl Probe {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 34] = [
         Self::Exec,
         Self::Exit,
         Self::GoEntry,
@@ -109,6 +122,12 @@ impl Probe {
         Self::Park,
         Self::MadeReady,
         Self::Execute,
+        Self::GcCycle,
+        Self::WorldStopping,
+        Self::WorldStopped,
+        Self::WorldStarting,
+        Self::WorldStarted,
+        Self::GcAssist,
     ];
 
     /// The probe of that number.
@@ -176,6 +195,12 @@ impl Probe {
             Self::Park => "park",
             Self::MadeReady => "made_ready",
             Self::Execute => "execute",
+            Self::GcCycle => "gc_cycle",
+            Self::WorldStopping => "world_stopping",
+            Self::WorldStopped => "world_stopped",
+            Self::WorldStarting => "world_starting",
+            Self::WorldStarted => "world_started",
+            Self::GcAssist => "gc_assist",
         }
     }
 }

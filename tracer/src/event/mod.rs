@@ -2,6 +2,7 @@
 
 mod account;
 pub mod blocking;
+pub mod gc;
 pub mod parking;
 mod process;
 pub mod profile;
@@ -57,6 +58,10 @@ pub enum EventKind {
     Call(Box<Call>),
     /// A slow system call returned, or a slow wait in the network poller ended.
     Slow(Box<blocking::Slow>),
+    /// A cycle of the garbage collector is over.
+    GcCycle(Box<gc::Cycle>),
+    /// The world was stopped, and goes on.
+    Stop(Box<gc::Stop>),
 }
 
 /// Bytes that are no record of this version.
@@ -105,7 +110,13 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
         Probe::Call => EventKind::Call(Box::new(syscall::call(bytes)?)),
         Probe::Exit => EventKind::Exit,
         Probe::Slow => EventKind::Slow(Box::new(blocking::slow(bytes)?)),
+        Probe::GcCycle => EventKind::GcCycle(Box::new(gc::cycle(bytes)?)),
+        Probe::WorldStarted => EventKind::Stop(Box::new(gc::stop(bytes)?)),
         Probe::Summed
+        | Probe::WorldStopping
+        | Probe::WorldStopped
+        | Probe::WorldStarting
+        | Probe::GcAssist
         | Probe::NetworkWait
         | Probe::OnCpu
         | Probe::Park

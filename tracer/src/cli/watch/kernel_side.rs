@@ -95,5 +95,7 @@ fn probe_of(kind: &EventKind) -> Probe {
         EventKind::Wait(_) => Probe::Wait,
         EventKind::Call(_) => Probe::Call,
         EventKind::Slow(_) => Probe::Slow,
+        EventKind::GcCycle(_) => Probe::GcCycle,
+        EventKind::Stop(_) => Probe::WorldStarted,
     }
 }

@@ -6,6 +6,7 @@
 
 mod build_info;
 mod code;
+mod collector;
 mod elf;
 mod error;
 mod functions;
@@ -27,6 +28,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 pub use build_info::{BuildInfo, Module, Setting};
+pub use collector::{CollectorLayout, ControllerLayout, StatsLayout, WorkLayout};
 pub use elf::Linking;
 pub use error::BinaryError;
 pub use functions::{Function, Functions};

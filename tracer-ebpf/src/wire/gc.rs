@@ -1,0 +1,120 @@
+//! The garbage collector: a record for each cycle, a record for each time that the world was stopped, and sums of
+//! who was made to help with marking.
+//!
+//! Where fields are nanoseconds of the runtime's own clock they are CLOCK_MONOTONIC's, which the boot clock is ahead
+//! of by the time that the machine was suspended.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use super::{Header, account::MAX_DEPTH};
+
+/// So many words of `runtime.work` are read, from the address that user space gives.
+pub const WORK_WORDS: usize = 40;
+/// So many of `runtime.gcController`, from its beginning.
+pub const CONTROLLER_WORDS: usize = 40;
+/// So many of `runtime.memstats`, from `numgc` on.
+pub const STATS_WORDS: usize = 5;
+
+/// A cycle is over: what the runtime has noted of it, as it is in memory. User space knows which word is what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Cycle {
+    /// When the program came by, after the world had been started again.
+    pub header: Header,
+    /// CLOCK_MONOTONIC at that moment.
+    pub monotonic: u64,
+    /// The goroutine that ended the cycle; 0 when it is not known.
+    pub goid: u64,
+    /// `memstats.pause_total_ns`
+    pub pause_total: u64,
+    /// Of `runtime.work`.
+    pub work: [u64; WORK_WORDS],
+    /// Of `runtime.gcController`.
+    pub controller: [u64; CONTROLLER_WORDS],
+    /// Of `runtime.memstats`.
+    pub stats: [u64; STATS_WORDS],
+}
+
+/// The world was stopped, and is started again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Stop {
+    /// When it was about to be started again, or just had been ([`Stop::total`] tells).
+    pub header: Header,
+    /// CLOCK_MONOTONIC at that moment.
+    pub monotonic: u64,
+    /// When it was asked to stop, of the runtime's clock; 0 when gotrace did not see it.
+    pub started: u64,
+    /// When it had stopped, of the runtime's clock; 0 when gotrace did not see it.
+    pub finished: u64,
+    /// How long it took from there until it was started again, in nanoseconds, as the runtime's own statistics have
+    /// it; 0 when the runtime has not told it by then.
+    pub total: u64,
+    /// `stwReason`
+    pub reason: u32,
+    /// 1 when `started` and `finished` are gotrace's own readings and not the runtime's.
+    pub own_clock: u32,
+    /// How often who asked looked whether the world had stopped, and it had not: every 100 µs.
+    pub looks: u32,
+    /// How many frames of `stack` there are.
+    pub depth: u32,
+    /// The goroutine that asked; 0 when it is not known.
+    pub goid: u64,
+    /// The address behind the go statement that made it; 0 when it is not known.
+    pub gopc: u64,
+    /// Its stack, the innermost address first.
+    pub stack: [u64; MAX_DEPTH],
+    /// Who was the last to stop, of those that a look found running.
+    pub holder: Holder,
+}
+
+/// Who kept the world from stopping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Holder {
+    /// The goroutine; 0 when there was none.
+    pub goid: u64,
+    /// The address behind the go statement that made it; 0 when it is not known.
+    pub gopc: u64,
+    /// Its thread, as the program's own PID namespace counts.
+    pub tid: u32,
+    /// How many Ps ran still at the last look.
+    pub running: u32,
+    /// At how many looks it ran still.
+    pub looks: u32,
+    /// At how many of them its thread was on a CPU.
+    pub on_cpu: u32,
+    /// At how many it would have run, and had no CPU.
+    pub runnable: u32,
+    /// At how many it waited in the kernel and could not be interrupted: for a page or a disk.
+    pub disk: u32,
+    /// At how many it slept.
+    pub sleeping: u32,
+    /// How many frames of `stack` there are.
+    pub depth: u32,
+    /// Where it was when it had stopped, the innermost address first.
+    pub stack: [u64; MAX_DEPTH],
+}
+
+/// The map of the sums of assists, from an [`AssistKey`] to an [`AssistStats`].
+pub const ASSISTS_MAP: &str = "ASSISTS";
+
+/// What is summed up apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct AssistKey {
+    /// The number of the stack of who allocated; negative, an error's number.
+    pub stack: i64,
+    /// The address behind the go statement that made the goroutine; 0 when it is not known.
+    pub gopc: u64,
+}
+
+/// How much the goroutines of an [`AssistKey`] were made to mark.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct AssistStats {
+    /// How often.
+    pub count: u64,
+    /// How many bytes they were asked to scan.
+    pub scan_work: u64,
+}

@@ -1,0 +1,162 @@
+//! The garbage collector: its cycles, and the times that the world was stopped.
+
+use tracer_ebpf::wire::account::MAX_DEPTH;
+use tracer_ebpf::wire::{Probe, gc as wire};
+
+use super::blocking::StackTaken;
+use super::{DecodeError, prefix};
+use crate::units::{Nanos, RuntimeAddr};
+
+/// What the runtime had noted of a cycle when it was over, as it is in memory. Which word is what depends on the
+/// version of Go: [`crate::target::gobin::CollectorLayout`] says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cycle {
+    /// CLOCK_MONOTONIC, the runtime's clock, when the event's time was taken of the boot clock.
+    pub monotonic: Nanos,
+    /// The goroutine that ended the cycle.
+    pub goid: Option<u64>,
+    /// `memstats.pause_total_ns`
+    pub pause_total: Nanos,
+    /// Words of `runtime.work`, from the layout's `work_from` on.
+    pub work: Vec<u64>,
+    /// Words of `runtime.gcController`, from its beginning.
+    pub controller: Vec<u64>,
+    /// Words of `runtime.memstats`, from `numgc` on.
+    pub stats: Vec<u64>,
+}
+
+/// The world was stopped, and goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// CLOCK_MONOTONIC, the runtime's clock, when the event's time was taken of the boot clock.
+    pub monotonic: Nanos,
+    /// When it was asked to stop, of the runtime's clock; none when gotrace did not see it.
+    pub started: Option<Nanos>,
+    /// When it had stopped, of the runtime's clock; none when gotrace did not see it.
+    pub finished: Option<Nanos>,
+    /// From `started` to where it went on, as the runtime's own statistics have it. None where the runtime tells it
+    /// only later, or not at all: then it went on at about `monotonic`.
+    pub total: Option<Nanos>,
+    /// `stwReason`, whose numbers have been the same since Go 1.21.
+    pub reason: u32,
+    /// Whether `started` and `finished` are gotrace's own readings and not the runtime's.
+    pub own_clock: bool,
+    /// How often who asked looked whether the world had stopped, and it had not: every 100 µs.
+    pub looks: u32,
+    /// The goroutine that asked.
+    pub goid: Option<u64>,
+    /// The address behind the go statement that made it.
+    pub gopc: Option<RuntimeAddr>,
+    /// Its stack, the innermost address first.
+    pub stack: Vec<RuntimeAddr>,
+    /// Who was the last to stop, of those that a look found running.
+    pub holder: Option<Holder>,
+}
+
+/// Who kept the world from stopping.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The goroutine.
+    pub goid: u64,
+    /// The address behind the go statement that made it.
+    pub gopc: Option<RuntimeAddr>,
+    /// Its thread, as the program's own PID namespace counts.
+    pub tid: u32,
+    /// How many Ps ran still at the last look.
+    pub running: u32,
+    /// At how many looks it ran still.
+    pub looks: u32,
+    /// At how many of them its thread was on a CPU.
+    pub on_cpu: u32,
+    /// At how many it would have run, and had no CPU.
+    pub runnable: u32,
+    /// At how many it waited in the kernel and could not be interrupted: for a page or a disk.
+    pub disk: u32,
+    /// At how many it slept.
+    pub sleeping: u32,
+    /// Where it was when it had stopped, the innermost address first.
+    pub stack: Vec<RuntimeAddr>,
+}
+
+/// How much goroutines that allocated were made to mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Assist {
+    /// Where they allocated.
+    pub stack: StackTaken,
+    /// The address behind the go statement that made them.
+    pub gopc: Option<RuntimeAddr>,
+    /// How often.
+    pub count: u64,
+    /// How many bytes they were asked to scan.
+    pub scan_work: u64,
+}
+
+pub(super) fn cycle(bytes: &[u8]) -> Result<Cycle, DecodeError> {
+    let record: wire::Cycle = prefix(bytes)?;
+    Ok(Cycle {
+        monotonic: Nanos(record.monotonic),
+        goid: known(record.goid),
+        pause_total: Nanos(record.pause_total),
+        work: record.work.to_vec(),
+        controller: record.controller.to_vec(),
+        stats: record.stats.to_vec(),
+    })
+}
+
+pub(super) fn stop(bytes: &[u8]) -> Result<Stop, DecodeError> {
+    let record: wire::Stop = prefix(bytes)?;
+    let holder = &record.holder;
+    let holder = if holder.goid == 0 {
+        None
+    } else {
+        Some(Holder {
+            goid: holder.goid,
+            gopc: known(holder.gopc).map(RuntimeAddr),
+            tid: holder.tid,
+            running: holder.running,
+            looks: holder.looks,
+            on_cpu: holder.on_cpu,
+            runnable: holder.runnable,
+            disk: holder.disk,
+            sleeping: holder.sleeping,
+            stack: stack(&holder.stack, holder.depth)?,
+        })
+    };
+    Ok(Stop {
+        monotonic: Nanos(record.monotonic),
+        started: known(record.started).map(Nanos),
+        finished: known(record.finished).map(Nanos),
+        total: known(record.total).map(Nanos),
+        reason: record.reason,
+        own_clock: record.own_clock != 0,
+        looks: record.looks,
+        goid: known(record.goid),
+        gopc: known(record.gopc).map(RuntimeAddr),
+        stack: stack(&record.stack, record.depth)?,
+        holder,
+    })
+}
+
+impl Assist {
+    /// From the kernel side's words.
+    #[must_use]
+    pub fn new(key: &wire::AssistKey, stats: &wire::AssistStats) -> Self {
+        Self {
+            stack: StackTaken::of(key.stack),
+            gopc: known(key.gopc).map(RuntimeAddr),
+            count: stats.count,
+            scan_work: stats.scan_work,
+        }
+    }
+}
+
+fn known(value: u64) -> Option<u64> {
+    (value != 0).then_some(value)
+}
+
+fn stack(frames: &[u64; MAX_DEPTH], depth: u32) -> Result<Vec<RuntimeAddr>, DecodeError> {
+    let impossible =
+        DecodeError::Impossible { probe: Probe::WorldStarted, field: "depth", value: u64::from(depth) };
+    let frames = usize::try_from(depth).ok().and_then(|depth| frames.get(..depth)).ok_or(impossible)?;
+    Ok(frames.iter().copied().map(RuntimeAddr).collect())
+}
