@@ -32,6 +32,7 @@ impl Traceable {
             losses: Vec::new(),
             undecodable: 0,
             awaited: None,
+            gc: None,
         }
     }
 
