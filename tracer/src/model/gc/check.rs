@@ -1,6 +1,8 @@
 //! Whether the words mean what the layout says. The runtime notes many figures twice, in different places, so a wrong
 //! offset shows as a contradiction; then nothing of the collector is told.
 
+use std::collections::VecDeque;
+
 use thiserror::Error;
 
 use super::cycle::GcCycle;
@@ -8,6 +10,7 @@ use super::figures::Figures;
 use super::stop::total_in;
 use crate::event::gc::Stop;
 use crate::target::gobin::{CollectorLayout, ControllerLayout, StatsLayout, WorkLayout};
+use crate::units::Nanos;
 
 /// Why nothing of the collector is told.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -171,16 +174,16 @@ pub(super) fn follows(figures: &Figures, before: &Figures, resized: bool) -> Res
 }
 
 /// Whether the collector's stops fit the cycle that they are part of: its `pauseNS` is their sum. `stops` are those so
-/// far, the newest first.
+/// far.
 pub(super) fn stops(
     figures: &Figures,
-    stops: impl Iterator<Item = &Stop>,
+    stops: &VecDeque<(Nanos, Stop)>,
     cycle: &GcCycle,
 ) -> Result<(), Refusal> {
     let check = Check { cycle: figures.numgc };
     let is_of_it = |stop: &&Stop| stop.started.is_some_and(|started| started >= cycle.runtime_start);
     let (mut sum, mut count) = (0, 0);
-    for stop in stops.take_while(is_of_it).filter(|stop| !stop.own_clock) {
+    for stop in stops.iter().rev().map(|(_, stop)| stop).take_while(is_of_it).filter(|stop| !stop.own_clock) {
         if let Some(total) = total_in(stop, cycle) {
             (sum, count) = (sum + total.0, count + 1);
         }

@@ -123,7 +123,7 @@ impl GcHistory {
             None => None,
         };
         let cycle = GcCycle::of(&figures, time, self.began, before, around);
-        check::stops(&figures, self.stops.iter().rev().map(|(_, stop)| stop), &cycle)?;
+        check::stops(&figures, &self.stops, &cycle)?;
         self.before = Some(figures);
         Ok(cycle)
     }
