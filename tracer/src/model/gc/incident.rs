@@ -238,7 +238,7 @@ fn of_cycle(cycle: &GcCycle, report: &GcReport) -> Incident {
 fn judge_cycle(cycle: &GcCycle, throttled: Option<Nanos>) -> (Verdict, String) {
     let duration = cycle.duration();
     let whole = format!(
-        "the cycle took {}, {} of it beside the program",
+        "the cycle took {}, {} of it while the program went on",
         duration.for_people(),
         cycle.mark.for_people()
     );
