@@ -93,6 +93,7 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
         watch: watch_config(),
         blocking: Blocking::NONE,
         parking: Parking::NONE,
+        gc: Gc::NONE,
         ring_bytes: args.ring_size * 1024,
         kernel_log: false,
     })?;

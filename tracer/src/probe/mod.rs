@@ -4,10 +4,13 @@
 
 mod armed;
 pub mod attach;
+mod attach_error;
 mod blocking;
 mod btf;
+mod collector;
 mod heap;
 pub mod load;
+pub mod maps;
 mod object;
 mod parking;
 pub mod plan;
@@ -16,6 +19,7 @@ mod uprobe_multi;
 
 pub use blocking::{Blocking, blocking_config, file_config};
 pub use btf::offset_of as kernel_offset_of;
+pub use collector::Gc;
 pub use heap::heap_config;
 pub use object::embedded as embedded_object;
 pub use parking::{Parking, ParkingPlan, parking};
