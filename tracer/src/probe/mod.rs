@@ -6,6 +6,7 @@ mod armed;
 pub mod attach;
 mod blocking;
 mod btf;
+mod gc;
 mod heap;
 pub mod load;
 mod object;
@@ -16,6 +17,7 @@ mod uprobe_multi;
 
 pub use blocking::{Blocking, blocking_config, file_config};
 pub use btf::offset_of as kernel_offset_of;
+pub use gc::{GcPlan, gc};
 pub use heap::heap_config;
 pub use object::embedded as embedded_object;
 pub use parking::{Parking, ParkingPlan, parking};
