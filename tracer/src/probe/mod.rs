@@ -8,6 +8,7 @@ mod attach_error;
 mod blocking;
 mod btf;
 mod collector;
+mod gc;
 mod heap;
 pub mod load;
 pub mod maps;
@@ -19,7 +20,8 @@ mod uprobe_multi;
 
 pub use blocking::{Blocking, blocking_config, file_config};
 pub use btf::offset_of as kernel_offset_of;
-pub use collector::Gc;
+pub use collector::{Gc, gc_config, holder_config};
+pub use gc::{GcPlan, gc};
 pub use heap::heap_config;
 pub use object::embedded as embedded_object;
 pub use parking::{Parking, ParkingPlan, parking};
