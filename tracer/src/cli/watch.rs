@@ -24,7 +24,7 @@ use crate::model::{Ending, Observation, Report, SeenStart, Subject};
 use crate::probe::attach::Scope;
 use crate::probe::load::{LoadOptions, Loaded};
 use crate::probe::plan::Detail;
-use crate::probe::{Blocking, Parking, Probe, kernel_offset_of};
+use crate::probe::{Blocking, Gc, Parking, Probe, kernel_offset_of};
 use crate::stream::ProbeLoss;
 use crate::units::{Nanos, boot_clock};
 use crate::{doctor, files};

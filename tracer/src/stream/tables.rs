@@ -32,6 +32,8 @@ pub struct Tables {
     pub parking: Option<ParkingTables>,
     /// Who was made to help the collector with marking, when it is looked at.
     pub assists: Vec<Assist>,
+    /// How long its control group has kept its threads from running, since the group was made; read with the assists.
+    pub throttled: Option<Nanos>,
 }
 
 impl Tables {

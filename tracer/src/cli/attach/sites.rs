@@ -3,8 +3,7 @@
 use anyhow::Context as _;
 
 use crate::probe::plan::PlannedSite;
-use crate::target::memory::Memory as _;
-use crate::target::process::ProcessMemory;
+use crate::target::memory::{Memory as _, ProcessMemory};
 use crate::units::RuntimeAddr;
 
 /// Compares sites with the process's memory; says what is wrong with the first that differs. A breakpoint that another
