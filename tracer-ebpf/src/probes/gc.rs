@@ -2,28 +2,24 @@
 //!
 //! Three hits a cycle, and nothing but what the runtime notes anyway: the clock readings are its own.
 
-use core::ptr::addr_of;
-
 use aya_ebpf::{
     EbpfContext as _,
     helpers::generated::{bpf_get_attach_cookie, bpf_ktime_get_ns, bpf_probe_read_user},
     macros::uprobe,
     programs::ProbeContext,
 };
-use tracer_ebpf::{
-    config::GcConfig,
-    wire::{
-        Header, Probe,
-        gc::{AssistKey, AssistStats, CONTROLLER_WORDS, Cycle, Holder, STATS_WORDS, Stop, WORK_WORDS},
-        startup::Cookie,
-    },
+use tracer_ebpf::wire::{
+    Header, Probe,
+    account::MAX_DEPTH,
+    gc::{AssistKey, AssistStats, CONTROLLER_WORDS, Cycle, Holder, STATS_WORDS, Stop, WORK_WORDS},
+    startup::Cookie,
 };
 
 use super::{
     caller::tid,
     emit, goroutine, holder,
     main_thread::now,
-    maps::{ASSISTS, GC, WORLD},
+    maps::{ASSISTS, WORLD},
     memory::read,
     registers, sums, target,
 };
@@ -38,8 +34,9 @@ const R14: u32 = 14;
 /// One field of the configuration. To load all of them would take half of a program's stack.
 macro_rules! known {
     ($field:ident) => {{
+        let known = (&raw const $crate::probes::maps::GC).cast::<tracer_ebpf::config::GcConfig>();
         // SAFETY: a `Global` is nothing but its value.
-        unsafe { (&raw const (*addr_of!(GC).cast::<GcConfig>()).$field).read_volatile() }
+        unsafe { (&raw const (*known).$field).read_volatile() }
     }};
 }
 pub(super) use known;
@@ -209,7 +206,7 @@ fn tell(world: &mut World, g: u64, clock: u64) {
 /// Fills in the stack that a goroutine left when it switched to another or to the scheduler's. Returns how many frames
 /// there are.
 #[inline(never)]
-pub(super) fn left(g: u64, into: &mut [u64; tracer_ebpf::wire::account::MAX_DEPTH]) -> u32 {
+pub(super) fn left(g: u64, into: &mut [u64; MAX_DEPTH]) -> u32 {
     goroutine::stack(g, 0, 0, 0, into) as u32
 }
 
