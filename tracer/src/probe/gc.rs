@@ -144,12 +144,7 @@ fn find(
     if site.emulated { Ok(planned(hook, function, site, None)) } else { Err(missing(dear(&site))) }
 }
 
-fn calls(
-    binary: &GoBinary,
-    hook: Probe,
-    function: &str,
-    callee: &str,
-) -> Result<Vec<CallSite>, MissingHook> {
+fn calls(binary: &GoBinary, hook: Probe, function: &str, callee: &str) -> Result<Vec<CallSite>, MissingHook> {
     let missing = |reason| MissingHook { hook, function: function.to_owned(), reason };
     let found = whole(binary, function).map_err(missing)?;
     binary.site_of_calls(&found, callee).map_err(|refusal| missing(refusal.to_string()))

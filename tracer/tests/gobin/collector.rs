@@ -124,9 +124,14 @@ fn every_site_of_the_collector_is_cheap() {
         let hooks: Vec<&str> = plan.sites.iter().map(|planned| planned.hook.name()).collect();
         let expected: &[&str] = match binary.version().minor() {
             21 => &["world_started", "world_stopped", "world_stopping", "gc_cycle", "gc_assist"],
-            22 => {
-                &["world_started", "world_starting", "world_stopped", "world_stopped", "gc_cycle", "gc_assist"]
-            }
+            22 => &[
+                "world_started",
+                "world_starting",
+                "world_stopped",
+                "world_stopped",
+                "gc_cycle",
+                "gc_assist",
+            ],
             _ => &["world_started", "world_starting", "gc_cycle", "gc_assist"],
         };
         assert_eq!(hooks, expected, "{}", fixture.name);

@@ -139,7 +139,11 @@ fn what_the_collector_notes_is_where_the_debug_information_tells() {
         let in_stats = |member| member_of(&told, "runtime.mstats", member);
         // Go 1.22 exported the names.
         let of_cpu = |member: &str| {
-            let member = if binary.version().minor() == 21 { member.replacen("GC", "gc", 1) } else { member.to_owned() };
+            let member = if binary.version().minor() == 21 {
+                member.replacen("GC", "gc", 1)
+            } else {
+                member.to_owned()
+            };
             in_work("cpuStats") + member_of(&told, "runtime.cpuStats", &member)
         };
         let pairs = [

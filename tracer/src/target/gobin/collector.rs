@@ -153,7 +153,9 @@ mod tests {
 
     #[test]
     fn only_what_was_measured_has_a_layout() {
-        for known in ["go1.21.0", "go1.22", "go1.23.1", "go1.23.4", "go1.24.11", "go1.25.5", "go1.26.6", "go1.27"] {
+        for known in
+            ["go1.21.0", "go1.22", "go1.23.1", "go1.23.4", "go1.24.11", "go1.25.5", "go1.26.6", "go1.27"]
+        {
             assert!(of(known).is_some(), "{known}");
         }
         for unknown in [
@@ -175,7 +177,8 @@ mod tests {
         let within = |words: usize, from: u32, field: u32, size: u32| {
             from <= field && field + size <= from + 8 * u32::try_from(words).unwrap()
         };
-        for version in ["go1.21.13", "go1.22.10", "go1.23.3", "go1.23.9", "go1.24.3", "go1.25.0", "go1.27.3"] {
+        for version in ["go1.21.13", "go1.22.10", "go1.23.3", "go1.23.9", "go1.24.3", "go1.25.0", "go1.27.3"]
+        {
             let CollectorLayout { work, controller, stats } = of(version).unwrap();
             assert_eq!(work.from % 8, 0, "{version}");
             assert!(within(WORK_WORDS, work.from, work.user_forced, 1), "{version}");

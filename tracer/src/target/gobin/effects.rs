@@ -3,9 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use iced_x86::{
-    FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register,
-};
+use iced_x86::{FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register};
 
 use super::code::Body;
 use super::functions::Function;
@@ -37,6 +35,8 @@ pub(super) enum Effect {
     Call { at: u64, callee: u64, arguments: [Value; 3] },
     /// A variable is set.
     Set(u64, Value),
+    /// The same, atomically.
+    Store(u64, Value),
     /// A variable is added to.
     Add(u64, Value),
     /// A variable is compared with a constant.
@@ -66,7 +66,8 @@ pub(super) fn effects(
     // The one at the beginning comes from where the stack was grown, with the arguments as they were.
     let meetings: BTreeSet<u64> =
         body.branches().map(|(_, target)| target).filter(|target| *target != function.entry.0).collect();
-    let mut walk = Walk { binary, registers: BTreeMap::new(), stack: BTreeMap::new(), last: 0, done: Vec::new() };
+    let mut walk =
+        Walk { binary, registers: BTreeMap::new(), stack: BTreeMap::new(), last: 0, done: Vec::new() };
     if let Some(receiver) = receiver {
         walk.registers.insert(Register::RAX, Value::Address(receiver));
     }
@@ -194,13 +195,16 @@ impl Walk<'_> {
                 };
                 self.put(instruction, value);
             }
-            Mnemonic::Add | Mnemonic::Sub | Mnemonic::Imul if into_register && instruction.op_count() == 2 => {
+            Mnemonic::Add | Mnemonic::Sub | Mnemonic::Imul
+                if into_register && instruction.op_count() == 2 =>
+            {
                 let (old, operand) = (self.operand(instruction, 0), self.operand(instruction, 1));
                 let value = self.reckoned(instruction.mnemonic(), old, operand);
                 self.put(instruction, value);
             }
             Mnemonic::Add | Mnemonic::Inc | Mnemonic::Xadd if !into_register => {
-                let operand = if instruction.op_count() == 2 { self.operand(instruction, 1) } else { self.some() };
+                let operand =
+                    if instruction.op_count() == 2 { self.operand(instruction, 1) } else { self.some() };
                 if let Place::Variable(address) = self.place(instruction) {
                     self.done.push(Effect::Add(address, operand));
                 }
@@ -208,7 +212,9 @@ impl Walk<'_> {
             }
             Mnemonic::Xchg if !into_register => {
                 let operand = self.operand(instruction, 1);
-                self.put(instruction, operand);
+                if let Place::Variable(address) = self.place(instruction) {
+                    self.done.push(Effect::Store(address, operand));
+                }
                 self.overwritten(instruction, info);
             }
             Mnemonic::Cmp if !into_register => {
@@ -225,7 +231,8 @@ impl Walk<'_> {
             _ => {
                 let access = info.info(instruction).op0_access();
                 let sets = matches!(access, OpAccess::Write | OpAccess::ReadWrite);
-                if sets && instruction.op0_kind() == OpKind::Memory
+                if sets
+                    && instruction.op0_kind() == OpKind::Memory
                     && let Place::Variable(address) = self.place(instruction)
                 {
                     let some = self.some();
@@ -280,7 +287,7 @@ impl Walk<'_> {
             Some((Atomic::Load, address)) => {
                 self.registers.insert(Register::RAX, Value::Of(address));
             }
-            Some((Atomic::Store, address)) => self.done.push(Effect::Set(address, arguments[1])),
+            Some((Atomic::Store, address)) => self.done.push(Effect::Store(address, arguments[1])),
             Some((Atomic::Add, address)) => self.done.push(Effect::Add(address, arguments[1])),
             None => self.done.push(Effect::Call { at, callee, arguments }),
         }

@@ -56,7 +56,8 @@ impl GoBinary {
         let compared = body.instructions.iter().rposition(compares);
         let behind = compared.map(|compared| body.instructions.iter().enumerate().skip(compared + 1));
         // The linker's padding may be between them.
-        let branch = behind.into_iter().flatten().find(|(_, instruction)| instruction.mnemonic() != Mnemonic::Nop);
+        let branch =
+            behind.into_iter().flatten().find(|(_, instruction)| instruction.mnemonic() != Mnemonic::Nop);
         match branch {
             Some((index, branch)) if branch.flow_control() == FlowControl::ConditionalBranch => {
                 self.prove(&body, index, SiteKind::Stopped, None)

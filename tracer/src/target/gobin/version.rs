@@ -109,7 +109,8 @@ mod tests {
 
     #[test]
     fn releases_have_a_patch() {
-        let patch = |raw: &str| GoVersion::parse(raw, VersionSource::BuildInfo).and_then(|version| version.patch());
+        let patch =
+            |raw: &str| GoVersion::parse(raw, VersionSource::BuildInfo).and_then(|version| version.patch());
         assert_eq!(patch("go1.23.4"), Some(4));
         assert_eq!(patch("go1.23.4-fips+vendor"), Some(4));
         assert_eq!(patch("go1.24.3 X:boringcrypto"), Some(3));

@@ -98,7 +98,10 @@ impl GoBinary {
         agreed(
             self,
             &[
-                ("runtime.gcMarkTermination", &[work.maxprocs, sweep_term, mark_term, work.pause_ns, work.heap0]),
+                (
+                    "runtime.gcMarkTermination",
+                    &[work.maxprocs, sweep_term, mark_term, work.pause_ns, work.heap0],
+                ),
                 ("runtime.gcStart", &[work.maxprocs, work.cycles, sweep_term, work.pause_ns, work.heap0]),
                 ("runtime.gcMarkDone", &[mark_term]),
                 // `full`, `assistQueue` and the like begin it.

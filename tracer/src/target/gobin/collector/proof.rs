@@ -131,16 +131,21 @@ impl Fields<'_> {
         let controller = self.layout.controller;
         code.shows("gcController.heapMarked", |effect| match effect {
             Effect::Set(at, marked) if *at == self.controller(controller.heap_marked) => {
-                code.effects.contains(&Effect::Set(self.controller(controller.heap_live), *marked))
+                code.effects.contains(&Effect::Store(self.controller(controller.heap_live), *marked))
             }
             _ => false,
         })
     }
 
-    /// `c.setGCPercent(gcPercent)`, `c.setMemoryLimit(memoryLimit)`
+    /// `c.gcPercent.Store(in)`, `c.memoryLimit.Store(in)`
     fn of_init(&self, code: &Code<'_>) -> Result<(), CollectorRefusal> {
-        let percent = self.controller(self.layout.controller.gc_percent);
-        code.shows("gcController.gcPercent", |effect| matches!(effect, Effect::Set(at, _) if *at == percent))
+        let controller = self.layout.controller;
+        let set = [controller.gc_percent, controller.memory_limit].map(|offset| self.controller(offset));
+        let stores = code.effects.iter().filter_map(|effect| match effect {
+            Effect::Store(at, _) => Some(*at),
+            _ => None,
+        });
+        code.require("gcController.gcPercent", stores.eq(set))
     }
 
     /// `gcPaceScavenger(gcController.memoryLimit.Load(), gcController.heapGoal(), gcController.lastHeapGoal)`
@@ -168,7 +173,7 @@ impl Fields<'_> {
         let last = self.stats(stats.numgc + 16);
         code.shows("memstats.last_gc_nanotime", |effect| match effect {
             Effect::Set(at, now) if *at == self.work(work.t_sweep_term + 24) => {
-                code.effects.contains(&Effect::Set(last, *now))
+                code.effects.contains(&Effect::Store(last, *now))
             }
             _ => false,
         })?;
