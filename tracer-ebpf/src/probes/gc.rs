@@ -91,20 +91,21 @@ pub(super) fn runtime_clock() -> u64 {
 fn cycle(bias: u64, g: u64) {
     const PROBE: u32 = Probe::GcCycle as u32;
     let Some((header, mut room)) = emit::reserve::<Cycle>(PROBE, tid()) else { return };
+    let [work, controller, stats] = [known!(work), known!(controller), known!(stats)].map(|at| at + bias);
+    let pause_total = read::<u64>(known!(pause_total) + bias);
+    let goid = goroutine::goid(running(g));
     let record = room.as_mut_ptr();
     // SAFETY: room for one, all of which is written.
     let is_whole = unsafe {
         (&raw mut (*record).header).write(header);
         (&raw mut (*record).monotonic).write(runtime_clock());
-        (&raw mut (*record).goid).write(goroutine::goid(running(g)));
-        let pause_total = read::<u64>(known!(pause_total) + bias);
+        (&raw mut (*record).goid).write(goid);
         (&raw mut (*record).pause_total).write(pause_total.unwrap_or(0));
-        let work = copy::<WORK_WORDS>(known!(work) + bias, &raw mut (*record).work);
-        let controller = copy::<CONTROLLER_WORDS>(known!(controller) + bias, &raw mut (*record).controller);
-        let stats = copy::<STATS_WORDS>(known!(stats) + bias, &raw mut (*record).stats);
-        pause_total.is_some() && work && controller && stats
+        copy::<WORK_WORDS>(work, &raw mut (*record).work)
+            & copy::<CONTROLLER_WORDS>(controller, &raw mut (*record).controller)
+            & copy::<STATS_WORDS>(stats, &raw mut (*record).stats)
     };
-    if is_whole {
+    if is_whole && pause_total.is_some() {
         emit::submit(room);
     } else {
         emit::give_up(PROBE, room);

@@ -6,7 +6,7 @@ use crate::event::{Event, EventKind};
 use crate::model::MissingProbe;
 use crate::model::gc::{GcHistory, Surroundings};
 use crate::probe::attach::{AttachError, Attached};
-use crate::probe::plan::{MissingHook, PlannedSite};
+use crate::probe::plan::MissingHook;
 use crate::probe::{Gc, GcPlan, Probe, gc, gc_config};
 use crate::target::gobin::{CollectorGlobals, GoBinary};
 use crate::target::memory::{Memory as _, ProcessMemory};
