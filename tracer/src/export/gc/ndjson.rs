@@ -75,9 +75,8 @@ enum Line<'a> {
     },
     GcAssist {
         count: u64,
-        scan_bytes: u64,
         share: f64,
-        estimated_cpu_ns: Nanos,
+        cpu_ns: Nanos,
         created_by: Option<String>,
         stack: Vec<String>,
     },
@@ -170,9 +169,8 @@ impl GcReport {
         for site in &self.assists {
             line(&Line::GcAssist {
                 count: site.count,
-                scan_bytes: site.scan_work,
                 share: site.share,
-                estimated_cpu_ns: site.estimated_cpu,
+                cpu_ns: site.cpu,
                 created_by: site.origin.as_ref().map(ToString::to_string),
                 stack: frames(&site.stack),
             })?;

@@ -143,9 +143,9 @@ impl GcReport {
         if all == Nanos(0) || all.0 < self.span().0 / ASSIST_SHARE {
             return Ok(());
         }
-        writeln!(out, "  {} of CPU time in goroutines that were made to help; about:", all.for_people())?;
+        writeln!(out, "  {} of CPU time in goroutines that were made to help:", all.for_people())?;
         for site in self.assist_sites().iter().take(ASSISTS) {
-            let AssistSite { count, estimated_cpu, share, .. } = site;
+            let AssistSite { count, cpu, share, .. } = site;
             let place = site
                 .site
                 .place()
@@ -153,7 +153,7 @@ impl GcReport {
             writeln!(
                 out,
                 "  {:>9}  {:>3.0} %  {count:>6}×  {dim}allocating at{dim:#} {place}",
-                estimated_cpu.for_people(),
+                cpu.for_people(),
                 share * 100.0
             )?;
         }
