@@ -4,7 +4,7 @@ use crate::event::blocking::StackTaken;
 use crate::event::gc::{Assist, Holder, Stop};
 use crate::model::MissingProbe;
 use crate::model::gc::crafted::{
-    AHEAD, Crafted, MAIN, MALLOC, READ, Runtime, SPIN, STOP, Spec, WORK, holder, stack, stop,
+    AHEAD, Crafted, MAIN, MALLOC, READ, Runtime, SPIN, STOP, Spec, WORK, holder, stack, stop, timeline,
 };
 use crate::model::gc::{GcHistory, GcInput, GcReport, Surroundings};
 use crate::stream::Tables;
@@ -66,13 +66,13 @@ fn whole() -> GcReport {
             ..second
         },
     );
-    let assist = |stack, scan_work| Assist {
+    let assist = |stack, time| Assist {
         stack: StackTaken::Taken(stack),
         gopc: Some(RuntimeAddr(1000 + 100 * MAIN + 21)),
         count: 40,
-        scan_work,
+        time: Nanos(time),
     };
-    report_of(&history, &[assist(1, 9_000_000), assist(2, 3_000_000)])
+    report_of(&history, &[assist(1, 225_000_000), assist(2, 75_000_000)])
 }
 
 fn text(report: &GcReport, color: bool) -> String {
@@ -144,4 +144,33 @@ fn hostile_names_cannot_steer_a_terminal_and_colours_are_only_added() {
     let coloured = text(&report, true);
     assert_ne!(coloured, text(&report, false));
     assert_eq!(anstream::adapter::strip_str(&coloured).to_string(), text(&report, false));
+}
+
+#[test]
+fn what_ran_before_main_is_told_of_a_start() {
+    let mut runtime = Runtime::new();
+    let mut history = GcHistory::new(runtime.layout, Nanos(0));
+    let start = |report: &GcReport| {
+        let mut out = Vec::new();
+        report.write_startup(false, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    for tenths in [21, 22, 27, 31] {
+        runtime.run(&mut history, &Spec::at(tenths * SECOND / 10));
+    }
+    runtime.run(&mut history, &Spec::at(5 * SECOND));
+    let report = report_of(&history, &[]).charged(&timeline());
+    assert_eq!(
+        start(&report),
+        "  garbage collector before main.main: 4 cycles, 8.32 ms in all, stopped for 312.0 µs of it, 4.24 ms of CPU time; 4.1 MB live at the end
+    2 cycles during init of a, 4.16 ms
+    1 cycle during init of b\\u{1b}, 2.08 ms
+
+"
+    );
+    let gc = written(&report).lines().filter(|line| line.contains("\"phase\":")).count();
+    assert_eq!(gc, 5);
+    assert!(written(&report).contains("\"phase\":\"package_init\",\"package\":\"a\"}"));
+    let later = GcHistory::new(runtime.layout, Nanos(0));
+    assert_eq!(start(&report_of(&later, &[]).charged(&timeline())), "");
 }

@@ -4,48 +4,17 @@ use tracer_ebpf::wire::gc::{CONTROLLER_WORDS, STATS_WORDS, WORK_WORDS};
 
 use super::{GcHistory, NO_LIMIT, Surroundings};
 use crate::event::gc::{Cycle, Holder, Stop};
-use crate::model::Symbols;
-use crate::target::gobin::{CollectorLayout, ControllerLayout, Frame, StatsLayout, WorkLayout};
+use crate::model::{Init, InitName, Phase, PhaseName, StartupTimeline, Symbols};
+use crate::target::gobin::{CollectorLayout, Frame, GoVersion, VersionSource};
 use crate::units::{Nanos, RuntimeAddr};
 
 /// The boot clock is ahead of the runtime's by so much.
 pub(crate) const AHEAD: u64 = 500_000_000;
 
-/// As DWARF has it, of amd64.
+/// The layout of a Go version.
 pub(crate) fn layout(version: &str) -> CollectorLayout {
-    let (user_forced, cycles, gap, pause_total_ns) = match version {
-        "go1.21.13" => (344, 400, 16, 3600),
-        "go1.24.11" => (336, 424, 8, 3600),
-        "go1.27.3" => (536, 648, 8, 3576),
-        other => panic!("{other}"),
-    };
-    let pause_ns = cycles + 48;
-    let heap0 = pause_ns + gap;
-    CollectorLayout {
-        work: WorkLayout {
-            from: user_forced,
-            user_forced,
-            cycles,
-            stwprocs: cycles + 4,
-            maxprocs: cycles + 8,
-            t_sweep_term: cycles + 16,
-            pause_ns,
-            heap0,
-            cpu_assist: heap0 + 24,
-        },
-        controller: ControllerLayout {
-            gc_percent: 0,
-            memory_limit: 8,
-            last_heap_goal: 96,
-            heap_live: 104,
-            last_stack_scan: 128,
-            globals_scan: 144,
-            heap_marked: 152,
-            assist_time: 192,
-            total_alloc: 296,
-        },
-        stats: StatsLayout { pause_total_ns, numgc: pause_total_ns + 8 + 4096 },
-    }
+    let version = GoVersion::parse(version, VersionSource::BuildInfo).unwrap();
+    CollectorLayout::of(&version).unwrap()
 }
 
 /// A cycle. Times are on the runtime's clock.
@@ -201,6 +170,7 @@ pub(crate) fn holder(functions: &[u64]) -> Holder {
         runnable: 0,
         disk: 0,
         sleeping: 0,
+        top: RuntimeAddr(0),
         stack: stack(functions),
     }
 }
@@ -248,6 +218,50 @@ impl Symbols for Crafted {
 
     fn wait_reason(&self, _: u8) -> Option<&'static str> {
         None
+    }
+}
+
+/// A start from second 1 of the runtime's clock on: half a second of bootstrap, two of inits, then main. The first
+/// init is `a`, from second 2 to 2.5; the second `b\u{1b}`, to 3.
+pub(crate) fn timeline() -> StartupTimeline {
+    let at = |tenths: u64| Nanos(AHEAD + tenths * 100_000_000);
+    let phase = |name, start: u64, end: u64| Phase {
+        name,
+        start: at(start),
+        duration: at(end).since(at(start)),
+        done: name != PhaseName::Main,
+        steps: Vec::new(),
+        parts: None,
+    };
+    let init = |name: &str, start: u64, end: u64| Init {
+        name: InitName::Package(name.to_owned()),
+        start: at(start),
+        wall: at(end).since(at(start)),
+        done: true,
+        parts: None,
+        module: None,
+        functions: Vec::new(),
+        started: None,
+        heap: None,
+    };
+    StartupTimeline {
+        begin: at(10),
+        phases: vec![
+            phase(PhaseName::RuntimeBootstrap, 10, 15),
+            phase(PhaseName::PackageInit, 15, 35),
+            phase(PhaseName::Main, 35, 36),
+        ],
+        inits: vec![init("a", 20, 25), init("b\u{1b}", 25, 30)],
+        to_main: Some(at(35).since(at(10))),
+        ended: None,
+        replaced_by: None,
+        unmarked: Vec::new(),
+        waits: Vec::new(),
+        calls: Vec::new(),
+        libraries: Vec::new(),
+        ready: None,
+        throttled: None,
+        at_main: None,
     }
 }
 

@@ -1,7 +1,8 @@
 //! From records that a runtime made by hand has written to what is told of them.
 
 use super::super::crafted::{
-    AHEAD, Crafted, FORCE, GC_START, MAIN, MALLOC, READ, Runtime, SPIN, STOP, Spec, WORK, holder, stack, stop,
+    AHEAD, Crafted, FORCE, GC_START, MAIN, MALLOC, READ, Runtime, SPIN, STOP, Spec, WORK, holder, stack,
+    stop, timeline,
 };
 use super::super::{IncidentKind, Surroundings, Verdict};
 use super::*;
@@ -124,6 +125,7 @@ fn a_contradiction_leaves_nothing_but_its_reason() {
 #[test]
 fn words_that_are_no_records_are_refused_and_not_believed() {
     let runtime = Runtime::new();
+    // Not even where nothing contradicts anything.
     for word in [0, 1, u64::MAX, 1 << 32, 0x7ff8_0000_0000_0000] {
         for length in [0, 1, 40] {
             let mut history = history(&runtime);
@@ -225,12 +227,32 @@ fn a_cycle_is_judged_by_assists_and_by_throttling() {
         (incident.verdict, incident.text.clone())
     };
     assert_eq!(verdict(|_| ()).0, Verdict::Unrelated);
-    assert!(verdict(|_| ()).1.ends_with("nobody was made to wait for it"));
+    assert!(verdict(|_| ()).1.ends_with("nobody is known to have waited for it"));
     assert_eq!(verdict(|spec| spec.assist = 20_000_000).0, Verdict::Gc);
     assert_eq!(verdict(|spec| spec.assist = 2_000_000).0, Verdict::Unrelated);
+    let (forced, text) = verdict(|spec| spec.forced = true);
+    assert_eq!(forced, Verdict::Gc);
+    assert!(text.ends_with("who asked for it at main.work main.go:12 waited"), "{text}");
     let (verdict, text) = verdict(|spec| spec.around.throttled = Some(Nanos(30_000_000)));
     assert_eq!(verdict, Verdict::Starvation);
     assert!(text.contains("held the program's threads back for 30.00 ms"), "{text}");
+}
+
+#[test]
+fn a_cycle_that_is_a_stop_for_the_most_part_is_judged_as_that() {
+    let mut runtime = Runtime::new();
+    let mut history = history(&runtime);
+    let spec = Spec { mark_term: 9_000_000, ..Spec::at(2 * SECOND) };
+    let seen = Holder { on_cpu: 10, ..holder(&[SPIN, MAIN]) };
+    noted(&mut history, &stop(2, spec.start + 1_000, 9_000));
+    let held = stop(1, spec.end() - spec.mark_term + 1_000, 8_900_000);
+    noted(&mut history, &Stop { holder: Some(seen), ..held });
+    let cycle = runtime.cycle(&spec);
+    history.note_cycle(Nanos(cycle.monotonic.0 + AHEAD), &cycle, Surroundings::default());
+    let report = report_of(&history, &[], None);
+    let verdicts: Vec<_> = report.incidents.iter().map(|one| (one.kind, one.verdict)).collect();
+    assert_eq!(verdicts, [(IncidentKind::Cycle, Verdict::Holder), (IncidentKind::Stop, Verdict::Holder)]);
+    assert_eq!(report.incidents[0].site, report.incidents[1].site);
 }
 
 #[test]
@@ -294,24 +316,52 @@ fn a_place_that_holds_stops_up_again_is_found() {
 }
 
 #[test]
-fn assists_are_shared_out_by_the_work() {
+fn assists_are_put_together_by_line() {
     let mut runtime = Runtime::new();
     let mut history = history(&runtime);
     runtime.run(&mut history, &Spec { assist: 600_000_000, mark: 700_000_000, ..Spec::at(2 * SECOND) });
-    let assist = |stack, gopc: u64, scan_work| Assist {
+    let assist = |stack, gopc: u64, time| Assist {
         stack: StackTaken::Taken(stack),
         gopc: Some(RuntimeAddr(gopc)),
         count: 10,
-        scan_work,
+        time: Nanos(time),
     };
-    let assists = [assist(1, 1000, 1_000_000), assist(2, 1000, 500_000), assist(1, 1100, 500_000)];
+    let assists = [assist(1, 1000, 300_000_000), assist(2, 1000, 150_000_000), assist(1, 1100, 150_000_000)];
     let report = report_of(&history, &assists, None);
     let told: Vec<_> =
-        report.assist_sites().iter().map(|site| (site.count, site.estimated_cpu.0 / 1_000_000)).collect();
+        report.assist_sites().iter().map(|site| (site.count, site.cpu.0 / 1_000_000)).collect();
     assert_eq!(told, [(20, 450), (10, 150)]);
     assert_eq!(ids(&report), ["gc_assists", "gc_assists"]);
     // What was there before the span is not of it.
     let stacks = Tables::default();
     let mut stacks = Stacks::new(&stacks, &Crafted);
-    assert_eq!(sites(&assists, &assists, Nanos(1), &mut stacks, None), []);
+    assert_eq!(sites(&assists, &assists, &mut stacks, None), []);
+}
+
+#[test]
+fn cycles_of_a_start_are_charged_to_where_most_of_them_lies() {
+    let mut runtime = Runtime::new();
+    let mut history = history(&runtime);
+    let tenth = SECOND / 10;
+    // In tenths of a second: before everything, across a and b, of which b has more, beside the inits, in main, and
+    // long behind what was seen of main.
+    for (start, mark) in [(14, 1), (23, 5), (31, 2), (36, 1), (90, 1)] {
+        runtime.run(&mut history, &Spec { mark: mark * tenth, ..Spec::at(start * tenth) });
+    }
+    let report = report_of(&history, &[], None).charged(&timeline());
+    let charged: Vec<_> = report
+        .cycles
+        .iter()
+        .map(|told| told.charged.as_ref().map(|charged| (charged.phase.name(), charged.package.as_deref())))
+        .collect();
+    assert_eq!(
+        charged,
+        [
+            Some(("runtime_bootstrap", None)),
+            Some(("package_init", Some("b\u{1b}"))),
+            Some(("package_init", None)),
+            Some(("main", None)),
+            Some(("main", None)),
+        ]
+    );
 }
