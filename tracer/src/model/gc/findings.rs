@@ -15,6 +15,8 @@ use crate::units::Nanos;
 const BUSY: u64 = 250_000;
 /// With a heap at its limit it need not be as much: cycles follow each other without the heap getting smaller.
 const BUSY_AT_LIMIT: u64 = 100_000;
+/// Or they follow each other so closely that it marks for one part in so many of the span.
+const MARKS_AT_LIMIT: u64 = 5;
 /// So many cycles at least.
 const CYCLES: u64 = 3;
 /// Assists take one part in so many of the span of one CPU.
@@ -51,7 +53,9 @@ fn busy(report: &GcReport) -> Option<Finding> {
     let share = report.cpu_share()?;
     let heap = report.heap.as_ref()?;
     let at_limit = totals.at_limit * 2 >= totals.cycles && totals.at_limit > 0;
-    if totals.cycles < CYCLES || share < if at_limit { BUSY_AT_LIMIT } else { BUSY } {
+    let back_to_back = totals.mark.0 >= report.span().0 / MARKS_AT_LIMIT;
+    let much = if at_limit { share >= BUSY_AT_LIMIT || back_to_back } else { share >= BUSY };
+    if totals.cycles < CYCLES || !much {
         return None;
     }
     let cost = format!(

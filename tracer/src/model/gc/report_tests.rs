@@ -270,7 +270,7 @@ fn a_limit_that_the_heap_has_reached_is_found() {
         for time in 0..100 {
             let spec = Spec {
                 mark,
-                dedicated: mark / 2,
+                dedicated: if percent == 60 { 1_000 } else { mark / 2 },
                 idle: 0,
                 goal: 4_200_000,
                 limit,
@@ -283,6 +283,8 @@ fn a_limit_that_the_heap_has_reached_is_found() {
     };
     assert_eq!(thrash(12 << 20, 70_000_000, 100), ["gc_thrash"]);
     assert_eq!(thrash(12 << 20, 70_000_000, -1), ["gc_thrash"]);
+    // Back to back, on little CPU time.
+    assert_eq!(thrash(12 << 20, 70_000_000, 60), ["gc_thrash"]);
     // A limit that is reached is no harm when it costs little, and without one it is no limit's.
     assert_eq!(thrash(12 << 20, 1_000_000, 100), Vec::<&str>::new());
     assert_eq!(thrash(crate::model::gc::NO_LIMIT, 70_000_000, 100), Vec::<&str>::new());
