@@ -1,5 +1,6 @@
-//! What a function does with variables at fixed addresses. Its instructions are gone through in the order of their
-//! addresses; what a register or a place on the stack holds is known from where it was filled until paths meet.
+//! What a function does with variables at fixed addresses. Its instructions are gone through once, in the order of
+//! their addresses; where paths meet, what a register or a place on the stack holds is known when all of them agree,
+//! and nothing is where a loop begins.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -63,31 +64,74 @@ pub(super) fn effects(
     receiver: Option<u64>,
 ) -> Result<Vec<Effect>, SiteRefusal> {
     let body = Body::decode(binary, function)?;
-    // The one at the beginning comes from where the stack was grown, with the arguments as they were.
-    let meetings: BTreeSet<u64> =
-        body.branches().map(|(_, target)| target).filter(|target| *target != function.entry.0).collect();
-    let mut walk =
-        Walk { binary, registers: BTreeMap::new(), stack: BTreeMap::new(), last: 0, done: Vec::new() };
+    let mut walk = Walk { binary, known: Known::new(), last: 0, done: Vec::new() };
     if let Some(receiver) = receiver {
-        walk.registers.insert(Register::RAX, Value::Address(receiver));
+        walk.known.insert(Holder::Register(Register::RAX), Value::Address(receiver));
     }
+    // Where the stack was grown it goes back to the beginning, with the arguments as they were.
+    let back = body.branches().filter(|(from, target)| target <= from && *target != function.entry.0);
+    let mut unknown: BTreeSet<u64> = back.map(|(_, target)| target).collect();
+    let mut meetings: BTreeMap<u64, Known> = BTreeMap::new();
     let mut info = InstructionInfoFactory::new();
+    let mut goes_on = true;
     for instruction in &body.instructions {
-        if meetings.contains(&instruction.ip()) {
-            walk.forget();
+        let come = meetings.remove(&instruction.ip());
+        if unknown.contains(&instruction.ip()) {
+            walk.known.clear();
+        } else if let Some(come) = come {
+            if goes_on {
+                agree(&mut walk.known, &come);
+            } else {
+                walk.known = come;
+            }
         }
         walk.step(instruction, &mut info);
-        if matches!(instruction.flow_control(), FlowControl::UnconditionalBranch | FlowControl::Return) {
-            walk.forget();
+        let flow = instruction.flow_control();
+        if matches!(flow, FlowControl::ConditionalBranch | FlowControl::UnconditionalBranch) {
+            let target = instruction.near_branch_target();
+            if let Some(meeting) = meetings.get_mut(&target) {
+                agree(meeting, &walk.known);
+            } else if meetings.len() < MOST_MEETINGS {
+                meetings.insert(target, walk.known.clone());
+            } else {
+                unknown.insert(target);
+            }
+        }
+        goes_on = matches!(flow, FlowControl::Next | FlowControl::ConditionalBranch | FlowControl::Call);
+        if !goes_on {
+            walk.known.clear();
         }
     }
     Ok(walk.done)
 }
 
+/// So many places that paths lead to are remembered at a time, and what so many registers and places on the stack
+/// hold: more than the runtime's functions have.
+const MOST_MEETINGS: usize = 256;
+const MOST_KNOWN: usize = 256;
+
+/// What holds a value.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Holder {
+    Register(Register),
+    /// So far above the stack pointer.
+    Stack(u64),
+}
+
+type Known = BTreeMap<Holder, Value>;
+
+fn register(register: Register) -> Holder {
+    Holder::Register(register.full_register())
+}
+
+/// Keeps what both say.
+fn agree(known: &mut Known, other: &Known) {
+    known.retain(|holder, value| other.get(holder) == Some(value));
+}
+
 struct Walk<'a> {
     binary: &'a GoBinary,
-    registers: BTreeMap<Register, Value>,
-    stack: BTreeMap<u64, Value>,
+    known: Known,
     last: u32,
     done: Vec<Effect>,
 }
@@ -103,24 +147,25 @@ enum Place {
 }
 
 impl Walk<'_> {
-    fn forget(&mut self) {
-        self.registers.clear();
-        self.stack.clear();
-    }
-
     fn some(&mut self) -> Value {
         self.last = self.last.wrapping_add(1);
         Value::Some(self.last)
     }
 
-    fn register(&mut self, register: Register) -> Value {
-        let register = register.full_register();
-        if let Some(known) = self.registers.get(&register) {
+    /// What is held there, which has a number from now on when it is not known.
+    fn held(&mut self, holder: Holder) -> Value {
+        if let Some(known) = self.known.get(&holder) {
             return *known;
         }
         let some = self.some();
-        self.registers.insert(register, some);
+        self.hold(holder, some);
         some
+    }
+
+    fn hold(&mut self, holder: Holder, value: Value) {
+        if self.known.len() < MOST_KNOWN || self.known.contains_key(&holder) {
+            self.known.insert(holder, value);
+        }
     }
 
     fn place(&mut self, instruction: &Instruction) -> Place {
@@ -134,7 +179,7 @@ impl Walk<'_> {
         match base {
             Register::RSP => Place::Stack(displacement),
             Register::None => Place::Elsewhere,
-            base => match self.registers.get(&base) {
+            base => match self.known.get(&Holder::Register(base)) {
                 Some(Value::Address(address)) => Place::Variable(address.wrapping_add(displacement)),
                 _ => Place::Elsewhere,
             },
@@ -143,14 +188,10 @@ impl Walk<'_> {
 
     fn operand(&mut self, instruction: &Instruction, operand: u32) -> Value {
         match instruction.op_kind(operand) {
-            OpKind::Register => self.register(instruction.op_register(operand)),
+            OpKind::Register => self.held(register(instruction.op_register(operand))),
             OpKind::Memory => match self.place(instruction) {
                 Place::Variable(address) => Value::Of(address),
-                Place::Stack(at) => {
-                    let known = self.stack.get(&at).copied();
-                    let value = known.unwrap_or_else(|| self.some());
-                    *self.stack.entry(at).or_insert(value)
-                }
+                Place::Stack(at) => self.held(Holder::Stack(at)),
                 Place::Elsewhere => self.some(),
             },
             _ => self.some(),
@@ -160,12 +201,16 @@ impl Walk<'_> {
     fn put(&mut self, instruction: &Instruction, value: Value) {
         match instruction.op0_kind() {
             OpKind::Register => {
-                self.registers.insert(instruction.op0_register().full_register(), value);
+                self.hold(register(instruction.op0_register()), value);
             }
             OpKind::Memory => match self.place(instruction) {
-                Place::Variable(address) => self.done.push(Effect::Set(address, value)),
+                Place::Variable(address) => self.done.push(match value {
+                    Value::Sum(one, other) if one == address => Effect::Add(address, Value::Of(other)),
+                    Value::Sum(one, other) if other == address => Effect::Add(address, Value::Of(one)),
+                    _ => Effect::Set(address, value),
+                }),
                 Place::Stack(at) => {
-                    self.stack.insert(at, value);
+                    self.hold(Holder::Stack(at), value);
                     self.done.push(Effect::Keep(at, value));
                 }
                 Place::Elsewhere => {}
@@ -198,8 +243,16 @@ impl Walk<'_> {
             Mnemonic::Add | Mnemonic::Sub | Mnemonic::Imul
                 if into_register && instruction.op_count() == 2 =>
             {
-                let (old, operand) = (self.operand(instruction, 0), self.operand(instruction, 1));
-                let value = self.reckoned(instruction.mnemonic(), old, operand);
+                let old = self.operand(instruction, 0);
+                let value = match (old, instruction.try_immediate(1)) {
+                    (Value::Address(address), Ok(ahead)) if instruction.mnemonic() == Mnemonic::Add => {
+                        Value::Address(address.wrapping_add(ahead))
+                    }
+                    _ => {
+                        let operand = self.operand(instruction, 1);
+                        self.reckoned(instruction.mnemonic(), old, operand)
+                    }
+                };
                 self.put(instruction, value);
             }
             Mnemonic::Add | Mnemonic::Inc | Mnemonic::Xadd if !into_register => {
@@ -262,30 +315,29 @@ impl Walk<'_> {
     fn overwritten(&mut self, instruction: &Instruction, info: &mut InstructionInfoFactory) {
         for used in info.info(instruction).used_registers() {
             if !matches!(used.access(), OpAccess::Read | OpAccess::CondRead | OpAccess::NoMemAccess) {
-                self.registers.remove(&used.register().full_register());
+                self.known.remove(&register(used.register()));
             }
         }
         if instruction.op_count() > 0
             && instruction.op0_kind() == OpKind::Memory
             && let Place::Stack(at) = self.place(instruction)
         {
-            self.stack.remove(&at);
-            self.stack.remove(&at.wrapping_add(8));
+            self.known.remove(&Holder::Stack(at));
+            self.known.remove(&Holder::Stack(at.wrapping_add(8)));
         }
     }
 
     fn call(&mut self, instruction: &Instruction) {
-        let arguments = ARGUMENTS.map(|register| self.register(register));
+        let arguments = ARGUMENTS.map(|argument| self.held(Holder::Register(argument)));
         let (at, callee) = (instruction.ip(), instruction.near_branch_target());
         let atomic = match arguments[0] {
             Value::Address(address) => self.atomic(callee).map(|method| (method, address)),
             _ => None,
         };
-        self.registers.clear();
-        self.stack = self.stack.split_off(&HANDED_OVER);
+        self.known.retain(|holder, _| matches!(holder, Holder::Stack(HANDED_OVER..)));
         match atomic {
             Some((Atomic::Load, address)) => {
-                self.registers.insert(Register::RAX, Value::Of(address));
+                self.hold(Holder::Register(Register::RAX), Value::Of(address));
             }
             Some((Atomic::Store, address)) => self.done.push(Effect::Store(address, arguments[1])),
             Some((Atomic::Add, address)) => self.done.push(Effect::Add(address, arguments[1])),

@@ -15,6 +15,13 @@ pub(super) struct Places {
 
 const MARK_TERMINATION: &str = "runtime.gcMarkTermination";
 
+/// The latter two are mostly inlined.
+const INIT: [&str; 3] = [
+    "runtime.(*gcControllerState).init",
+    "runtime.(*gcControllerState).setGCPercent",
+    "runtime.(*gcControllerState).setMemoryLimit",
+];
+
 /// Where `runtime.runtimeInitTime` is, when the code confirms every offset.
 pub(super) fn prove(
     binary: &GoBinary,
@@ -26,7 +33,7 @@ pub(super) fn prove(
     fields.of_mark_done(&Code::of(binary, "runtime.gcMarkDone", None))?;
     let receiver = Some(places.controller);
     fields.of_live(&Code::of(binary, "runtime.(*gcControllerState).resetLive", receiver))?;
-    fields.of_init(&Code::of(binary, "runtime.(*gcControllerState).init", receiver))?;
+    fields.of_init(&INIT.map(|function| Code::of(binary, function, receiver)))?;
     fields.of_commit(&Code::of(binary, "runtime.gcControllerCommit", None))?;
     fields.of_allocation(&Code::of(binary, "runtime.(*mcache).allocLarge", None))?;
     let end = Code::of(binary, MARK_TERMINATION, None);
@@ -138,14 +145,14 @@ impl Fields<'_> {
     }
 
     /// `c.gcPercent.Store(in)`, `c.memoryLimit.Store(in)`
-    fn of_init(&self, code: &Code<'_>) -> Result<(), CollectorRefusal> {
+    fn of_init(&self, codes: &[Code<'_>; 3]) -> Result<(), CollectorRefusal> {
         let controller = self.layout.controller;
         let set = [controller.gc_percent, controller.memory_limit].map(|offset| self.controller(offset));
-        let stores = code.effects.iter().filter_map(|effect| match effect {
+        let stores = codes.iter().flat_map(|code| &code.effects).filter_map(|effect| match effect {
             Effect::Store(at, _) => Some(*at),
             _ => None,
         });
-        code.require("gcController.gcPercent", stores.eq(set))
+        codes[0].require("gcController.gcPercent", stores.eq(set))
     }
 
     /// `gcPaceScavenger(gcController.memoryLimit.Load(), gcController.heapGoal(), gcController.lastHeapGoal)`
