@@ -172,7 +172,8 @@ impl Fields<'_> {
 
     /// What is noted when a cycle is over: `work.heap1 = gcController.heapLive.Load()`, `work.tEnd = now`,
     /// `atomic.Store64(&memstats.last_gc_nanotime, uint64(now))`, `memstats.pause_total_ns += uint64(work.pauseNS)`,
-    /// `work.cpuStats.accumulate(now, true)`, `memstats.numforcedgc++`, `memstats.numgc++`
+    /// `work.cpuStats.accumulate(now, true)`, `work.cpuStats.GCTotalTime-work.cpuStats.GCIdleTime`,
+    /// `memstats.numforcedgc++`, `memstats.numgc++`
     fn of_end(&self, code: &Code<'_>) -> Result<(), CollectorRefusal> {
         let CollectorLayout { work, controller, stats } = *self.layout;
         let live = Value::Of(self.controller(controller.heap_live));
@@ -190,6 +191,8 @@ impl Fields<'_> {
         let cpu = Value::Address(self.work(work.cpu_assist));
         let mut accumulated = code.calls("runtime.(*cpuStats).accumulate");
         code.require("work.cpuStats", accumulated.any(|arguments| arguments[0] == cpu))?;
+        let [total, idle] = [32, 16].map(|offset| self.work(work.cpu_assist + offset));
+        code.shows("work.cpuStats.GCIdleTime", |effect| *effect == Effect::Subtract(total, idle))?;
         for (field, offset) in [("memstats.numforcedgc", 4), ("memstats.numgc", 0)] {
             let at = self.stats(stats.numgc + offset);
             code.shows(field, |effect| matches!(effect, Effect::Add(added, _) if *added == at))?;
