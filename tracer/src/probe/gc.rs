@@ -94,7 +94,7 @@ impl GcPlan {
     /// Where it is recorded how long the world had been stopped. Those of the collector are known from its cycles.
     fn add_total(&mut self, binary: &GoBinary) {
         let recorded = calls(binary, Probe::WorldStarted, START, RECORD);
-        match recorded.map(|recorded| <[CallSite; 2]>::try_from(recorded)) {
+        match recorded.map(<[CallSite; 2]>::try_from) {
             // `sched.stwTotalTimeOther` is behind `sched.stwTotalTimeGC`.
             Ok(Ok([one, other])) if one.receiver.is_some() && other.receiver.is_some() => {
                 let others = if one.receiver > other.receiver { one } else { other };
