@@ -15,6 +15,7 @@ mod process;
 mod profile;
 mod registers;
 mod sched;
+mod stack;
 mod startup;
 mod sums;
 mod syscall;
