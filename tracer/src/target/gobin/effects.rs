@@ -12,6 +12,7 @@ use self::walk::Walk;
 use super::code::Body;
 use super::functions::Function;
 use super::{GoBinary, SiteRefusal};
+use crate::units::VirtAddr;
 
 /// What a register or a place on the stack holds. The numbers are addresses of variables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,15 +90,22 @@ pub(super) fn effects(
         }
         walk.step(instruction, &mut info);
         let flow = instruction.flow_control();
-        if matches!(flow, FlowControl::ConditionalBranch | FlowControl::UnconditionalBranch) {
-            let target = instruction.near_branch_target();
-            if let Some(meeting) = meetings.get_mut(&target) {
-                agree(meeting, &walk.known);
-            } else if meetings.len() < MOST_MEETINGS {
-                meetings.insert(target, walk.known.clone());
-            } else {
-                unknown.insert(target);
+        match flow {
+            FlowControl::ConditionalBranch | FlowControl::UnconditionalBranch => {
+                let target = instruction.near_branch_target();
+                if let Some(meeting) = meetings.get_mut(&target) {
+                    agree(meeting, &walk.known);
+                } else if target > instruction.ip() && meetings.len() < MOST_MEETINGS {
+                    meetings.insert(target, walk.known.clone());
+                } else {
+                    unknown.insert(target);
+                }
             }
+            // By a table: where paths meet is not known.
+            FlowControl::IndirectBranch => {
+                return Err(SiteRefusal::Undecodable(VirtAddr(instruction.ip())));
+            }
+            _ => {}
         }
         goes_on = matches!(flow, FlowControl::Next | FlowControl::ConditionalBranch | FlowControl::Call);
         if !goes_on {
