@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     bindings::BPF_F_USER_STACK,
-    programs::{RawTracePointContext, tracing::StackIdContext as _},
+    programs::{RawTracePointContext, tracing::StackIdContext},
 };
 
 use super::{
@@ -40,10 +40,10 @@ pub(super) fn number(ctx: &RawTracePointContext) -> i64 {
     number
 }
 
-/// As the kernel takes it. Where another stack has its place, without the innermost frame, or two: those are the
+/// The number of the current user stack as the kernel takes it, or a negative error number. Where another stack has its place, without the innermost frame, or two: those are the
 /// wrappers of the system call.
 #[inline(always)]
-fn taken(ctx: &RawTracePointContext) -> i64 {
+pub(super) fn taken(ctx: &impl StackIdContext) -> i64 {
     let mut taken = Err(0);
     for skipped in 0..3 {
         taken = ctx.get_stackid(&STACKS, u64::from(BPF_F_USER_STACK) | skipped);

@@ -82,9 +82,9 @@ pub struct Holder {
     pub running: u32,
     /// At how many looks it ran still.
     pub looks: u32,
-    /// At how many of them its thread was on a CPU.
+    /// At how many of them its thread was on a CPU, or had been for most of the time since the one before.
     pub on_cpu: u32,
-    /// At how many it would have run, and had no CPU.
+    /// At how many it would have run, and had had no CPU for most of the time since the one before.
     pub runnable: u32,
     /// At how many it waited in the kernel and could not be interrupted: for a page or a disk.
     pub disk: u32,
@@ -92,6 +92,9 @@ pub struct Holder {
     pub sleeping: u32,
     /// How many frames of `stack` there are.
     pub depth: u32,
+    /// The word at its stack pointer then: the return address of the innermost function where that one had no frame
+    /// yet, as when it was stopped at its beginning (runtime/asm_amd64.s, `morestack`).
+    pub top: u64,
     /// Where it was when it had stopped, the innermost address first.
     pub stack: [u64; MAX_DEPTH],
 }
@@ -109,12 +112,26 @@ pub struct AssistKey {
     pub gopc: u64,
 }
 
-/// How much the goroutines of an [`AssistKey`] were made to mark.
+/// How long the goroutines of an [`AssistKey`] were made to mark.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct AssistStats {
     /// How often.
     pub count: u64,
-    /// How many bytes they were asked to scan.
-    pub scan_work: u64,
+    /// For how many nanoseconds, as the runtime adds them up in `gcController.assistTime`: what took less than 5 µs is
+    /// counted with the next assist on the same P.
+    pub time: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_have_the_sizes_that_the_ring_is_reckoned_with() {
+        assert_eq!(size_of::<Cycle>(), 16 + 3 * 8 + (WORK_WORDS + CONTROLLER_WORDS + STATS_WORDS) * 8);
+        assert_eq!(size_of::<Holder>(), 7 * 8 + MAX_DEPTH * 8);
+        assert_eq!(size_of::<Stop>(), 80 + MAX_DEPTH * 8 + size_of::<Holder>());
+        assert_eq!([size_of::<AssistKey>(), size_of::<AssistStats>()], [16, 16]);
+    }
 }

@@ -12,7 +12,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use regex::Regex;
 
-use super::output::{self, Outputs};
+use super::collection;
+use super::output::{self, FormatName, Outputs};
 use super::ring::ring_size;
 use super::session::{Options, Session, Trace, Until};
 use super::traceable::Traceable;
@@ -48,10 +49,13 @@ Exit codes: the program's own (128 + N when signal N killed it) when the tracing
 cannot trace here, 4 when the program is not found or no Go program that gotrace knows, 5 when more than 1 %
 of the data was lost, 6 when a budget was exceeded. Of several runs the first that failed gives the code.")]
 pub(super) struct Args {
-    /// Write the report to FILE; the format follows from its name (.txt, .ndjson, or .folded and .svg
-    /// for flame graphs). Repeatable; - is standard output
+    /// Write the report to FILE; the format follows from its name (.txt, .ndjson, .gctrace, or
+    /// .folded and .svg for flame graphs). Repeatable; - is standard output
     #[arg(short, long, value_name = "FILE")]
     output: Vec<PathBuf>,
+    /// Write every report in this format, whatever its file's name
+    #[arg(short, long, value_enum, conflicts_with = "json")]
+    format: Option<FormatName>,
     /// Show only what matches in a flame graph (-o FILE.svg, FILE.folded): phases, packages, functions
     #[arg(long, value_name = "REGEX")]
     focus: Option<Regex>,
@@ -84,6 +88,10 @@ pub(super) struct Args {
     /// init
     #[arg(long)]
     heap: bool,
+    /// Do not tell what the garbage collector does. Telling it costs the program three probes a cycle, about a
+    /// microsecond each
+    #[arg(long)]
+    no_gc: bool,
     /// Run the command N times, one after another, and report the median and the spread of all. A program
     /// that outlives its trace is ended with SIGTERM before the next run (and with SIGKILL after 10 s)
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -132,7 +140,7 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
         anyhow::bail!("no command to run");
     };
     let path = command::resolve(name, std::env::var_os("PATH").as_deref())?;
-    let mut outputs = Outputs::open(&args.output, args.json)?;
+    let mut outputs = Outputs::open(&args.output, args.json, args.format)?;
     if args.repeat > 1 {
         if outputs.has_flame_graph() {
             anyhow::bail!(
@@ -170,7 +178,7 @@ fn once(
         name,
         arguments,
         user: if args.as_root { None } else { InvokingUser::of_sudo() },
-        stdout_to_stderr: args.json && outputs.use_stdout(),
+        stdout_to_stderr: outputs.needs_stdout(),
     };
     // When anything fails from here on, the child goes without having run.
     let gated = launch.fork().with_context(|| format!("cannot start {}", path.display()))?;
@@ -191,11 +199,17 @@ fn once(
         slow_wait: args.slow,
         heap: heap.clone().and_then(Result::ok).unwrap_or_default(),
     };
-    let session = Session::prepare(binary, &plan.sites, gated, &options)?;
+    let gc = (!args.no_gc).then(|| collection::Plan::of(binary));
+    let (gc, untold) = match gc.transpose() {
+        Ok(plan) => (plan, None),
+        Err(missing) => (None, Some(missing)),
+    };
+    let session = Session::prepare(binary, &plan.sites, gc, gated, &options)?;
     common.note(&format!("{}: {}, {} sites probed", path.display(), binary.version(), plan.sites.len()));
     let trace = session.run(path)?;
     let mut report = report::of_trace(&traceable, path, &trace);
     report.subject.repetition = repetition;
+    report.missing.extend(untold);
     report.missing.extend(heap.and_then(|heap| report::missing_heap(heap, &report.timeline)));
     // Many programs never listen, and nobody asked; a condition that was given is missed.
     if report.timeline.ready.is_none() {

@@ -1,8 +1,10 @@
 //! `gotrace attach PID|NAME|PATH`: what a running program is blocked on.
 
+mod gc;
 mod live;
 mod now;
 mod report;
+mod sites;
 mod terminal;
 mod waits;
 
@@ -17,7 +19,7 @@ use self::now::Observer;
 use self::report::Reporter;
 use self::waits::Plan;
 use super::exit::TargetRefused;
-use super::output::Outputs;
+use super::output::{FormatName, Outputs};
 use super::report::kernel_release;
 use super::ring::ring_size;
 use super::{Common, Exit};
@@ -40,7 +42,8 @@ const MOST_LOOKS: usize = 5;
 ///
 /// Follows every system call of the program with its goroutine, until Ctrl-C, the program's end or --duration, and
 /// then tells which waits it suffered, where in the code and for what, and which go on still. The program is not
-/// stopped, and without --waits none of its instructions is probed. SIGUSR1 asks for a report in between.
+/// stopped. Without --waits only the collector's end of a cycle and of a stop of the world is probed, and with --no-gc
+/// none of its instructions. SIGUSR1 asks for a report in between.
 #[derive(clap::Args)]
 #[command(after_long_help = "Examples:
   sudo gotrace attach server                     until Ctrl-C
@@ -51,10 +54,14 @@ const MOST_LOOKS: usize = 5;
 Exit codes: 0 when the report is whole; 3 when this machine or the process may not be looked into, 4 when there is
 no such process or it is no Go program that gotrace knows.")]
 pub(super) struct Args {
-    /// Write the report to FILE; the format follows from its name (.txt, .ndjson). Repeatable; - is
+    /// Write the report to FILE; the format follows from its name (.txt, .ndjson, .gctrace, or
+    /// .folded and .svg for flame graphs). Repeatable; - is
     /// standard output
     #[arg(short, long, value_name = "FILE")]
     output: Vec<PathBuf>,
+    /// Write every report in this format, whatever its file's name
+    #[arg(short, long, value_enum, conflicts_with = "json")]
+    format: Option<FormatName>,
     /// One JSON object a line instead of text
     #[arg(long)]
     json: bool,
@@ -91,6 +98,14 @@ pub(super) struct Args {
     /// none
     #[arg(long, value_name = "PERCENT", default_value = "2", value_parser = waits::budget, requires = "waits")]
     max_overhead: Share,
+    /// Do not tell what the garbage collector does and when the world is stopped. Telling it costs the program three
+    /// probes a cycle, about a microsecond each
+    #[arg(long)]
+    no_gc: bool,
+    /// Tell cycles of the garbage collector and stops of the world from this length on one by one, with who was blocked
+    /// meanwhile
+    #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = humantime::parse_duration)]
+    stw_slow: Duration,
     /// Look this many times a second where the program runs, on every CPU; 0 for never
     #[arg(long, value_name = "HZ", default_value_t = 99, value_parser = clap::value_parser!(u64).range(0..=1000))]
     frequency: u64,
@@ -152,14 +167,14 @@ fn positive(text: &str) -> Result<Duration, String> {
 
 /// Runs the verb.
 pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
-    let mut outputs = Outputs::open(&args.output, args.json)?;
+    let mut outputs = Outputs::open(&args.output, args.json, args.format)?;
     let process = Process::find(&args.who)?;
     process.notes().iter().for_each(|note| common.note(note));
     let binary = binary_of(&process)?;
     if args.now {
         anyhow::ensure!(
-            !outputs.has_flame_graph(),
-            "one look has no times to draw: leave out --now, or the flame graph"
+            !outputs.has_flame_graph() && !outputs.has(Format::Gctrace),
+            "one look has no times to draw: leave out --now, or the flame graph or gctrace"
         );
         let report = look(&process, &binary)?;
         outputs.write(Format::Ndjson, |color, out| report.write(Format::Ndjson, color, out))?;
@@ -187,9 +202,10 @@ async fn follow(
     };
     let observer = Observer::of(process, binary, args.redact)?;
     let waits = args.waits.then(|| Plan::of(process, binary, args.max_overhead)).transpose()?;
-    let live = Live::attach(process, binary, &options, waits)?;
+    let gc = if args.no_gc { None } else { Some(gc::Plan::of(process, binary)?) };
+    let live = Live::attach(process, binary, &options, waits, gc)?;
     let flame = BlockingFlame { of: args.flame.into(), focus: args.focus.clone(), by: args.by.into() };
-    let mut reporter = Reporter::new(process, binary, &observer, live, outputs, flame);
+    let mut reporter = Reporter::new(process, binary, &observer, live, outputs, flame, args.stw_slow);
     let mut moments = Moments::of(process, args.duration, args.interval, reporter.has_screen())?;
     if !reporter.has_screen() {
         common.note(&format!(
