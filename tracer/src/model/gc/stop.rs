@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use super::super::blocking::Site;
 use super::super::blocking::stacks::Stacks;
-use super::super::blocking::{Place, Site};
 use super::cycle::GcCycle;
 use crate::event::gc::{Holder, Stop};
 use crate::target::gobin::Frame;
@@ -152,17 +152,6 @@ impl WorldStop {
             (Some(start), Some(total)) => Nanos(start.0.saturating_add(total.0)),
             _ => self.noted,
         }
-    }
-
-    /// Whether a function of that name is on the stack of who asked.
-    pub(super) fn was_asked_by(&self, function: &str) -> bool {
-        self.stack.iter().any(|frame| frame.function == function)
-    }
-
-    /// Where in the code it was asked for.
-    #[must_use]
-    pub fn place(&self) -> Option<Frame> {
-        self.site.place().map(Place::frame)
     }
 }
 
