@@ -18,6 +18,7 @@ mod run;
 mod session;
 mod signals;
 mod traceable;
+mod until;
 mod watch;
 
 use std::process::ExitCode;

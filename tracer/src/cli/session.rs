@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::process::ExitStatus;
-use std::str::FromStr;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use super::kernel_side::{Closing, KernelSide};
 use super::ready::Readiness;
 use super::ring::DRAIN_INTERVAL;
 use super::signals::{Signal, Signals};
+use super::until::Until;
 use crate::event::Event;
 use crate::model::ReadyWhen;
 use crate::probe::attach::{Attached, Scope};
@@ -32,34 +32,6 @@ use crate::units::{Nanos, boot_clock};
 
 /// How long an interrupted program has to end by itself before the report is made without its end.
 const GRACE: Duration = Duration::from_millis(200);
-
-/// When to end the tracing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Until {
-    /// When `main.main` begins.
-    Main,
-    /// When the program is ready.
-    Ready,
-    /// When the program ends.
-    Exit,
-    /// After that time.
-    Elapsed(Duration),
-}
-
-impl FromStr for Until {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "main" => Ok(Self::Main),
-            "ready" => Ok(Self::Ready),
-            "exit" => Ok(Self::Exit),
-            _ => humantime::parse_duration(text)
-                .map(Self::Elapsed)
-                .map_err(|_| "main, ready, exit, or a time such as 500ms or 30s is needed".to_owned()),
-        }
-    }
-}
 
 /// How to trace.
 #[derive(Clone, Debug)]

@@ -128,8 +128,8 @@ impl<'a> Collector<'a> {
     }
 
     /// What the probes told in a span of time.
-    pub(super) fn report(&self, span: GcSpan<'_>) -> GcReport {
-        let GcSpan { began, ended, slow_from, tables, before, blocking, symbols } = span;
+    pub(super) fn report(&self, span: &GcSpan<'_>) -> GcReport {
+        let GcSpan { began, ended, slow_from, tables, before, blocking, symbols } = *span;
         let throttled_before = before.map_or(self.throttled_before, |before| before.throttled);
         GcReport::of(GcInput {
             history: &self.history,

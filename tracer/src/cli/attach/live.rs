@@ -1,17 +1,13 @@
 //! Following a running program: its system calls are summed up in the kernel, the slow ones come one by one.
 
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::io::unix::AsyncFd;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tracer_ebpf::config::{Config, FileConfig, GoConfig, HeapConfig, WatchConfig};
 use tracer_ebpf::wire::blocking::BRIEF_ENTRIES;
 
 use super::super::kernel_config::go_config;
-use super::super::ring::{DRAIN_INTERVAL, Ring};
+use super::super::ring::Ring;
 use super::gc::{self, Collector};
 use super::waits::{Plan, Waits};
 use crate::event::EventKind;
@@ -24,12 +20,8 @@ use crate::probe::{Blocking, Gc, Parking, blocking_config, file_config};
 use crate::stream::{ProbeLoss, Tables};
 use crate::target::gobin::GoBinary;
 use crate::target::pid_namespace;
-use crate::target::pidfd::pidfd_of;
 use crate::target::process::Process;
 use crate::units::{Nanos, boot_clock};
-
-/// How often a terminal is drawn anew.
-const SCREEN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Below this a call is summed up without its stack, which costs more than the call.
 pub(super) const STACK_FROM: Nanos = Nanos(20_000);
@@ -74,31 +66,7 @@ pub(super) struct Live<'a> {
     /// What takes this long is told by itself.
     pub(super) slow_from: Nanos,
     /// The program that the process became.
-    replaced: Option<String>,
-}
-
-/// Why the following ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
-    /// The time was over.
-    Elapsed,
-    /// The user has seen enough.
-    Interrupted,
-    /// The program has ended.
-    Gone,
-    /// The process became another program, of this name.
-    Replaced(String),
-}
-
-/// What happened while the program was followed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Moment {
-    /// A report of what is known so far is wanted.
-    Report,
-    /// It is time to draw the screen anew.
-    Screen,
-    /// It is over.
-    End(Ended),
+    pub(super) replaced: Option<String>,
 }
 
 impl<'a> Live<'a> {
@@ -206,7 +174,7 @@ impl<'a> Live<'a> {
     }
 
     /// Looks at what the probes on the scheduler cost.
-    fn govern(&mut self) -> anyhow::Result<()> {
+    pub(super) fn govern(&mut self) -> anyhow::Result<()> {
         match &mut self.waits {
             Some(waits) if waits.is_due() => waits.look(&mut self.attached, &self.ring.losses()?),
             _ => Ok(()),
@@ -237,89 +205,5 @@ impl ObjectNames for Names<'_> {
         let descriptor = self.process.descriptor(fd?)?;
         let identity = descriptor.identity.filter(|identity| identity.inode == object.inode);
         identity.map(|_| descriptor.object.to_string())
-    }
-}
-
-/// What ends the following, or asks for a report in between.
-pub(super) struct Moments {
-    ticks: Interval,
-    reports: Option<Interval>,
-    screens: Option<Interval>,
-    deadline: Option<Instant>,
-    gone: AsyncFd<OwnedFd>,
-    interrupt: Signal,
-    terminate: Signal,
-    hangup: Signal,
-    ask: Signal,
-}
-
-impl Moments {
-    /// Of that process; inside a runtime.
-    pub(super) fn of(
-        process: &Process,
-        duration: Option<Duration>,
-        interval: Option<Duration>,
-        has_screen: bool,
-    ) -> anyhow::Result<Self> {
-        let now = Instant::now();
-        let every = |period| {
-            let mut interval = tokio::time::interval_at(now + period, period);
-            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            interval
-        };
-        Ok(Self {
-            ticks: every(DRAIN_INTERVAL),
-            reports: interval.map(every),
-            screens: has_screen.then(|| every(SCREEN_INTERVAL)),
-            deadline: duration.and_then(|duration| now.checked_add(duration)),
-            // SAFETY: it owns the descriptor, which stays open and the same as long as it is registered.
-            gone: unsafe { AsyncFd::register(pidfd_of(process.pid)?) }?,
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
-            ask: signal(SignalKind::user_defined1())?,
-        })
-    }
-
-    /// The next one; drains the ring in the meantime.
-    pub(super) async fn next(&mut self, live: &mut Live<'_>) -> anyhow::Result<Moment> {
-        loop {
-            if let Some(comm) = live.replaced.take() {
-                return Ok(Moment::End(Ended::Replaced(comm)));
-            }
-            tokio::select! {
-                _ = self.ticks.tick() => {
-                    live.drain();
-                    live.govern()?;
-                }
-                () = next_of(&mut self.reports) => return Ok(Moment::Report),
-                () = next_of(&mut self.screens) => return Ok(Moment::Screen),
-                _ = self.ask.recv() => return Ok(Moment::Report),
-                () = expired(self.deadline) => return Ok(Moment::End(Ended::Elapsed)),
-                _ = self.interrupt.recv() => return Ok(Moment::End(Ended::Interrupted)),
-                _ = self.terminate.recv() => return Ok(Moment::End(Ended::Interrupted)),
-                _ = self.hangup.recv() => return Ok(Moment::End(Ended::Interrupted)),
-                ready = self.gone.readable() => {
-                    let _ends = ready.context("cannot wait for the process")?;
-                    return Ok(Moment::End(Ended::Gone));
-                }
-            }
-        }
-    }
-}
-
-async fn next_of(interval: &mut Option<Interval>) {
-    match interval {
-        Some(interval) => {
-            interval.tick().await;
-        }
-        None => std::future::pending().await,
-    }
-}
-
-async fn expired(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
-        None => std::future::pending().await,
     }
 }

@@ -2,6 +2,7 @@
 
 mod gc;
 mod live;
+mod moments;
 mod now;
 mod report;
 mod sites;
@@ -14,7 +15,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use regex::Regex;
 
-use self::live::{Live, Moment, Moments, Options};
+use self::live::{Live, Options};
+use self::moments::{Moment, Moments};
 use self::now::Observer;
 use self::report::Reporter;
 use self::waits::Plan;

@@ -9,7 +9,8 @@ use super::super::Exit;
 use super::super::output::Outputs;
 use super::super::report::kernel_release;
 use super::gc::GcSpan;
-use super::live::{Ended, Live, STACK_FROM};
+use super::live::{Live, STACK_FROM};
+use super::moments::Ended;
 use super::now::Observer;
 use super::terminal::{Terminal, own_cpu_time};
 use crate::export::{BlockingFlame, BlockingText, Format, Screen};
@@ -184,7 +185,7 @@ impl<'a> Reporter<'a> {
         });
         report.parking = parking;
         report.gc = self.live.collector.as_ref().map(|collector| {
-            collector.report(GcSpan {
+            collector.report(&GcSpan {
                 began,
                 ended,
                 slow_from: self.stw_slow,

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::{Args, exit_of, is_within, once};
 use crate::cli::output::{self, Outputs};
-use crate::cli::session::{Trace, Until};
+use crate::cli::session::Trace;
+use crate::cli::until::Until;
 use crate::cli::{Common, Exit, signals};
 use crate::export::RepeatsText;
 use crate::model::{Repeats, Repetition};
