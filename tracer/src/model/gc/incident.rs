@@ -3,19 +3,15 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
-use super::super::blocking::{BlockingReport, Class, Entry, Site, Standing};
-use super::super::waits::syscall_name;
+use super::super::blocking::{BlockingReport, Site};
 use super::cycle::GcCycle;
+use super::meanwhile::{BlockedMeanwhile, Blocking};
 use super::report::{GcReport, ToldCycle};
 use super::stop::{HeldUpBy, StopReason, WorldStop};
-use crate::event::blocking::Key;
 use crate::units::Nanos;
 
 /// So many are told, the longest.
 const MOST: usize = 256;
-
-/// So many who were blocked are told of each, those that were for longest.
-const MOST_BLOCKED: usize = 16;
 
 /// Assists that took one part in so many of the Ps' time while it marked have slowed the program down.
 const ASSIST_SHARE: u64 = 10;
@@ -96,23 +92,6 @@ pub struct Incident {
     /// How long its control group held the program's threads back between the cycles beside it: at most so long
     /// during it. None when that is not known.
     pub throttled: Option<Nanos>,
-}
-
-/// A goroutine that was in a slow call or wait during an incident.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BlockedMeanwhile {
-    /// Its id, if it is known.
-    pub goid: Option<u64>,
-    /// The system call, or the one that would have blocked.
-    pub syscall: Option<String>,
-    /// What it was on.
-    pub object: Option<String>,
-    /// Since when; none when that is not known.
-    pub start: Option<Nanos>,
-    /// How long, or how long so far.
-    pub duration: Option<Nanos>,
-    /// The line of code.
-    pub site: Site,
 }
 
 /// Of a report whose cycles and stops are there; in order.
@@ -318,55 +297,5 @@ fn at(site: &Site) -> String {
     match site.place() {
         Some(place) => format!(" at {}", place.frame()),
         None => String::new(),
-    }
-}
-
-/// What the program was blocked on, for looking up.
-struct Blocking<'a> {
-    report: &'a BlockingReport,
-    entries: HashMap<Key, &'a Entry>,
-}
-
-impl<'a> Blocking<'a> {
-    fn of(report: &'a BlockingReport) -> Self {
-        Self { report, entries: report.entries.iter().map(|entry| (entry.key, entry)).collect() }
-    }
-
-    /// Who was in a slow call or wait in that time and did not idle; and how many more.
-    fn meanwhile(&self, start: Nanos, end: Nanos) -> (Vec<BlockedMeanwhile>, usize) {
-        let mut all: Vec<BlockedMeanwhile> = Vec::new();
-        for slow in &self.report.slow {
-            let entry = self.entries.get(&slow.call.key);
-            let began = slow.end.since(slow.call.duration);
-            let is_suffered = entry.is_some_and(|entry| entry.class == Class::Suffered);
-            if is_suffered && began < end && slow.end > start {
-                all.push(BlockedMeanwhile {
-                    goid: slow.call.goid,
-                    syscall: Some(syscall_name(slow.call.key.syscall)),
-                    object: slow.object.clone(),
-                    start: Some(began),
-                    duration: Some(slow.call.duration),
-                    site: entry.map_or(Site::Unknown, |entry| entry.site.clone()),
-                });
-            }
-        }
-        let module = self.report.subject.module.as_deref();
-        for one in &self.report.blocked_now {
-            let since = one.since.map(super::super::blocking::Since::time);
-            if one.standing() == Standing::Suffered && since.is_some_and(|since| since < end) {
-                all.push(BlockedMeanwhile {
-                    goid: Some(one.goid),
-                    syscall: one.syscall.clone(),
-                    object: one.object.clone(),
-                    start: since,
-                    duration: since.map(|since| self.report.ended.since(since)),
-                    site: Site::of(&one.stack, one.origin.as_ref(), module),
-                });
-            }
-        }
-        all.sort_by_key(|one| (Reverse(one.duration), one.start, one.goid));
-        let untold = all.len().saturating_sub(MOST_BLOCKED);
-        all.truncate(MOST_BLOCKED);
-        (all, untold)
     }
 }
