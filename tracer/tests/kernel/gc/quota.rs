@@ -68,10 +68,8 @@ fn a_quota_is_told_from_a_collector_that_is_slow() {
         return;
     };
     let mut program = Program::start(&one_build(), "");
-    let attached = crate::blocking::Attached::to(program.pid(), &[]);
     group.take(program.pid());
-    program.step("busy 60");
-    let report = attached.end();
+    let (_, report) = program.under_gotrace("busy 60", &[]);
     assert!(group.throttled() >= 10, "it was not held back");
     let long = those(&report, "gc_incident", |incident| number(&incident["duration_ns"]) > 20_000_000);
     assert!(long.len() >= 3, "{:?}", report.all("gc_incident"));
