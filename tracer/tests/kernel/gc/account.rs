@@ -27,7 +27,7 @@ pub(super) struct Bucket {
 }
 
 impl Account {
-    pub(super) fn read(said: Value) -> Self {
+    pub(super) fn read(said: &Value) -> Self {
         let account = serde_json::from_value(said.clone());
         account.unwrap_or_else(|error| panic!("no account: {error}: {said}"))
     }

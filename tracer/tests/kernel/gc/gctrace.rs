@@ -9,7 +9,9 @@ use crate::number;
 pub(super) fn parts(line: &str) -> (&str, &str, &str) {
     let parts = || {
         let (begin, rest) = line.split_once("s ")?;
-        let (percent, rest) = rest.split_once("%: ")?;
+        let (percent, rest) = rest.split_once('%')?;
+        // From Go 1.26 on a cycle may do something else besides, which is said here.
+        let rest = rest.strip_prefix(" (checking for goroutine leaks)").unwrap_or(rest).strip_prefix(": ")?;
         Some((begin, percent, rest))
     };
     parts().unwrap_or_else(|| panic!("no line of gctrace: {line}"))
@@ -83,6 +85,7 @@ fn a_line_is_taken_apart() {
                 0 MB stacks, 0 MB globals, 2 P (forced)";
     assert_eq!(beginning(line), (2, 54));
     assert_eq!(beginning("gc 11 @12.345s 0%: x"), (11, 12_345));
+    assert_eq!(parts("gc 1 @0.001s 2% (checking for goroutine leaks): x"), ("gc 1 @0.001", "2", "x"));
     assert_eq!((parts(line).1, &line[line.len() - parts(line).2.len()..]), ("1", parts(line).2));
     let cycle = serde_json::json!({
         "type": "gc", "cycle": 2, "forced": true, "gc_cpu_fraction": 0.0199,

@@ -18,7 +18,6 @@ fn held_up(report: &Report, goid: u64) -> Vec<&Value> {
     let long = those(report, "stw", |stop| is_gc(stop) && number(&stop["stopping_ns"]) > 2_000_000);
     let held: Vec<&Value> =
         long.iter().copied().filter(|stop| number_or_0(&stop["held_up_by"]["goid"]) == goid).collect();
-    println!("{} long stops, {} held up by goroutine {goid}", long.len(), held.len());
     assert!(held.len() >= 5, "{long:?}");
     // Where the processor is somebody else's, that is what is told of some.
     assert!(is_emulated() || held.len() * 2 > long.len(), "{long:?}");

@@ -56,7 +56,7 @@ impl Program {
         let stdin = child.stdin.take().expect("a pipe");
         let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
         let mut program = Self { child, stdin, stdout, folder, ready: Account::default() };
-        program.ready = Account::read(program.hear());
+        program.ready = Account::read(&program.hear());
         program
     }
 
@@ -77,7 +77,7 @@ impl Program {
     /// Does a step, and gives its account.
     fn step(&mut self, step: &str) -> Account {
         self.tell(step);
-        Account::read(self.hear())
+        Account::read(&self.hear())
     }
 
     /// Attaches, lets it do a step, and gives both sides' words.
