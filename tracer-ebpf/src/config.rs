@@ -245,6 +245,8 @@ impl ParkingConfig {
 
 /// The name of the global that holds the [`GcConfig`].
 pub const GC_CONFIG_GLOBAL: &str = "GC";
+/// The name of the global that holds [`GcConfig::stopnote`] once more.
+pub const STOPNOTE_GLOBAL: &str = "STOPNOTE";
 
 /// Where the collector keeps what is told of it. All zeroes when it is not to be told. The addresses are the file's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -258,11 +260,13 @@ pub struct GcConfig {
     pub stats: u64,
     /// `runtime.memstats.pause_total_ns`
     pub pause_total: u64,
-    /// `runtime.sched.stopnote`, on which sleeps who stops the world; 0 when it is not known.
+    /// `runtime.sched.stopnote`, on which sleeps who stops the world, as an address of the process; 0 when it is not
+    /// to be looked at who keeps it from stopping.
     pub stopnote: u64,
-    /// `runtime.allp`, a slice; 0 when it is not known.
+    /// `runtime.allp`, a slice.
     pub allp: u64,
-    /// What is to be added to an address of the file to have one of the process.
+    /// What is to be added to an address of the file to have one of the process; where `stopnote` is 0 it need not be
+    /// known.
     pub bias: u64,
     /// The offset of `p.status`.
     pub p_status: u32,
@@ -284,4 +288,47 @@ pub struct GcConfig {
     pub pid_level: u32,
     /// `pid.numbers`, of 16 bytes each, whose first 4 are the number.
     pub pid_numbers: u32,
+    /// The offset of `g.m`.
+    pub g_m: u32,
+    /// The offset of `g.sched.sp`.
+    pub g_sched_sp: u32,
+    /// The offset of `g.atomicstatus` where a goroutine leaves no frame pointer when it makes a system call (before
+    /// Go 1.23); else 0.
+    pub g_atomicstatus: u32,
+    /// The offset of `m.curg`.
+    pub m_curg: u32,
+    /// The offset of `m.procid`.
+    pub m_procid: u32,
+    /// The numbers of the reasons to stop the world, one bit each, for which a probe of
+    /// [`crate::wire::Probe::WorldStarted`] follows that of [`crate::wire::Probe::WorldStarting`].
+    pub told_later: u32,
+}
+
+impl GcConfig {
+    /// Nothing is known.
+    pub const NONE: Self = Self {
+        work: 0,
+        controller: 0,
+        stats: 0,
+        pause_total: 0,
+        stopnote: 0,
+        allp: 0,
+        bias: 0,
+        p_status: 0,
+        p_m: 0,
+        task_on_cpu: 0,
+        task_state: 0,
+        task_signal: 0,
+        signal_thread_head: 0,
+        task_thread_node: 0,
+        task_thread_pid: 0,
+        pid_level: 0,
+        pid_numbers: 0,
+        g_m: 0,
+        g_sched_sp: 0,
+        g_atomicstatus: 0,
+        m_curg: 0,
+        m_procid: 0,
+        told_later: 0,
+    };
 }

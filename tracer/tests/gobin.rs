@@ -2,6 +2,8 @@
 
 #[path = "gobin/addr2line.rs"]
 mod addr2line;
+#[path = "gobin/collector.rs"]
+mod collector;
 #[path = "gobin/crafted.rs"]
 mod crafted;
 #[path = "gobin/damage.rs"]

@@ -12,15 +12,18 @@ use tracer_ebpf::wire::{
 use super::{
     caller::{thread, tid, who},
     emit::emit,
+    holder,
     main_thread::now,
-    maps::THREADS,
+    maps::{STOPNOTE, THREADS},
     network, object, registers,
     sums::{Of, Spent, account, is_telling, sum_brief},
     target,
 };
 
 const EAGAIN: i64 = -11;
+const ETIMEDOUT: i64 = -110;
 const EINPROGRESS: i64 = -115;
+
 /// `sys_enter(regs, id)`
 #[raw_tracepoint(tracepoint = "sys_enter")]
 fn blocking_enter(ctx: RawTracePointContext) -> i32 {
@@ -76,6 +79,9 @@ fn returned(ctx: &RawTracePointContext, thread: &mut Thread, time: u64, result: 
     let syscall = if began_here { thread.syscall } else { saved.syscall };
     let duration = if began_here { time - thread.entered } else { 0 };
     let caller = who(thread, saved.g);
+    if saved.arguments[0] == STOPNOTE.load() && syscall == number::FUTEX && result == ETIMEDOUT {
+        holder::look();
+    }
     let is_goroutine = caller as u32 == Caller::Goroutine as u32;
     if is_goroutine && network::may_wait(thread.g) && !network::is_the_runtimes(syscall, saved.arguments[2]) {
         let until = if began_here { thread.entered } else { time };

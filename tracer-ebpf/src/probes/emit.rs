@@ -42,6 +42,22 @@ pub(super) fn submit<T>(record: RingBufEntry<T>) {
     record.submit(u64::from(BPF_RB_NO_WAKEUP));
 }
 
+/// Gives back the room for a record that could not be written, and counts it as dropped.
+#[inline(always)]
+pub(super) fn give_up<T>(probe: u32, record: RingBufEntry<T>) {
+    record.discard(u64::from(BPF_RB_NO_WAKEUP));
+    count_dropped(probe);
+}
+
+/// Sends a record that is kept in a map, whole.
+#[inline(always)]
+pub(super) fn send<T>(probe: u32, record: &T) {
+    count(probe);
+    if EVENTS.output_untyped::<T>(record, u64::from(BPF_RB_NO_WAKEUP)).is_err() {
+        count_dropped(probe);
+    }
+}
+
 /// Counts a hit that is only summed up.
 #[inline(always)]
 pub(super) fn count(probe: u32) {

@@ -6,11 +6,14 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use tracer_ebpf::{
-    config::{BlockingConfig, Config, FileConfig, GoConfig, HeapConfig, ParkingConfig, WatchConfig},
+    config::{
+        BlockingConfig, Config, FileConfig, GcConfig, GoConfig, HeapConfig, ParkingConfig, WatchConfig,
+    },
     main_thread::MainThread,
     wire::{
         Probe,
         blocking::{Key, NetworkWait, Stats, Thread},
+        gc::{AssistKey, AssistStats},
         loss::Counters,
         parking,
         process::COMM_LEN,
@@ -18,7 +21,7 @@ use tracer_ebpf::{
     },
 };
 
-use super::{heap::Scratch, network::WAITING_SLOTS};
+use super::{gc::World, heap::Scratch, network::WAITING_SLOTS};
 
 /// Set by user space before load.
 #[unsafe(no_mangle)]
@@ -161,3 +164,19 @@ pub(super) static SAMPLING: Array<u64, 1> = Array::new();
 /// What following them cost so far.
 #[btf_map]
 pub(super) static SPENT: Array<u64, 1> = Array::new();
+
+/// Set by user space before load.
+#[unsafe(no_mangle)]
+pub(super) static GC: Global<GcConfig> = Global::new(GcConfig::NONE);
+
+/// `stopnote` of [`GC`] once more, by itself: every system call is compared with it.
+#[unsafe(no_mangle)]
+pub(super) static STOPNOTE: Global<u64> = Global::new(0);
+
+/// What is known of the stop of the world that goes on. There is one at a time (`runtime.worldsema`).
+#[btf_map]
+pub(super) static WORLD: Array<World, 1> = Array::new();
+
+/// The sums of who was made to help with marking.
+#[btf_map]
+pub(super) static ASSISTS: HashMap<AssistKey, AssistStats, 1> = HashMap::new();

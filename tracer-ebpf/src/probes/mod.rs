@@ -3,8 +3,10 @@
 mod blocking;
 mod caller;
 mod emit;
+mod gc;
 mod goroutine;
 mod heap;
+mod holder;
 mod main_thread;
 mod maps;
 mod memory;

@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     bindings::BPF_F_USER_STACK,
-    programs::{RawTracePointContext, tracing::StackIdContext as _},
+    programs::{RawTracePointContext, tracing::StackIdContext},
 };
 use tracer_ebpf::wire::{
     Probe,
@@ -111,7 +111,7 @@ pub(super) fn account(ctx: &RawTracePointContext, of: &Of, spent: &Spent) {
 /// The number of the current stack, or a negative error number. Where another one has its place, without the innermost
 /// frame, or two: those are the wrappers of the system call.
 #[inline(always)]
-fn stack(ctx: &RawTracePointContext) -> i64 {
+pub(super) fn stack(ctx: &impl StackIdContext) -> i64 {
     let mut taken = Err(0);
     for skipped in 0..3 {
         taken = ctx.get_stackid(&STACKS, u64::from(BPF_F_USER_STACK) | skipped);

@@ -92,6 +92,9 @@ pub struct Holder {
     pub sleeping: u32,
     /// How many frames of `stack` there are.
     pub depth: u32,
+    /// The word at its stack pointer then: the return address of the innermost function where that one had no frame
+    /// yet, as when it was stopped at its beginning (runtime/asm_amd64.s, `morestack`).
+    pub top: u64,
     /// Where it was when it had stopped, the innermost address first.
     pub stack: [u64; MAX_DEPTH],
 }
@@ -117,4 +120,17 @@ pub struct AssistStats {
     pub count: u64,
     /// How many bytes they were asked to scan.
     pub scan_work: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_have_the_sizes_that_the_ring_is_reckoned_with() {
+        assert_eq!(size_of::<Cycle>(), 16 + 3 * 8 + (WORK_WORDS + CONTROLLER_WORDS + STATS_WORDS) * 8);
+        assert_eq!(size_of::<Holder>(), 7 * 8 + MAX_DEPTH * 8);
+        assert_eq!(size_of::<Stop>(), 80 + MAX_DEPTH * 8 + size_of::<Holder>());
+        assert_eq!([size_of::<AssistKey>(), size_of::<AssistStats>()], [16, 16]);
+    }
 }

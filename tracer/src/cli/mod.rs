@@ -1,6 +1,7 @@
 //! One verb a file. clap's types end here.
 
 mod attach;
+mod collection;
 mod diff;
 mod doctor;
 mod exit;

@@ -21,7 +21,7 @@ impl Traceable {
         ending: Ending,
     ) -> Report {
         let catalogue = self.catalogue(events);
-        let bias = hits(events).find_map(|hit| catalogue.bias(hit)).unwrap_or(0);
+        let bias = bias(&catalogue, events);
         let symbols = BinarySymbols { binary: &self.binary, bias };
         let timeline = StartupTimeline::of(events, &catalogue, &symbols, observation);
         Report {
@@ -32,13 +32,22 @@ impl Traceable {
             losses: Vec::new(),
             undecodable: 0,
             awaited: None,
+            gc: None,
         }
+    }
+
+    /// By how much the process's addresses are larger than the binary's; 0 when no event tells.
+    pub(super) fn bias(&self, events: &[Event]) -> u64 {
+        bias(&InitCatalogue::new([], self.sites()), events)
+    }
+
+    fn sites(&self) -> impl Iterator<Item = (Probe, VirtAddr)> {
+        self.plan.sites.iter().map(|planned| (planned.hook, planned.site.address))
     }
 
     /// The binary's inits, and those that only the events know.
     fn catalogue(&self, events: &[Event]) -> InitCatalogue {
-        let Self { binary, plan } = self;
-        let sites = plan.sites.iter().map(|planned| (planned.hook, planned.site.address));
+        let binary = &self.binary;
         let tasks = binary.init_tasks().unwrap_or_else(|error| {
             tracing::warn!("the list of inits is not to be had: {error}");
             Vec::new()
@@ -49,7 +58,7 @@ impl Traceable {
         });
         let modules =
             binary.build_info().into_iter().flat_map(|info| info.main.iter().chain(&info.dependencies));
-        let mut catalogue = InitCatalogue::new(tasks, sites).with_modules(modules.cloned());
+        let mut catalogue = InitCatalogue::new(tasks, self.sites()).with_modules(modules.cloned());
         self.add_unlisted_tasks(&mut catalogue, events);
         catalogue
     }
@@ -100,4 +109,8 @@ pub(super) fn hits(events: &[Event]) -> impl Iterator<Item = &Hit> {
 pub(super) fn kernel_release() -> String {
     std::fs::read_to_string("/proc/sys/kernel/osrelease")
         .map_or_else(|_| "?".to_owned(), |release| release.trim().to_owned())
+}
+
+fn bias(catalogue: &InitCatalogue, events: &[Event]) -> u64 {
+    hits(events).find_map(|hit| catalogue.bias(hit)).unwrap_or(0)
 }

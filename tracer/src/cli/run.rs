@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use regex::Regex;
 
+use super::collection;
 use super::output::{self, Outputs};
 use super::ring::ring_size;
 use super::session::{Options, Session, Trace, Until};
@@ -84,6 +85,10 @@ pub(super) struct Args {
     /// init
     #[arg(long)]
     heap: bool,
+    /// Do not tell what the garbage collector does. Telling it costs the program three probes a cycle, about a
+    /// microsecond each
+    #[arg(long)]
+    no_gc: bool,
     /// Run the command N times, one after another, and report the median and the spread of all. A program
     /// that outlives its trace is ended with SIGTERM before the next run (and with SIGKILL after 10 s)
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -191,11 +196,17 @@ fn once(
         slow_wait: args.slow,
         heap: heap.clone().and_then(Result::ok).unwrap_or_default(),
     };
-    let session = Session::prepare(binary, &plan.sites, gated, &options)?;
+    let gc = (!args.no_gc).then(|| collection::Plan::of(binary));
+    let (gc, untold) = match gc.transpose() {
+        Ok(plan) => (plan, None),
+        Err(missing) => (None, Some(missing)),
+    };
+    let session = Session::prepare(binary, &plan.sites, gc, gated, &options)?;
     common.note(&format!("{}: {}, {} sites probed", path.display(), binary.version(), plan.sites.len()));
     let trace = session.run(path)?;
     let mut report = report::of_trace(&traceable, path, &trace);
     report.subject.repetition = repetition;
+    report.missing.extend(untold);
     report.missing.extend(heap.and_then(|heap| report::missing_heap(heap, &report.timeline)));
     // Many programs never listen, and nobody asked; a condition that was given is missed.
     if report.timeline.ready.is_none() {

@@ -11,6 +11,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, MissedTickBehavior};
 use tracer_ebpf::config::{Config, HeapConfig, WatchConfig};
 
+use super::collection::{Collected, Collection, Plan};
 use super::kernel_config::{go_config, task_faults};
 use super::kernel_side::{Closing, KernelSide};
 use super::ready::Readiness;
@@ -21,7 +22,7 @@ use crate::model::ReadyWhen;
 use crate::probe::attach::{Attached, Scope};
 use crate::probe::load::{LoadOptions, Loaded};
 use crate::probe::plan::PlannedSite;
-use crate::probe::{Blocking, Parking};
+use crate::probe::{Blocking, Gc, Parking};
 use crate::stream::ProbeLoss;
 use crate::target::cgroup::throttled;
 use crate::target::gobin::GoBinary;
@@ -74,10 +75,12 @@ pub(super) struct Options {
 }
 
 /// Everything is in place; the program has not begun.
-pub(super) struct Session {
+pub(super) struct Session<'a> {
+    binary: &'a GoBinary,
     gated: Gated,
     attached: Attached,
     kernel: KernelSide,
+    collection: Option<Collection>,
     until: Until,
     ready_when: ReadyWhen,
 }
@@ -99,6 +102,8 @@ pub(super) struct Trace {
     pub(super) throttled: Option<Nanos>,
     /// When the program was ready.
     pub(super) ready: Option<Nanos>,
+    /// What the garbage collector did.
+    pub(super) collected: Option<Collected>,
     program: Program,
 }
 
@@ -109,17 +114,20 @@ struct Program {
     signals: Signals,
 }
 
-impl Session {
+impl<'a> Session<'a> {
     /// Loads the programs and arms the sites for the gated child. On failure the child never runs.
     pub(super) fn prepare(
-        binary: &GoBinary,
+        binary: &'a GoBinary,
         sites: &[PlannedSite],
+        gc: Option<Plan>,
         gated: Gated,
         options: &Options,
     ) -> anyhow::Result<Self> {
-        let (attached, kernel) = arm(binary, sites, gated.pid(), options)?;
+        let room = gc.as_ref().map_or(Gc::NONE, |plan| plan.room(binary));
+        let (mut attached, kernel) = arm(binary, sites, room, gated.pid(), options)?;
+        let collection = gc.map(|plan| plan.arm(&mut attached, binary, gated.pid())).transpose()?;
         let (until, ready_when) = (options.until, options.ready_when.clone());
-        Ok(Self { gated, attached, kernel, until, ready_when })
+        Ok(Self { binary, gated, attached, kernel, collection, until, ready_when })
     }
 
     /// Releases the program and follows it to the end of the trace; the probes are gone when this returns.
@@ -129,7 +137,7 @@ impl Session {
     }
 
     async fn follow(self, path: &Path) -> anyhow::Result<Trace> {
-        let Self { gated, mut attached, mut kernel, until, ready_when } = self;
+        let Self { binary, gated, mut attached, mut kernel, collection, until, ready_when } = self;
         let pid = gated.pid();
         // From here on a signal to gotrace is one to the program.
         let signals = Signals::forward_to(pid)?;
@@ -143,10 +151,10 @@ impl Session {
         let mut program = Program { exits, status: None, signals };
 
         let mut readiness = Readiness::watch(ready_when)?;
-        let mut events = Vec::new();
+        let mut seen = Seen { binary, events: Vec::new(), collection };
         let gone =
-            drain_until(&mut kernel, until, &mut attached, &mut program, &mut readiness, &mut events).await?;
-        events.extend(kernel.ring.drain());
+            drain_until(&mut kernel, until, &mut attached, &mut program, &mut readiness, &mut seen).await?;
+        seen.drain(&mut kernel);
         let method = attached.method;
         let end = boot_clock();
         let closing = kernel.closing(gone, end);
@@ -154,17 +162,53 @@ impl Session {
         let detached = attached.detach();
         tracing::info!("detached in {:.1} ms ({method:?})", detached.as_secs_f64() * 1e3);
         // A probe may have been running while the sites were disarmed.
-        events.extend(kernel.ring.drain());
+        seen.drain(&mut kernel);
         let (losses, undecodable) = (kernel.ring.losses()?, kernel.ring.undecodable);
+        let Seen { events, collection, .. } = seen;
         readiness.note(&events);
         let ready = readiness.ready();
-        Ok(Trace { pid, stamp, events, undecodable, losses, end, gone, closing, throttled, ready, program })
+        let collected = collection.map(|collection| collection.collected);
+        Ok(Trace {
+            pid,
+            stamp,
+            events,
+            undecodable,
+            losses,
+            end,
+            gone,
+            closing,
+            throttled,
+            ready,
+            collected,
+            program,
+        })
+    }
+}
+
+/// What has come so far.
+struct Seen<'a> {
+    binary: &'a GoBinary,
+    events: Vec<Event>,
+    collection: Option<Collection>,
+}
+
+impl Seen<'_> {
+    /// Takes what the ring holds, and returns it.
+    fn drain(&mut self, kernel: &mut KernelSide) -> &[Event] {
+        let before = self.events.len();
+        self.events.extend(kernel.ring.drain());
+        let new = self.events.get(before..).unwrap_or_default();
+        if let Some(collection) = &mut self.collection {
+            collection.note(new, self.binary);
+        }
+        new
     }
 }
 
 fn arm(
     binary: &GoBinary,
     sites: &[PlannedSite],
+    gc: Gc,
     pid: u32,
     options: &Options,
 ) -> anyhow::Result<(Attached, KernelSide)> {
@@ -185,6 +229,7 @@ fn arm(
         watch: WatchConfig::default(),
         blocking: Blocking::NONE,
         parking: Parking::NONE,
+        gc,
         ring_bytes,
         kernel_log,
     };
@@ -201,7 +246,7 @@ async fn drain_until(
     attached: &mut Attached,
     program: &mut Program,
     readiness: &mut Readiness,
-    events: &mut Vec<Event>,
+    seen: &mut Seen<'_>,
 ) -> anyhow::Result<Option<Nanos>> {
     // Not at once: the program's start has the processors to itself.
     let mut ticks = tokio::time::interval_at(Instant::now() + DRAIN_INTERVAL, DRAIN_INTERVAL);
@@ -213,10 +258,9 @@ async fn drain_until(
     loop {
         tokio::select! {
             _ = ticks.tick() => {
-                let new = kernel.ring.drain();
-                readiness.note(&new);
+                let new = seen.drain(kernel);
+                readiness.note(new);
                 let has_begun = new.iter().any(Event::is_main);
-                events.extend(new);
                 let over = match until {
                     Until::Main => has_begun,
                     Until::Ready => readiness.ready().is_some(),

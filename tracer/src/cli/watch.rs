@@ -24,7 +24,7 @@ use crate::model::{Ending, Observation, Report, SeenStart, Subject};
 use crate::probe::attach::Scope;
 use crate::probe::load::{LoadOptions, Loaded};
 use crate::probe::plan::Detail;
-use crate::probe::{Blocking, Parking, Probe, kernel_offset_of};
+use crate::probe::{Blocking, Gc, Parking, Probe, kernel_offset_of};
 use crate::stream::ProbeLoss;
 use crate::units::{Nanos, boot_clock};
 use crate::{doctor, files};
@@ -93,6 +93,7 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
         watch: watch_config(),
         blocking: Blocking::NONE,
         parking: Parking::NONE,
+        gc: Gc::NONE,
         ring_bytes: args.ring_size * 1024,
         kernel_log: false,
     })?;

@@ -74,6 +74,9 @@ pub struct Holder {
     pub disk: u32,
     /// At how many it slept.
     pub sleeping: u32,
+    /// The word at its stack pointer when it had stopped: the return address of the innermost function, where that
+    /// one had no frame yet.
+    pub top: RuntimeAddr,
     /// Where it was when it had stopped, the innermost address first.
     pub stack: Vec<RuntimeAddr>,
 }
@@ -119,6 +122,7 @@ pub(super) fn stop(bytes: &[u8]) -> Result<Stop, DecodeError> {
             runnable: holder.runnable,
             disk: holder.disk,
             sleeping: holder.sleeping,
+            top: RuntimeAddr(holder.top),
             stack: stack(&holder.stack, holder.depth)?,
         })
     };
@@ -159,4 +163,95 @@ fn stack(frames: &[u64; MAX_DEPTH], depth: u32) -> Result<Vec<RuntimeAddr>, Deco
         DecodeError::Impossible { probe: Probe::WorldStarted, field: "depth", value: u64::from(depth) };
     let frames = usize::try_from(depth).ok().and_then(|depth| frames.get(..depth)).ok_or(impossible)?;
     Ok(frames.iter().copied().map(RuntimeAddr).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tracer_ebpf::wire::Header;
+    use zerocopy::{FromZeros as _, IntoBytes as _};
+
+    use super::super::{EventKind, decode};
+    use super::*;
+
+    fn record() -> wire::Stop {
+        let mut stop = wire::Stop::new_zeroed();
+        stop.header = Header { time: 7, probe: Probe::WorldStarted as u32, tid: 9 };
+        stop
+    }
+
+    fn decoded(stop: &wire::Stop) -> Result<Stop, DecodeError> {
+        decode(stop.as_bytes()).map(|event| match event.kind {
+            EventKind::Stop(stop) => *stop,
+            other => panic!("{other:?}"),
+        })
+    }
+
+    #[test]
+    fn what_was_not_seen_of_a_stop_is_none() {
+        let stop = decoded(&record()).unwrap();
+        assert_eq!((stop.started, stop.finished, stop.total), (None, None, None));
+        assert_eq!((stop.goid, stop.gopc, stop.holder), (None, None, None));
+        assert!(stop.stack.is_empty());
+    }
+
+    #[test]
+    fn a_holder_is_told_with_where_it_was() {
+        let mut record = record();
+        record.holder.goid = 5;
+        record.holder.depth = 2;
+        record.holder.stack[..3].copy_from_slice(&[10, 20, 30]);
+        record.holder.top = 15;
+        let holder = decoded(&record).unwrap().holder.unwrap();
+        assert_eq!((holder.goid, holder.top), (5, RuntimeAddr(15)));
+        assert_eq!(holder.stack, [RuntimeAddr(10), RuntimeAddr(20)]);
+    }
+
+    #[test]
+    fn stacks_deeper_than_their_room_are_refused() {
+        let mut asker = record();
+        asker.depth = 49;
+        let mut holder = record();
+        (holder.holder.goid, holder.holder.depth) = (5, u32::MAX);
+        for record in [asker, holder] {
+            let refused = decoded(&record).unwrap_err();
+            assert!(matches!(refused, DecodeError::Impossible { field: "depth", .. }), "{refused}");
+        }
+        let mut full = record();
+        full.depth = 48;
+        assert_eq!(decoded(&full).unwrap().stack.len(), 48);
+    }
+
+    #[test]
+    fn a_cycle_is_told_word_by_word() {
+        let mut cycle = wire::Cycle::new_zeroed();
+        cycle.header = Header { time: 7, probe: Probe::GcCycle as u32, tid: 9 };
+        (cycle.work[39], cycle.controller[0], cycle.stats[4]) = (1, 2, 3);
+        let EventKind::GcCycle(cycle) = decode(cycle.as_bytes()).unwrap().kind else { panic!() };
+        assert_eq!((cycle.work[39], cycle.controller[0], cycle.stats[4]), (1, 2, 3));
+        assert_eq!([cycle.work.len(), cycle.controller.len(), cycle.stats.len()], [40, 40, 5]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_words_are_decoded_or_refused(
+            words in prop::collection::vec(any::<u64>(), 0..140),
+            probe in prop::sample::select(vec![Probe::GcCycle, Probe::WorldStarted]),
+        ) {
+            let mut bytes = words.as_bytes().to_vec();
+            if let Some(number) = bytes.get_mut(8..12) {
+                number.copy_from_slice(&(probe as u32).to_ne_bytes());
+            }
+            let needed = if probe == Probe::GcCycle { size_of::<wire::Cycle>() } else { size_of::<wire::Stop>() };
+            prop_assert!(decode(&bytes).is_err() || bytes.len() >= needed);
+        }
+
+        #[test]
+        fn any_sum_of_assists_is_decoded(stack: i64, gopc: u64, count: u64, scan_work: u64) {
+            let assist =
+                Assist::new(&wire::AssistKey { stack, gopc }, &wire::AssistStats { count, scan_work });
+            prop_assert_eq!((assist.count, assist.scan_work), (count, scan_work));
+            prop_assert_eq!(matches!(assist.stack, StackTaken::Taken(_)), u32::try_from(stack).is_ok());
+        }
+    }
 }

@@ -165,6 +165,7 @@ fn report() -> Report {
         },
         ending: Ending::Running,
         awaited: None,
+        gc: None,
         missing: vec![MissingProbe {
             probe: "schedinit_done",
             function: "runtime.rt0_go".to_owned(),

@@ -5,6 +5,7 @@ pub mod budget;
 mod catalogue;
 pub mod diff;
 mod findings;
+pub mod gc;
 mod goroutines;
 mod image;
 mod init;

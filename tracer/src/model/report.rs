@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use tracer_ebpf::wire::Probe;
 
+use super::gc::GcReport;
 use super::startup::StartupTimeline;
 use crate::stream::ProbeLoss;
 use crate::target::gobin::{GoBinary, Linking};
@@ -26,6 +27,8 @@ pub struct Report {
     pub losses: Vec<ProbeLoss>,
     /// Records that were of no known kind.
     pub undecodable: u64,
+    /// What the garbage collector did, unless that was not wanted or could not be seen.
+    pub gc: Option<GcReport>,
 }
 
 /// Whose report it is.

@@ -15,8 +15,10 @@ use super::trap;
 use super::uprobe_multi::{Link, Point, Program, Supported};
 use crate::units::Nanos;
 
-/// The program that serves every site.
+/// The program that serves every site of the scheduler's.
 const PARKING: &str = "parking";
+/// The program that serves every site of the collector's.
+const GC: &str = "gc";
 
 /// How the sites are armed.
 #[derive(Debug)]
@@ -27,9 +29,12 @@ enum Way {
     PerfEvents,
 }
 
-/// The program that sees goroutines parked and run, loaded.
+/// A program that serves some sites, loaded.
 #[derive(Debug)]
-pub(super) struct Parking(Way);
+pub(super) struct Armed {
+    name: &'static str,
+    way: Way,
+}
 
 impl Attached {
     /// Loads the program that sees goroutines parked and run, and measures what it costs to run into a probe, on
@@ -38,16 +43,8 @@ impl Attached {
     /// # Errors
     /// When the kernel refuses it.
     pub fn load_parking(&mut self) -> Result<Nanos, AttachError> {
-        let way = match self.loaded.multi_program(PARKING)? {
-            Some(program) => Way::Multi { program, link: None },
-            None => {
-                let program: &mut UProbe = typed(&mut self.loaded, PARKING)?;
-                program.load().map_err(|error| LoadError::of_program(PARKING, error))?;
-                Way::PerfEvents
-            }
-        };
-        let parking = self.parking.insert(Parking(way));
-        parking.trap_cost(&mut self.loaded)
+        let armed = Armed::load(&mut self.loaded, PARKING)?;
+        self.parking.insert(armed).trap_cost(&mut self.loaded)
     }
 
     /// Arms the sites of `binary`, which the process runs.
@@ -55,19 +52,8 @@ impl Attached {
     /// # Errors
     /// When the file has changed, or the kernel refuses; then none is armed.
     pub fn arm_parking(&mut self, binary: &File, sites: &[PlannedSite], pid: u32) -> Result<(), AttachError> {
-        sites.iter().try_for_each(|planned| verify(binary, planned))?;
-        let path = format!("/proc/self/fd/{}", binary.as_raw_fd());
         let parking = self.parking.as_mut().ok_or(LoadError::Part(PARKING))?;
-        match &mut parking.0 {
-            Way::Multi { program, link } => {
-                let pid = if program.supported() == Supported::Yes { pid } else { 0 };
-                let path = CString::new(path).map_err(|_| LoadError::Part("path"))?;
-                let armed = program.attach(&path, &points(sites), pid);
-                *link = Some(armed.map_err(|source| AttachError::Sites { sites: sites.len(), source })?);
-            }
-            Way::PerfEvents => self.loaded.attach_one_by_one(&path, sites, PARKING)?,
-        }
-        Ok(())
+        parking.arm(&mut self.loaded, binary, sites, pid)
     }
 
     /// Disarms them, and waits until none can run any more. Returns how long that took.
@@ -76,22 +62,71 @@ impl Attached {
     /// When aya cannot unload the program.
     pub fn disarm_parking(&mut self) -> Result<Duration, LoadError> {
         let begun = Instant::now();
-        if let Some(Parking(Way::PerfEvents)) = self.parking.take() {
-            let program: &mut UProbe = typed(&mut self.loaded, PARKING)?;
-            program.unload().map_err(|error| LoadError::of_program(PARKING, error))?;
+        if let Some(parking) = self.parking.take() {
+            parking.disarm(&mut self.loaded)?;
         }
         Ok(begun.elapsed())
     }
+
+    /// Loads the program that sees the collector's cycles and the stops of the world, and arms its sites of `binary`,
+    /// which the process runs, or will. They stay armed when `main.main` is reached.
+    ///
+    /// # Errors
+    /// When the file has changed, or the kernel refuses; then none is armed.
+    pub fn arm_gc(&mut self, binary: &File, sites: &[PlannedSite], pid: u32) -> Result<(), AttachError> {
+        let armed = Armed::load(&mut self.loaded, GC)?;
+        self.gc.insert(armed).arm(&mut self.loaded, binary, sites, pid)
+    }
 }
 
-impl Parking {
+impl Armed {
+    fn load(loaded: &mut Loaded, name: &'static str) -> Result<Self, LoadError> {
+        let way = match loaded.multi_program(name)? {
+            Some(program) => Way::Multi { program, link: None },
+            None => {
+                loaded.load_uprobe(name)?;
+                Way::PerfEvents
+            }
+        };
+        Ok(Self { name, way })
+    }
+
+    fn arm(
+        &mut self,
+        loaded: &mut Loaded,
+        binary: &File,
+        sites: &[PlannedSite],
+        pid: u32,
+    ) -> Result<(), AttachError> {
+        sites.iter().try_for_each(|planned| verify(binary, planned))?;
+        let path = format!("/proc/self/fd/{}", binary.as_raw_fd());
+        match &mut self.way {
+            Way::Multi { program, link } => {
+                let pid = if program.supported() == Supported::Yes { pid } else { 0 };
+                let path = CString::new(path).map_err(|_| LoadError::Part("path"))?;
+                let armed = program.attach(&path, &points(sites), pid);
+                *link = Some(armed.map_err(|source| AttachError::Sites { sites: sites.len(), source })?);
+            }
+            Way::PerfEvents => loaded.attach_one_by_one(&path, sites, self.name)?,
+        }
+        Ok(())
+    }
+
+    fn disarm(self, loaded: &mut Loaded) -> Result<(), LoadError> {
+        if let Self { name, way: Way::PerfEvents } = self {
+            let program: &mut UProbe = typed(loaded, name)?;
+            program.unload().map_err(|error| LoadError::of_program(name, error))?;
+        }
+        Ok(())
+    }
+
     /// What a call of a probed function takes longer than one of the same without the probe.
     fn trap_cost(&self, loaded: &mut Loaded) -> Result<Nanos, AttachError> {
         const OWN: &str = "/proc/self/exe";
         let failed = |source| AttachError::Sites { sites: 1, source };
         let place = trap::place().map_err(failed)?;
         let without = trap::measure();
-        let with = match &self.0 {
+        let with = match &self.way {
             Way::Multi { program, .. } => {
                 let path = CString::new(OWN).map_err(|_| LoadError::Part("path"))?;
                 let pid = if program.supported() == Supported::Yes { std::process::id() } else { 0 };
@@ -100,7 +135,7 @@ impl Parking {
                 trap::measure()
             }
             Way::PerfEvents => {
-                let program: &mut UProbe = typed(loaded, PARKING)?;
+                let program: &mut UProbe = typed(loaded, self.name)?;
                 let location = UProbeAttachLocation::AbsoluteOffset(place.0);
                 let refused = |source| AttachError::Site {
                     function: "gotrace's own".to_owned(),

@@ -2,7 +2,6 @@
 
 use std::ffi::CString;
 use std::fs::File;
-use std::io;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::FileExt as _;
 use std::time::{Duration, Instant};
@@ -11,10 +10,10 @@ use aya::programs::perf_event::{PerfEvent, PerfEventConfig, PerfEventScope, Samp
 use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeScope};
 use aya::programs::{Program, ProgramError, RawTracePoint, UProbe};
 use aya::util::online_cpus;
-use thiserror::Error;
 use tracer_ebpf::wire::startup::Cookie;
 
-use super::armed::Parking;
+use super::armed::Armed;
+pub use super::attach_error::AttachError;
 use super::load::{LoadError, Loaded};
 use super::plan::PlannedSite;
 use super::uprobe_multi::{self, Link, Point, Supported};
@@ -77,71 +76,6 @@ impl Scope {
     }
 }
 
-/// A probe could not be put in place.
-#[derive(Debug, Error)]
-pub enum AttachError {
-    /// A program did not load.
-    #[error(transparent)]
-    Load(#[from] LoadError),
-    /// A tracepoint.
-    #[error("cannot attach to the kernel's tracepoint {tracepoint}: {source}")]
-    Tracepoint {
-        /// Its name.
-        tracepoint: &'static str,
-        /// aya's account of it.
-        #[source]
-        source: Box<ProgramError>,
-    },
-    /// The timer that samples.
-    #[error("cannot sample where the program runs: {reason}; --frequency 0 goes without")]
-    Sampling {
-        /// What the kernel said.
-        reason: String,
-    },
-    /// The file is not what the sites were chosen in.
-    #[error(
-        "{function} is not what it was when its site was chosen: the binary was changed in place; try again"
-    )]
-    Changed {
-        /// The function.
-        function: String,
-    },
-    /// A site's bytes cannot be read.
-    #[error("cannot read the instruction to probe in {function}: {source}")]
-    Unreadable {
-        /// The function.
-        function: String,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// All sites at once.
-    #[error("cannot attach to {sites} sites of the binary: {source}{}", hint(source))]
-    Sites {
-        /// How many there were.
-        sites: usize,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// One site, on a kernel that takes one at a time.
-    #[error("cannot attach to {function}: {source}")]
-    Site {
-        /// The function.
-        function: String,
-        /// aya's account of it.
-        #[source]
-        source: Box<ProgramError>,
-    },
-}
-
-/// ENOTSUPP (524) never leaves the kernel but for this: the instruction is a breakpoint already
-/// (kernel/events/uprobes.c, `prepare_uprobe`).
-fn hint(error: &io::Error) -> &'static str {
-    match error.raw_os_error() {
-        Some(524) => "; another tool's breakpoint is on one of them",
-        _ => "",
-    }
-}
-
 /// How the sites are armed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
@@ -159,7 +93,9 @@ pub struct Attached {
     pub(super) loaded: Loaded,
     link: Option<Link>,
     /// What sees goroutines parked and run, when it is loaded.
-    pub(super) parking: Option<Parking>,
+    pub(super) parking: Option<Armed>,
+    /// What sees the collector's cycles, when it is loaded.
+    pub(super) gc: Option<Armed>,
     /// How the sites are armed.
     pub method: Method,
 }
@@ -191,10 +127,11 @@ impl Loaded {
                 let attached = program.attach(&path, &points, pid);
                 Some(attached.map_err(|source| AttachError::Sites { sites: points.len(), source })?)
             };
-            Ok(Attached { loaded: self, link, parking: None, method: Method::UprobeMulti })
+            Ok(Attached::new(self, link, Method::UprobeMulti))
         } else {
+            self.load_uprobe(scope.uprobe())?;
             self.attach_one_by_one(&path, sites, scope.uprobe())?;
-            Ok(Attached { loaded: self, link: None, parking: None, method: Method::PerfEvents })
+            Ok(Attached::new(self, None, Method::PerfEvents))
         }
     }
 
@@ -210,7 +147,7 @@ impl Loaded {
         if frequency > 0 {
             self.attach_sampling(frequency)?;
         }
-        Ok(Attached { loaded: self, link: None, parking: None, method: Method::Tracepoints })
+        Ok(Attached::new(self, None, Method::Tracepoints))
     }
 
     /// Timers on every CPU, which the program looks away from when another process runs: one of the process's own
@@ -248,6 +185,12 @@ impl Loaded {
         }
     }
 
+    /// Loads a program that perf events call.
+    pub(super) fn load_uprobe(&mut self, name: &'static str) -> Result<(), LoadError> {
+        let program: &mut UProbe = typed(self, name)?;
+        program.load().map_err(|error| LoadError::of_program(name, error))
+    }
+
     /// Perf events with a pid would slow every context switch of the target; these see every process that
     /// runs the binary, and the program looks away from all but one.
     pub(super) fn attach_one_by_one(
@@ -257,7 +200,6 @@ impl Loaded {
         name: &'static str,
     ) -> Result<(), AttachError> {
         let program: &mut UProbe = typed(self, name)?;
-        program.load().map_err(|error| LoadError::of_program(name, error))?;
         for planned in sites {
             let point = UProbeAttachPoint {
                 location: UProbeAttachLocation::AbsoluteOffset(planned.site.file_offset.0),
@@ -273,6 +215,10 @@ impl Loaded {
 }
 
 impl Attached {
+    fn new(loaded: Loaded, link: Option<Link>, method: Method) -> Self {
+        Self { loaded, link, parking: None, gc: None, method }
+    }
+
     /// Disarms what only tells of the time before `main.main`, so that a program that goes on does not pay for it:
     /// every site, and the scheduler's tracepoints.
     ///
@@ -294,9 +240,9 @@ impl Attached {
     /// Disarms every probe and waits until none can run any more. Returns how long that took.
     pub fn detach(self) -> Duration {
         let begun = Instant::now();
-        let Self { loaded, link, parking, method: _ } = self;
+        let Self { loaded, link, parking, gc, method: _ } = self;
         drop(link);
-        drop(parking);
+        drop((parking, gc));
         drop(loaded);
         begun.elapsed()
     }

@@ -10,18 +10,20 @@ use aya::{Ebpf, EbpfError, EbpfLoader};
 use aya_log::EbpfLogger;
 use thiserror::Error;
 use tracer_ebpf::config::{
-    BLOCKING_CONFIG_GLOBAL, CONFIG_GLOBAL, Config, FILE_CONFIG_GLOBAL, GO_CONFIG_GLOBAL, GoConfig,
-    HEAP_CONFIG_GLOBAL, HeapConfig, PARKING_CONFIG_GLOBAL, WATCH_CONFIG_GLOBAL, WatchConfig,
+    BLOCKING_CONFIG_GLOBAL, CONFIG_GLOBAL, Config, FILE_CONFIG_GLOBAL, GC_CONFIG_GLOBAL, GO_CONFIG_GLOBAL,
+    GoConfig, HEAP_CONFIG_GLOBAL, HeapConfig, PARKING_CONFIG_GLOBAL, STOPNOTE_GLOBAL, WATCH_CONFIG_GLOBAL,
+    WatchConfig,
 };
 use tracer_ebpf::main_thread::{MAIN_MAP, MainThread};
 use tracer_ebpf::wire::blocking::{
     BRIEF_MAP, CALLS_MAP, Key, NETWORK_WAITS_MAP, NetworkWait, STACKS_MAP, Stats, THREADS_MAP, Thread,
 };
-use tracer_ebpf::wire::parking::{self, PARKED_MAP, PARKINGS_MAP, SAMPLING_MAP, SPENT_MAP};
+use tracer_ebpf::wire::gc::ASSISTS_MAP;
+use tracer_ebpf::wire::parking::{PARKED_MAP, PARKINGS_MAP};
 use tracer_ebpf::wire::profile::{SAMPLES_MAP, Sample};
 use zerocopy::IntoBytes as _;
 
-use super::{Blocking, Parking};
+use super::{Blocking, Gc, Parking};
 
 /// The verifier refused a program, or the kernel the object.
 #[derive(Debug, Error)]
@@ -116,6 +118,8 @@ pub struct LoadOptions {
     pub blocking: Blocking,
     /// What to sum up of the goroutines that do not run.
     pub parking: Parking,
+    /// What to tell of the collector.
+    pub gc: Gc,
     /// The ring buffer's size in bytes: a power of two, a multiple of the page size.
     pub ring_bytes: u32,
     /// Whether the kernel side's own diagnostics are compiled in.
@@ -147,6 +151,8 @@ impl Loaded {
             .override_global(WATCH_CONFIG_GLOBAL, options.watch.as_bytes(), true)
             .override_global(BLOCKING_CONFIG_GLOBAL, options.blocking.config.as_bytes(), true)
             .override_global(PARKING_CONFIG_GLOBAL, options.parking.config.as_bytes(), true)
+            .override_global(GC_CONFIG_GLOBAL, options.gc.config.as_bytes(), true)
+            .override_global(STOPNOTE_GLOBAL, &options.gc.config.stopnote, true)
             .override_global(FILE_CONFIG_GLOBAL, options.blocking.files.as_bytes(), true)
             .override_global(aya_log::LEVEL, &log_level, false)
             .map_max_entries("EVENTS", options.ring_bytes)
@@ -158,6 +164,7 @@ impl Loaded {
             .map_max_entries(STACKS_MAP, options.blocking.most_stacks)
             .map_max_entries(PARKINGS_MAP, options.parking.most_sums)
             .map_max_entries(PARKED_MAP, options.parking.most_parked)
+            .map_max_entries(ASSISTS_MAP, options.gc.most_assists)
             .load(bytes)?;
         let relocated = relocate(bytes, &ebpf)?;
         Ok(Self { ebpf, relocated })
@@ -242,42 +249,6 @@ impl Loaded {
             network_waits: HashMap::try_from(take(NETWORK_WAITS_MAP)?).map_err(opened(NETWORK_WAITS_MAP))?,
             samples: HashMap::try_from(take(SAMPLES_MAP)?).map_err(opened(SAMPLES_MAP))?,
             stacks: StackTraceMap::try_from(take(STACKS_MAP)?).map_err(opened(STACKS_MAP))?,
-        })
-    }
-}
-
-/// The maps of the goroutines that do not run, as words.
-pub struct ParkingMaps {
-    /// From a `Key` to its `Stats`.
-    pub totals: HashMap<MapData, ParkKeyWords, ParkStatsWords>,
-    /// From a goroutine's id to its `Parked`.
-    pub parked: HashMap<MapData, u64, ParkedWords>,
-    /// At 0, the bits of a goroutine's id of which it must have none to be followed.
-    pub sampling: Array<MapData, u64>,
-    /// At 0, what the handlers took, in nanoseconds.
-    pub spent: Array<MapData, u64>,
-}
-
-/// The words of a `parking::Key`.
-pub type ParkKeyWords = [u64; size_of::<parking::Key>() / size_of::<u64>()];
-/// The words of a `parking::Stats`.
-pub type ParkStatsWords = [u64; size_of::<parking::Stats>() / size_of::<u64>()];
-/// The words of a `parking::Parked`.
-pub type ParkedWords = [u64; size_of::<parking::Parked>() / size_of::<u64>()];
-
-impl Loaded {
-    /// The maps of the goroutines that do not run; once.
-    ///
-    /// # Errors
-    /// When the object has none, or they were taken before.
-    pub fn take_parking(&mut self) -> Result<ParkingMaps, LoadError> {
-        let mut take = |map| self.ebpf.take_map(map).ok_or(LoadError::Part(map));
-        let opened = |map: &'static str| move |source| LoadError::Map { map, source };
-        Ok(ParkingMaps {
-            totals: HashMap::try_from(take(PARKINGS_MAP)?).map_err(opened(PARKINGS_MAP))?,
-            parked: HashMap::try_from(take(PARKED_MAP)?).map_err(opened(PARKED_MAP))?,
-            sampling: Array::try_from(take(SAMPLING_MAP)?).map_err(opened(SAMPLING_MAP))?,
-            spent: Array::try_from(take(SPENT_MAP)?).map_err(opened(SPENT_MAP))?,
         })
     }
 }

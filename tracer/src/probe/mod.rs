@@ -4,10 +4,14 @@
 
 mod armed;
 pub mod attach;
+mod attach_error;
 mod blocking;
 mod btf;
+mod collector;
+mod gc;
 mod heap;
 pub mod load;
+pub mod maps;
 mod object;
 mod parking;
 pub mod plan;
@@ -16,6 +20,8 @@ mod uprobe_multi;
 
 pub use blocking::{Blocking, blocking_config, file_config};
 pub use btf::offset_of as kernel_offset_of;
+pub use collector::{Gc, gc_config, holder_config};
+pub use gc::{GcPlan, gc};
 pub use heap::heap_config;
 pub use object::embedded as embedded_object;
 pub use parking::{Parking, ParkingPlan, parking};

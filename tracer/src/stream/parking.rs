@@ -9,7 +9,7 @@ use zerocopy::transmute;
 use super::tables::stack_of;
 use crate::event::blocking::StackTaken;
 use crate::event::parking::{ParkKey, ParkTotal, ParkedNow};
-use crate::probe::load::ParkingMaps;
+use crate::probe::maps::ParkingMaps;
 use crate::units::RuntimeAddr;
 
 /// So many parked goroutines are read at most, counting those that are met again.

@@ -8,6 +8,7 @@ use zerocopy::transmute;
 
 use super::parking::ParkingTables;
 use crate::event::blocking::{CallTotal, InSyscall, Parked, StackTaken};
+use crate::event::gc::Assist;
 use crate::event::profile::Samples;
 use crate::probe::load::BlockingMaps;
 use crate::units::{Nanos, RuntimeAddr};
@@ -29,6 +30,10 @@ pub struct Tables {
     pub parked: Vec<Parked>,
     /// What is summed up of all goroutines that are parked, when that was asked for.
     pub parking: Option<ParkingTables>,
+    /// Who was made to help the collector with marking, when it is looked at.
+    pub assists: Vec<Assist>,
+    /// How long its control group has kept its threads from running, since the group was made; read with the assists.
+    pub throttled: Option<Nanos>,
 }
 
 impl Tables {

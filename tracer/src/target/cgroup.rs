@@ -12,8 +12,10 @@ use crate::units::Nanos;
 #[must_use]
 pub fn throttled() -> Option<Nanos> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
-    longest(Path::new("/sys/fs/cgroup"), &groups)
+    longest(Path::new(MOUNT), &groups)
 }
+
+const MOUNT: &str = "/sys/fs/cgroup";
 
 fn longest(mount: &Path, groups: &str) -> Option<Nanos> {
     let path = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
@@ -30,6 +32,12 @@ fn of_group(stat: &str) -> Option<Nanos> {
 }
 
 impl Process {
+    /// The same of its own control group.
+    #[must_use]
+    pub fn throttled(&self) -> Option<Nanos> {
+        longest(Path::new(MOUNT), &fs::read_to_string(self.path("cgroup")).ok()?)
+    }
+
     /// The id of the container that it is in, 64 hexadecimal digits, as the name of its control group has it; none
     /// when it is in none, or its runtime names groups otherwise.
     #[must_use]

@@ -1,5 +1,8 @@
-//! `/proc/PID/stat` and `/proc/PID/task/TID/stat` (fs/proc/array.c, `do_task_stat`).
+//! `/proc/PID/stat` and `/proc/PID/task/TID/stat` (fs/proc/array.c, `do_task_stat`), and `/proc/PID/statm`.
 
+use std::fs;
+
+use super::process::Process;
 use crate::units::Nanos;
 
 /// What the kernel counts of a process or a thread.
@@ -51,6 +54,26 @@ impl Stat {
     }
 }
 
+impl Process {
+    /// How many bytes of its memory are in the machine's; none when it has ended. The kernel's count is behind by up to
+    /// some dozens of pages a CPU.
+    #[must_use]
+    pub fn resident(&self) -> Option<u64> {
+        resident_pages(&fs::read_to_string(self.path("statm")).ok()?)?.checked_mul(page_size())
+    }
+}
+
+/// The second of proc_pid_statm(5).
+fn resident_pages(statm: &str) -> Option<u64> {
+    statm.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+fn page_size() -> u64 {
+    // SAFETY: sysconf has no preconditions.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    u64::try_from(size).ok().filter(|size| size.is_power_of_two()).unwrap_or(4096)
+}
+
 /// How many of the kernel's ticks a second has.
 fn ticks() -> u64 {
     // SAFETY: sysconf has no preconditions.
@@ -72,5 +95,15 @@ mod tests {
         assert_eq!((stat.start, stat.processor), (Nanos(6_000_000_000), Some(17)));
         assert_eq!(Stat::parse(b"7 (a"), None);
         assert_eq!(Stat::parse(b""), None);
+    }
+
+    #[test]
+    fn resident_memory_is_the_second_number() {
+        assert_eq!(resident_pages("300 17 4 1 0 90 0\n"), Some(17));
+        for statm in ["", "300", "300 many"] {
+            assert_eq!(resident_pages(statm), None, "{statm}");
+        }
+        let own = Process::of_pid(std::process::id()).unwrap();
+        assert!(own.resident().unwrap() > 100_000);
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use gimli::{AttributeValue, DwarfSections, EndianSlice, LittleEndian, SectionId};
-use gotrace::target::gobin::{GoBinary, RuntimeLayout};
+use gotrace::target::gobin::{CollectorLayout, GoBinary, RuntimeLayout};
 use object::{Object as _, ObjectSection as _};
 
 use crate::support::fixtures;
@@ -12,7 +12,18 @@ use crate::support::fixtures;
 type Slice<'a> = EndianSlice<'a, LittleEndian>;
 type Members = HashMap<String, u64>;
 
-const STRUCTURES: [&str; 4] = ["runtime.g", "runtime.m", "runtime.gobuf", "runtime.pollDesc"];
+const STRUCTURES: [&str; 10] = [
+    "runtime.g",
+    "runtime.m",
+    "runtime.p",
+    "runtime.gobuf",
+    "runtime.pollDesc",
+    "runtime.schedt",
+    "runtime.workType",
+    "runtime.cpuStats",
+    "runtime.gcControllerState",
+    "runtime.mstats",
+];
 
 /// Every member of the structures, with its offset, by the structure's name.
 fn structures(bytes: &[u8]) -> HashMap<String, Members> {
@@ -58,6 +69,11 @@ fn structures(bytes: &[u8]) -> HashMap<String, Members> {
     found
 }
 
+fn member_of(told: &HashMap<String, Members>, structure: &str, member: &str) -> u32 {
+    let at = told.get(structure).and_then(|members| members.get(member));
+    u32::try_from(*at.unwrap_or_else(|| panic!("no {structure}.{member}"))).expect("small")
+}
+
 #[test]
 #[ignore = "needs fixtures: cargo xtask test"]
 fn every_offset_is_the_one_that_the_debug_information_tells() {
@@ -68,13 +84,9 @@ fn every_offset_is_the_one_that_the_debug_information_tells() {
         let binary = GoBinary::open(&fixture.path).expect("a Go program");
         let layout = RuntimeLayout::of(binary.version()).expect("a known layout");
         let told = structures(&std::fs::read(&fixture.path).expect("the fixture"));
-        let of = |structure: &str, member: &str| {
-            let at = told.get(structure).and_then(|members| members.get(member));
-            u32::try_from(*at.unwrap_or_else(|| panic!("{}: no {structure}.{member}", fixture.name)))
-                .expect("small")
-        };
+        let of = |structure: &str, member: &str| member_of(&told, structure, member);
         let sched = |member: &str| of("runtime.g", "sched") + of("runtime.gobuf", member);
-        let (g, m, poll) = (layout.g, layout.m, layout.poll);
+        let (g, m, p, poll) = (layout.g, layout.m, layout.p, layout.poll);
         let pairs = [
             (g.m, of("runtime.g", "m")),
             (g.sched_sp, sched("sp")),
@@ -93,6 +105,8 @@ fn every_offset_is_the_one_that_the_debug_information_tells() {
             (m.curg, of("runtime.m", "curg")),
             (m.p, of("runtime.m", "p")),
             (m.id, of("runtime.m", "id")),
+            (p.status, of("runtime.p", "status")),
+            (p.m, of("runtime.p", "m")),
             (poll.fd, of("runtime.pollDesc", "fd")),
             (poll.rg, of("runtime.pollDesc", "rg")),
             (poll.wg, of("runtime.pollDesc", "wg")),
@@ -106,4 +120,70 @@ fn every_offset_is_the_one_that_the_debug_information_tells() {
         compared += 1;
     }
     assert!(compared >= 7, "{compared} builds only");
+}
+
+#[test]
+#[ignore = "needs fixtures: cargo xtask test"]
+fn what_the_collector_notes_is_where_the_debug_information_tells() {
+    let builds = fixtures().into_iter().filter(|fixture| {
+        ["nethttp", "parked"].contains(&fixture.program.as_str()) && fixture.build == "default"
+    });
+    let mut compared = 0;
+    for fixture in builds {
+        let binary = GoBinary::open(&fixture.path).expect("a Go program");
+        let CollectorLayout { work, controller, stats } =
+            CollectorLayout::of(binary.version()).expect("a known layout");
+        let told = structures(&std::fs::read(&fixture.path).expect("the fixture"));
+        let in_work = |member| member_of(&told, "runtime.workType", member);
+        let in_controller = |member| member_of(&told, "runtime.gcControllerState", member);
+        let in_stats = |member| member_of(&told, "runtime.mstats", member);
+        // Go 1.22 exported the names.
+        let of_cpu = |member: &str| {
+            let member = if binary.version().minor() == 21 {
+                member.replacen("GC", "gc", 1)
+            } else {
+                member.to_owned()
+            };
+            in_work("cpuStats") + member_of(&told, "runtime.cpuStats", &member)
+        };
+        let pairs = [
+            (work.user_forced, in_work("userForced")),
+            (work.cycles, in_work("cycles")),
+            (work.stwprocs, in_work("stwprocs")),
+            (work.maxprocs, in_work("maxprocs")),
+            (work.t_sweep_term, in_work("tSweepTerm")),
+            (work.t_sweep_term + 8, in_work("tMark")),
+            (work.t_sweep_term + 16, in_work("tMarkTerm")),
+            (work.t_sweep_term + 24, in_work("tEnd")),
+            (work.pause_ns, in_work("pauseNS")),
+            (work.heap0, in_work("heap0")),
+            (work.heap0 + 8, in_work("heap1")),
+            (work.heap0 + 16, in_work("heap2")),
+            (work.cpu_assist, of_cpu("GCAssistTime")),
+            (work.cpu_assist + 8, of_cpu("GCDedicatedTime")),
+            (work.cpu_assist + 16, of_cpu("GCIdleTime")),
+            (controller.gc_percent, in_controller("gcPercent")),
+            (controller.memory_limit, in_controller("memoryLimit")),
+            (controller.last_heap_goal, in_controller("lastHeapGoal")),
+            (controller.heap_live, in_controller("heapLive")),
+            (controller.last_stack_scan, in_controller("lastStackScan")),
+            (controller.globals_scan, in_controller("globalsScan")),
+            (controller.heap_marked, in_controller("heapMarked")),
+            (controller.assist_time, in_controller("assistTime")),
+            (controller.assist_time + 8, in_controller("dedicatedMarkTime")),
+            (controller.assist_time + 16, in_controller("fractionalMarkTime")),
+            (controller.assist_time + 24, in_controller("idleMarkTime")),
+            (controller.total_alloc, in_controller("totalAlloc")),
+            (stats.pause_total_ns, in_stats("pause_total_ns")),
+            (stats.numgc, in_stats("numgc")),
+            (stats.numgc + 4, in_stats("numforcedgc")),
+            (stats.numgc + 8, in_stats("gc_cpu_fraction")),
+            (stats.numgc + 16, in_stats("last_gc_nanotime")),
+        ];
+        for (index, (known, told)) in pairs.into_iter().enumerate() {
+            assert_eq!(known, told, "{}: field {index}", fixture.name);
+        }
+        compared += 1;
+    }
+    assert!(compared >= 14, "{compared} builds only");
 }

@@ -10,14 +10,17 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tracer_ebpf::config::{Config, FileConfig, GoConfig, HeapConfig, WatchConfig};
 use tracer_ebpf::wire::blocking::BRIEF_ENTRIES;
 
+use super::super::kernel_config::go_config;
 use super::super::ring::{DRAIN_INTERVAL, Ring};
+use super::gc::{self, Collector};
 use super::waits::{Plan, Waits};
 use crate::event::EventKind;
 use crate::event::blocking::Object;
+use crate::model::MissingProbe;
 use crate::model::blocking::{ObjectNames, SlowCalls};
 use crate::probe::attach::Attached;
 use crate::probe::load::{BlockingMaps, LoadError, LoadOptions, Loaded};
-use crate::probe::{Blocking, Parking, blocking_config, file_config};
+use crate::probe::{Blocking, Gc, Parking, blocking_config, file_config};
 use crate::stream::{ProbeLoss, Tables};
 use crate::target::gobin::GoBinary;
 use crate::target::pid_namespace;
@@ -58,6 +61,10 @@ pub(super) struct Live<'a> {
     maps: BlockingMaps,
     /// With `--waits` only.
     pub(super) waits: Option<Waits>,
+    /// Without `--no-gc`, where it can be had.
+    pub(super) collector: Option<Collector<'a>>,
+    /// Why it is not.
+    pub(super) untold: Option<MissingProbe>,
     ring: Ring,
     /// When the last probe was armed.
     pub(super) since: Nanos,
@@ -98,9 +105,10 @@ impl<'a> Live<'a> {
     /// Loads the programs and arms them for the process.
     pub(super) fn attach(
         process: &'a Process,
-        binary: &GoBinary,
+        binary: &'a GoBinary,
         options: &Options,
         waits: Option<Plan>,
+        gc: Option<Result<gc::Plan, MissingProbe>>,
     ) -> anyhow::Result<Self> {
         let own = pid_namespace::current()?;
         let files = file_config().unwrap_or_else(|error| {
@@ -125,21 +133,33 @@ impl<'a> Live<'a> {
             tgid: process.pid,
             task_faults: 0,
         };
-        let (go, heap, watch) = (GoConfig::default(), HeapConfig::default(), WatchConfig::default());
+        let (gc, untold) = match gc {
+            None => (None, None),
+            Some(Ok(plan)) => (Some(plan), None),
+            Some(Err(missing)) => (None, Some(missing)),
+        };
+        let (heap, watch) = (HeapConfig::default(), WatchConfig::default());
+        let go = if gc.is_some() { go_config(binary, options.slow) } else { GoConfig::default() };
         let Options { ring_bytes, kernel_log, redact, frequency, .. } = *options;
         let parking = waits.as_ref().map_or(Parking::NONE, Plan::room);
-        let load = LoadOptions { config, go, heap, watch, blocking, parking, ring_bytes, kernel_log };
+        let collector = gc.as_ref().map_or(Gc::NONE, gc::Plan::room);
+        let load =
+            LoadOptions { config, go, heap, watch, blocking, parking, gc: collector, ring_bytes, kernel_log };
         let mut loaded = Loaded::load(&load)?;
         let (ring, maps) = (Ring::of(&mut loaded, kernel_log)?, loaded.take_blocking()?);
         let parking = waits.map(|plan| Ok::<_, LoadError>((plan, loaded.take_parking()?))).transpose()?;
+        let assists = loaded.take_assists()?;
         let mut attached = loaded.attach_blocking(frequency)?;
         let waits = parking.map(|(plan, maps)| Waits::attach(&mut attached, maps, plan, process, binary));
         let waits = waits.transpose()?;
+        let collector = gc.map(|plan| Collector::attach(&mut attached, assists, plan, process, binary));
         Ok(Self {
             names: Names { process },
             attached,
             maps,
             waits,
+            collector: collector.transpose()?,
+            untold,
             ring,
             since: boot_clock(),
             slow: SlowCalls::new(redact),
@@ -151,10 +171,16 @@ impl<'a> Live<'a> {
 
     /// Takes what the ring holds.
     pub(super) fn drain(&mut self) {
+        let mut surroundings = None;
         for event in self.ring.drain() {
-            match event.kind {
-                EventKind::Exec { comm, .. } => self.replaced = Some(comm),
-                EventKind::Slow(slow) => self.slow.note(event.time, event.tid, &slow, &self.names),
+            match (event.kind, &mut self.collector) {
+                (EventKind::Exec { comm, .. }, _) => self.replaced = Some(comm),
+                (EventKind::Slow(slow), _) => self.slow.note(event.time, event.tid, &slow, &self.names),
+                (EventKind::GcCycle(cycle), Some(collector)) => {
+                    let surroundings = *surroundings.get_or_insert_with(|| collector.surroundings());
+                    collector.history.note_cycle(event.time, &cycle, surroundings);
+                }
+                (EventKind::Stop(mut stop), Some(collector)) => collector.note_stop(event.time, &mut stop),
                 _ => {}
             }
         }
@@ -167,6 +193,9 @@ impl<'a> Live<'a> {
             waits
                 .read(&mut tables, &self.maps.stacks)
                 .context("cannot read the sums of parked goroutines")?;
+        }
+        if let Some(collector) = &self.collector {
+            collector.read(&mut tables, &self.maps.stacks).context("cannot read the sums of assists")?;
         }
         Ok(tables)
     }
@@ -187,6 +216,9 @@ impl<'a> Live<'a> {
     /// Forgets the slow calls: the next report is on what comes.
     pub(super) fn begin_anew(&mut self) {
         self.slow = SlowCalls::new(self.redact);
+        if let Some(collector) = &mut self.collector {
+            collector.history.begin_anew();
+        }
     }
 
     /// Disarms the probes.

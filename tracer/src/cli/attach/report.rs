@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use super::super::Exit;
 use super::super::output::Outputs;
 use super::super::report::kernel_release;
+use super::gc::GcSpan;
 use super::live::{Ended, Live, STACK_FROM};
 use super::now::Observer;
 use super::terminal::{Terminal, own_cpu_time};
@@ -32,6 +33,8 @@ pub(super) struct Reporter<'a> {
     pub(super) live: Live<'a>,
     outputs: Outputs,
     flame: BlockingFlame,
+    /// Cycles of the collector and stops of the world from this length on are looked at by themselves.
+    stw_slow: Nanos,
     terminal: Option<Terminal>,
     /// Where the last report ended, and the sums by then.
     before: Option<(Nanos, Tables)>,
@@ -47,10 +50,13 @@ impl<'a> Reporter<'a> {
         live: Live<'a>,
         outputs: Outputs,
         flame: BlockingFlame,
+        stw_slow: Duration,
     ) -> Self {
         let terminal = if outputs.shows_text() { Terminal::open() } else { None };
         let exe = process.exe();
-        Self { process, binary, observer, exe, live, outputs, flame, terminal, before: None, drawn: None }
+        let stw_slow = Nanos(u64::try_from(stw_slow.as_nanos()).unwrap_or(u64::MAX));
+        let (before, drawn) = (None, None);
+        Self { process, binary, observer, exe, live, outputs, flame, stw_slow, terminal, before, drawn }
     }
 
     /// Whether there is a screen to draw.
@@ -156,6 +162,8 @@ impl<'a> Reporter<'a> {
             }
             None => None,
         };
+        let mut missing: Vec<MissingProbe> = seen.untold.into_iter().map(missing).collect();
+        missing.extend(self.live.untold.clone());
         let mut report = BlockingReport::of(BlockingInput {
             subject: self.subject(began),
             began,
@@ -168,11 +176,22 @@ impl<'a> Reporter<'a> {
             blocked_now: seen.blocked,
             losses,
             undecodable,
-            missing: seen.untold.into_iter().map(missing).collect(),
+            missing,
             ending,
             symbols: &symbols,
         });
         report.parking = parking;
+        report.gc = self.live.collector.as_ref().map(|collector| {
+            collector.report(GcSpan {
+                began,
+                ended,
+                slow_from: self.stw_slow,
+                tables: &tables,
+                before: before.map(|(_, tables)| tables),
+                blocking: &report,
+                symbols: &symbols,
+            })
+        });
         Ok((report, tables))
     }
 

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use aya::maps::{MapData, MapError, StackTraceMap};
 
 use super::super::exit::TargetRefused;
+use super::sites::difference;
 use crate::event::parking::ParkedNow;
 use crate::model::blocking::{BlockedNow, Since};
 use crate::model::parking::{
@@ -14,13 +15,12 @@ use crate::model::parking::{
 };
 use crate::model::{MissingProbe, Symbols};
 use crate::probe::attach::Attached;
-use crate::probe::load::ParkingMaps;
+use crate::probe::maps::ParkingMaps;
 use crate::probe::{Parking, ParkingPlan, Probe, parking};
 use crate::stream::{ParkingTables, ProbeLoss, Tables, read_parked};
 use crate::target::gobin::GoBinary;
-use crate::target::memory::Memory as _;
 use crate::target::process::Process;
-use crate::units::{Nanos, RuntimeAddr, boot_clock};
+use crate::units::{Nanos, boot_clock};
 
 /// How often the counters are looked at.
 const LOOK: Nanos = Nanos(100_000_000);
@@ -44,22 +44,10 @@ impl Plan {
         let refused = |reason: String| TargetRefused(format!("--waits is not to be had here: {reason}"));
         let plan = parking(binary)
             .map_err(|missing| refused(format!("{}: {}", missing.function, missing.reason)))?;
-        // What is in memory is what is run. A breakpoint that another tool has left there, or has there now, is not
-        // to be had twice.
         let memory = process.memory()?;
         let bias = process.load_bias(binary, &memory)?;
-        for planned in &plan.sites {
-            let mut bytes = vec![0; planned.site.bytes.len()];
-            memory
-                .read(RuntimeAddr(planned.site.address.0.wrapping_add(bias)), &mut bytes)
-                .with_context(|| format!("cannot read the process's {}", planned.function))?;
-            if bytes != planned.site.bytes {
-                let what =
-                    if bytes.first() == Some(&0xcc) { "a breakpoint is there" } else { "it was changed" };
-                return Err(
-                    refused(format!("{} in memory is not as in the file: {what}", planned.function)).into()
-                );
-            }
+        if let Some(difference) = difference(&memory, bias, &plan.sites)? {
+            return Err(refused(difference).into());
         }
         Ok(Self { plan, budget })
     }

@@ -6,16 +6,22 @@ use std::process::ExitStatus;
 
 use tracer_ebpf::config::HeapConfig;
 
+use crate::cli::collection::Collected;
 use crate::cli::report::kernel_release;
 use crate::cli::session::Trace;
 use crate::cli::traceable::Traceable;
 use crate::event::EventKind;
-use crate::model::{Ending, LoadedCode, MissingProbe, Observation, Report, Stack, StartupTimeline, Subject};
+use crate::model::gc::{GcInput, GcReport};
+use crate::model::{BinarySymbols, Ending, LoadedCode, MissingProbe, Observation, Report, Stack, StartupTimeline, Subject};
+use crate::stream::Tables;
 use crate::target::gobin::{Frame, GoBinary, HeapRefusal};
 use crate::target::launch::ExecStamp;
 use crate::target::process::Process;
 use crate::target::snapshot::Observed;
 use crate::units::Nanos;
+
+/// From how long on a cycle or a stop of the world is told by itself.
+const SLOW_STOP: Nanos = Nanos(1_000_000);
 
 /// Everything that the trace tells.
 pub(super) fn of_trace(traceable: &Traceable, exe: &Path, trace: &Trace) -> Report {
@@ -29,11 +35,37 @@ pub(super) fn of_trace(traceable: &Traceable, exe: &Path, trace: &Trace) -> Repo
     let exe = std::fs::canonicalize(exe).unwrap_or_else(|_| exe.to_owned());
     let subject = Subject::of(trace.pid, exe, binary, kernel_release(), wall_unix);
     let ending = trace.status().map_or(Ending::Running, ending);
-    Report {
-        losses: trace.losses.clone(),
-        undecodable: trace.undecodable,
-        ..traceable.report(subject, &trace.events, &observation, ending)
-    }
+    let report = traceable.report(subject, &trace.events, &observation, ending);
+    let gc = trace.collected.as_ref().map(|collected| {
+        gc(traceable, trace, begin, collected, throttled).charged(&report.timeline)
+    });
+    Report { losses: trace.losses.clone(), undecodable: trace.undecodable, gc, ..report }
+}
+
+/// What the garbage collector did from the program's first instruction on.
+fn gc(
+    traceable: &Traceable,
+    trace: &Trace,
+    began: Nanos,
+    collected: &Collected,
+    throttled: Option<Nanos>,
+) -> GcReport {
+    let binary = &traceable.binary;
+    GcReport::of(GcInput {
+        history: &collected.history,
+        began,
+        ended: trace.end,
+        slow_from: SLOW_STOP,
+        assists: &[],
+        assists_before: &[],
+        stacks: &Tables::default(),
+        throttled,
+        runtime_init: collected.program_began,
+        module: binary.build_info().and_then(|info| info.main_module()),
+        missing: collected.missing.clone(),
+        blocking: None,
+        symbols: &BinarySymbols { binary, bias: traceable.bias(&trace.events) },
+    })
 }
 
 /// Of how many inits the allocations are not known though they were asked for, and why.

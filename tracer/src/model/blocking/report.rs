@@ -1,6 +1,7 @@
 //! Everything that a look at a running program's blocking tells, ready for any format.
 
 use super::super::findings::Finding;
+use super::super::gc::GcReport;
 use super::super::parking::ParkingReport;
 use super::super::report::{Ending, MissingProbe, Subject};
 use super::super::waits::{Symbols, syscall_name};
@@ -90,6 +91,8 @@ pub struct BlockingReport {
     pub findings: Vec<Finding>,
     /// Why goroutines did not run, when that was asked for.
     pub parking: Option<ParkingReport>,
+    /// What the garbage collector did, unless that was not wanted or could not be seen.
+    pub gc: Option<GcReport>,
 }
 
 impl BlockingReport {
@@ -132,6 +135,7 @@ impl BlockingReport {
             ending: input.ending,
             findings: Vec::new(),
             parking: None,
+            gc: None,
             subject: input.subject,
         };
         report.findings = findings(&report);

@@ -58,11 +58,18 @@ impl<'a> Stacks<'a> {
             return Arc::clone(known);
         }
         let tables = self.tables;
-        let addresses = tables.stacks.get(&number).map_or(&[][..], Vec::as_slice);
+        let frames = self.frames(tables.stacks.get(&number).map_or(&[][..], Vec::as_slice));
+        self.stacks.insert(number, Arc::clone(&frames));
+        frames
+    }
+
+    /// The source code of a stack, the innermost address first.
+    pub(in crate::model) fn frames(&mut self, addresses: &[RuntimeAddr]) -> Arc<[Frame]> {
         let mut frames: Vec<Frame> = Vec::new();
         for (index, address) in addresses.iter().enumerate() {
-            // A return address is behind the call; the call may end the function.
-            let at = if index == 0 { *address } else { before(*address) };
+            // A return address is behind the call; the call may end the function. What a signal found was not called.
+            let preempted = frames.last().is_some_and(|frame| frame.function == "runtime.asyncPreempt");
+            let at = if index == 0 || preempted { *address } else { before(*address) };
             let here = self.at(at);
             if !here.is_empty() {
                 frames.extend_from_slice(here);
@@ -74,9 +81,7 @@ impl<'a> Stacks<'a> {
         while frames.last().is_some_and(|frame| frame.function == "runtime.goexit") {
             frames.pop();
         }
-        let frames: Arc<[Frame]> = frames.into();
-        self.stacks.insert(number, Arc::clone(&frames));
-        frames
+        frames.into()
     }
 
     fn at(&mut self, address: RuntimeAddr) -> &[Frame] {

@@ -1,11 +1,10 @@
 //! Where the runtime's allocator keeps its counters: offsets by Go version, and the addresses of three variables,
 //! which no table names and which are found in the code that works with them.
 
-use std::collections::BTreeSet;
-
 use thiserror::Error;
 
-use super::{GoBinary, GoVersion, code};
+use super::globals::agreed;
+use super::{GoBinary, GoVersion};
 use crate::units::VirtAddr;
 
 /// Offsets in bytes (runtime/mstats.go, mgcpacer.go, mcache.go, mheap.go, runtime2.go). As with
@@ -92,9 +91,6 @@ pub enum HeapRefusal {
     Global(&'static str),
 }
 
-/// What a function refers to in a variable: offsets in it.
-type Uses<'a> = (&'static str, &'a [u32]);
-
 impl GoBinary {
     /// Finds the variables.
     ///
@@ -103,33 +99,21 @@ impl GoBinary {
     pub fn heap_globals(&self) -> Result<(HeapLayout, HeapGlobals), HeapRefusal> {
         let layout =
             HeapLayout::of(self.version()).ok_or_else(|| HeapRefusal::Layout(self.version().to_string()))?;
+        let found = |variable, place: Option<VirtAddr>| place.ok_or(HeapRefusal::Global(variable));
         let globals = HeapGlobals {
-            memstats: self.memstats(&layout)?,
-            gc_controller: self.agreed(
-                "runtime.gcController",
-                &[
-                    ("runtime.(*mcache).refill", &[0, layout.total_alloc]),
-                    ("runtime.(*mcache).allocLarge", &[0, layout.total_alloc]),
-                ],
-            )?,
-            // A slice's address and length.
-            allp: self.agreed(
-                "runtime.allp",
-                &[
-                    ("runtime.procresize", &[0, 8, 16]),
-                    ("runtime.stopTheWorldWithSema", &[0, 8]),
-                    ("runtime.gcMarkTinyAllocs", &[0, 8]),
-                ],
-            )?,
+            memstats: found("runtime.memstats", self.memstats(&layout))?,
+            gc_controller: found("runtime.gcController", self.gc_controller(&layout))?,
+            allp: found("runtime.allp", self.allp())?,
         };
         Ok((layout, globals))
     }
 
-    /// `heapStats` is its first field; `last_gc_unix`, `pause_total_ns`, `numgc` and `last_gc_nanotime` follow.
-    fn memstats(&self, layout: &HeapLayout) -> Result<VirtAddr, HeapRefusal> {
+    /// `runtime.memstats`, whose `heapStats` is its first field; `last_gc_unix`, `pause_total_ns`, `numgc` and
+    /// `last_gc_nanotime` follow.
+    pub(super) fn memstats(&self, layout: &HeapLayout) -> Option<VirtAddr> {
         let behind = [48, 56, 4160, 4176].map(|offset| layout.heap_stats_size + offset);
-        self.agreed(
-            "runtime.memstats",
+        agreed(
+            self,
             &[
                 ("runtime.gcMarkTermination", &behind),
                 ("runtime.(*mcache).refill", &[0]),
@@ -138,29 +122,27 @@ impl GoBinary {
         )
     }
 
-    /// The one place that every function refers to as it does to the variable.
-    fn agreed(&self, variable: &'static str, uses: &[Uses<'_>]) -> Result<VirtAddr, HeapRefusal> {
-        let mut agreed: Option<BTreeSet<u64>> = None;
-        for (function, offsets) in uses {
-            let referred: BTreeSet<u64> =
-                code::references(self, function).into_iter().map(|address| address.0).collect();
-            let first = u64::from(offsets.first().copied().unwrap_or(0));
-            let fits = |base: &u64| {
-                offsets.iter().all(|offset| {
-                    base.checked_add(u64::from(*offset)).is_some_and(|address| referred.contains(&address))
-                })
-            };
-            let bases = referred.iter().filter_map(|address| address.checked_sub(first)).filter(fits);
-            let bases: BTreeSet<u64> = bases.filter(|base| base.is_multiple_of(8)).collect();
-            agreed = Some(match agreed {
-                None => bases,
-                Some(agreed) => &agreed & &bases,
-            });
-        }
-        match agreed.into_iter().flatten().collect::<Vec<_>>()[..] {
-            [base] => Ok(VirtAddr(base)),
-            _ => Err(HeapRefusal::Global(variable)),
-        }
+    /// `runtime.gcController`
+    pub(super) fn gc_controller(&self, layout: &HeapLayout) -> Option<VirtAddr> {
+        agreed(
+            self,
+            &[
+                ("runtime.(*mcache).refill", &[0, layout.total_alloc]),
+                ("runtime.(*mcache).allocLarge", &[0, layout.total_alloc]),
+            ],
+        )
+    }
+
+    /// `runtime.allp`, a slice: its address, its length and its capacity.
+    pub(super) fn allp(&self) -> Option<VirtAddr> {
+        agreed(
+            self,
+            &[
+                ("runtime.procresize", &[0, 8, 16]),
+                ("runtime.stopTheWorldWithSema", &[0, 8]),
+                ("runtime.gcMarkTinyAllocs", &[0, 8]),
+            ],
+        )
     }
 }
 

@@ -7,9 +7,11 @@
 mod build_info;
 mod code;
 mod collector;
+mod effects;
 mod elf;
 mod error;
 mod functions;
+mod globals;
 mod heap;
 mod init_tasks;
 mod layout;
@@ -20,6 +22,7 @@ mod relocations;
 mod runtime_layout;
 mod site;
 mod source;
+mod stops;
 mod version;
 mod wait_reason;
 
@@ -28,7 +31,9 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 pub use build_info::{BuildInfo, Module, Setting};
-pub use collector::{CollectorLayout, ControllerLayout, StatsLayout, WorkLayout};
+pub use collector::{
+    CollectorGlobals, CollectorLayout, CollectorRefusal, ControllerLayout, Holders, StatsLayout, WorkLayout,
+};
 pub use elf::Linking;
 pub use error::BinaryError;
 pub use functions::{Function, Functions};
@@ -36,8 +41,9 @@ pub use heap::{HeapGlobals, HeapLayout, HeapRefusal};
 pub use init_tasks::InitTask;
 pub use lines::Frame;
 pub use loaded::Landmarks;
-pub use runtime_layout::{GLayout, MLayout, PollLayout, RuntimeLayout};
+pub use runtime_layout::{GLayout, MLayout, PLayout, PollLayout, RuntimeLayout};
 pub use site::{Site, SiteKind, SiteRefusal};
+pub use stops::CallSite;
 pub use version::{GoVersion, VersionSource};
 pub use wait_reason::{ReasonKind, wait_reason};
 

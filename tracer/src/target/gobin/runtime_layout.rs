@@ -12,6 +12,8 @@ pub struct RuntimeLayout {
     pub g: GLayout,
     /// `runtime.m`
     pub m: MLayout,
+    /// `runtime.p`
+    pub p: PLayout,
     /// `runtime.pollDesc`
     pub poll: PollLayout,
 }
@@ -75,6 +77,15 @@ pub struct MLayout {
     pub id: u32,
 }
 
+/// `runtime.p`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PLayout {
+    /// `status`, 4 bytes; 1 where it runs a goroutine.
+    pub status: u32,
+    /// `m`: the thread that runs with it.
+    pub m: u32,
+}
+
 impl RuntimeLayout {
     /// The layout of a Go version; none when it was not measured, or when experiments may have changed it.
     #[must_use]
@@ -106,12 +117,14 @@ impl RuntimeLayout {
             25 => MLayout { procid: 64, curg: 184, p: 200, id: 224 },
             _ => MLayout { procid: 64, curg: 184, p: 208, id: 232 },
         };
+        // Go 1.23 put `sysmontick`'s fields into an order without padding.
+        let p = PLayout { status: 4, m: if version.minor() <= 22 { 56 } else { 48 } };
         // Go 1.21 put `fdseq` behind the descriptor.
         let poll = match version.minor() {
             19 => PollLayout { fd: 8, rg: 24, wg: 32 },
             _ => PollLayout { fd: 8, rg: 32, wg: 40 },
         };
-        Some(Self { g, m, poll })
+        Some(Self { g, m, p, poll })
     }
 }
 

@@ -54,6 +54,10 @@ pub enum SiteKind {
     Switch,
     /// `doInit`'s branch on whether the task has functions (Go <= 1.20).
     InitReady,
+    /// A call of another function, before it is made: the arguments are in their registers.
+    Call,
+    /// `stopTheWorldWithSema`'s branch on whether every P has stopped.
+    Stopped,
 }
 
 /// Why a function offers no site.
@@ -186,7 +190,7 @@ impl GoBinary {
 
     /// A probe replaces the instruction's first byte: it must be one that always begins there, that the
     /// kernel can probe, and that no loop comes back to.
-    fn prove(
+    pub(super) fn prove(
         &self,
         body: &Body,
         index: usize,

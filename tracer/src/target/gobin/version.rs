@@ -10,6 +10,7 @@ pub struct GoVersion {
     raw: String,
     major: u32,
     minor: u32,
+    patch: Option<u32>,
     /// Where it was read from.
     pub source: VersionSource,
 }
@@ -27,7 +28,7 @@ pub enum VersionSource {
 impl GoVersion {
     /// Stands in until the version has been found.
     pub(super) fn unknown() -> Self {
-        Self { raw: String::new(), major: 0, minor: 0, source: VersionSource::BuildVersion }
+        Self { raw: String::new(), major: 0, minor: 0, patch: None, source: VersionSource::BuildVersion }
     }
 
     /// Parses what the linker wrote. Development versions name the release that they lead to:
@@ -44,8 +45,12 @@ impl GoVersion {
         // Behind it comes a patch, `rc1`, `beta1`, a commit, experiments or a vendor's suffix, and no digit
         // glued to it that would make it another number.
         let plausible = rest.is_empty() || rest.starts_with(['.', 'r', 'b', '-', ' ', '+']);
+        let patch = match rest.strip_prefix('.') {
+            Some(patch) => number(patch).map(|(patch, _)| patch),
+            None => (from == 0 && (rest.is_empty() || rest.starts_with([' ', '-', '+']))).then_some(0),
+        };
         (plausible && raw.len() <= 256 && raw.bytes().all(|byte| (0x20..0x7f).contains(&byte)))
-            .then(|| Self { raw: raw.to_owned(), major, minor, source })
+            .then(|| Self { raw: raw.to_owned(), major, minor, patch, source })
     }
 
     /// As the linker wrote it.
@@ -58,6 +63,12 @@ impl GoVersion {
     #[must_use]
     pub fn minor(&self) -> u32 {
         self.minor
+    }
+
+    /// 5, of `go1.26.5`, and 0 of `go1.26`; none of what was not released, a candidate or a development version.
+    #[must_use]
+    pub fn patch(&self) -> Option<u32> {
+        self.patch
     }
 
     /// Whether experiments changed the runtime's layouts: ` X:…` behind the number, from Go 1.26 on `-X:…`.
@@ -94,6 +105,20 @@ mod tests {
         assert_eq!(minor("devel go1.28-0123abc Mon Jan 1"), Some(28));
         assert_eq!(minor("go1.24.3 X:boringcrypto"), Some(24));
         assert_eq!(minor("go1.23.4-fips+vendor"), Some(23));
+    }
+
+    #[test]
+    fn releases_have_a_patch() {
+        let patch =
+            |raw: &str| GoVersion::parse(raw, VersionSource::BuildInfo).and_then(|version| version.patch());
+        assert_eq!(patch("go1.23.4"), Some(4));
+        assert_eq!(patch("go1.23.4-fips+vendor"), Some(4));
+        assert_eq!(patch("go1.24.3 X:boringcrypto"), Some(3));
+        assert_eq!(patch("go1.27"), Some(0));
+        assert_eq!(patch("go1.27-X:arenas"), Some(0));
+        for unreleased in ["go1.21rc2", "go1.22beta1", "devel go1.28-0123abc Mon Jan 1"] {
+            assert_eq!(patch(unreleased), None, "{unreleased}");
+        }
     }
 
     #[test]

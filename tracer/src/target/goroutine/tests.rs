@@ -45,7 +45,7 @@ fn layout() -> RuntimeLayout {
 
 /// Parked by the poller, locked to its thread.
 fn parked() -> Crafted {
-    let RuntimeLayout { g, m, poll } = layout();
+    let RuntimeLayout { g, m, poll, .. } = layout();
     let mut memory = Crafted::default();
     let mut set = |base: u64, field: u32, word: u64| memory.words.insert(base + u64::from(field), word);
     set(G, 0, STACK.0);

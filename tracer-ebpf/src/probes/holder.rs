@@ -1,0 +1,162 @@
+//! Who keeps the world from stopping. No probe of its own: who stops the world sleeps 100 µs at a time on
+//! `sched.stopnote` and looks again (runtime/proc.go, `stopTheWorldWithSema`), and so does this.
+
+use aya_ebpf::helpers::generated::bpf_get_current_task;
+
+use super::{
+    gc::{World, known, left, runtime_clock},
+    goroutine,
+    maps::WORLD,
+    memory::{read, read_kernel},
+};
+
+/// `_Prunning` (runtime/runtime2.go)
+const RUNNING: u32 = 1;
+/// `_Gsyscall`
+const IN_SYSCALL: u32 = 3;
+/// `_Gscan`, which the collector adds while it scans the stack.
+const SCAN: u32 = 0x1000;
+
+/// So many Ps are looked at, and so many threads.
+const MOST_PS: u64 = 64;
+const MOST_THREADS: u32 = 256;
+
+/// `TASK_UNINTERRUPTIBLE` (include/linux/sched.h).
+const UNINTERRUPTIBLE: u32 = 2;
+
+/// Who stops the world has slept, and it has not stopped.
+#[inline(never)]
+pub(super) fn look() {
+    let Some(world) = WORLD.get_ptr_mut(0) else { return };
+    // SAFETY: the map's value lives as long as the program, and only who stops the world gets here.
+    let world = unsafe { &mut *world };
+    if world.first_look == 0 {
+        world.first_look = runtime_clock();
+    }
+    world.stop.looks += 1;
+    find(world);
+    if world.found_m == 0 {
+        return;
+    }
+    world.stop.holder.looks += 1;
+    thread_state(world);
+}
+
+/// Finds a P that runs: the holder's of the last look before others.
+#[inline(always)]
+fn find(world: &mut World) {
+    world.found_m = 0;
+    world.stop.holder.running = 0;
+    let Some([all, count]) = read::<[u64; 2]>(known!(allp) + known!(bias)) else { return };
+    let mut found = 0;
+    for index in 0..MOST_PS {
+        if index >= count {
+            break;
+        }
+        let Some(p) = read::<u64>(all + 8 * index) else { break };
+        if read::<u32>(p + u64::from(known!(p_status))) != Some(RUNNING) {
+            continue;
+        }
+        let m = read::<u64>(p + u64::from(known!(p_m))).unwrap_or(0);
+        let g = read::<u64>(m + u64::from(known!(m_curg))).unwrap_or(0);
+        // The scheduler, which looks for itself whether it is to stop.
+        if g == 0 {
+            continue;
+        }
+        world.stop.holder.running += 1;
+        if world.found_m == 0 || g == world.holder {
+            world.found_m = m;
+            found = g;
+        }
+    }
+    if world.found_m != 0 {
+        name(world, found);
+    }
+}
+
+/// Notes who it is, unless it is who it was.
+#[inline(always)]
+fn name(world: &mut World, g: u64) {
+    let goid = goroutine::goid(g);
+    let holder = &mut world.stop.holder;
+    if world.holder == g && holder.goid == goid {
+        return;
+    }
+    world.holder = g;
+    holder.goid = goid;
+    holder.gopc = goroutine::made_by(g);
+    holder.tid = read::<u64>(world.found_m + u64::from(known!(m_procid))).unwrap_or(0) as u32;
+    holder.looks = 0;
+    holder.on_cpu = 0;
+    holder.runnable = 0;
+    holder.disk = 0;
+    holder.sleeping = 0;
+    holder.depth = 0;
+}
+
+/// Counts what the kernel says of the holder's thread.
+#[inline(always)]
+fn thread_state(world: &mut World) {
+    if known!(task_on_cpu) == 0 {
+        return;
+    }
+    let Some(task) = thread(world.stop.holder.tid) else { return };
+    let on_cpu = read_kernel::<u32>(task + u64::from(known!(task_on_cpu)));
+    let state = read_kernel::<u32>(task + u64::from(known!(task_state)));
+    let (Some(on_cpu), Some(state)) = (on_cpu, state) else { return };
+    let holder = &mut world.stop.holder;
+    if on_cpu != 0 {
+        holder.on_cpu += 1;
+    } else if state == 0 {
+        holder.runnable += 1;
+    } else if state & UNINTERRUPTIBLE != 0 {
+        holder.disk += 1;
+    } else {
+        holder.sleeping += 1;
+    }
+}
+
+/// The task of the thread of the current process that has this id, as the process's own PID namespace counts. The
+/// list stays readable while it is walked: a task is freed after all programs that may see it (RCU).
+#[inline(always)]
+fn thread(tid: u32) -> Option<u64> {
+    // SAFETY: the helper has no preconditions.
+    let current = unsafe { bpf_get_current_task() };
+    let signal = read_kernel::<u64>(current + u64::from(known!(task_signal)))?;
+    let head = signal + u64::from(known!(signal_thread_head));
+    let mut node = read_kernel::<u64>(head)?;
+    for _ in 0..MOST_THREADS {
+        if node == head {
+            break;
+        }
+        let task = node - u64::from(known!(task_thread_node));
+        let pid = read_kernel::<u64>(task + u64::from(known!(task_thread_pid)))?;
+        let level = read_kernel::<u32>(pid + u64::from(known!(pid_level)))?;
+        let number = pid + u64::from(known!(pid_numbers)) + 16 * u64::from(level);
+        if read_kernel::<u32>(number)? == tid {
+            return Some(task);
+        }
+        node = read_kernel(node)?;
+    }
+    None
+}
+
+/// The world has stopped: notes where the holder is, unless that is known.
+#[inline(never)]
+pub(super) fn leave(world: &mut World) {
+    let g = world.holder;
+    if g == 0 || world.stop.holder.depth != 0 || goroutine::goid(g) != world.stop.holder.goid {
+        return;
+    }
+    let sp = read::<u64>(g + u64::from(known!(g_sched_sp))).unwrap_or(0);
+    world.stop.holder.top = read(sp).unwrap_or(0);
+    let depth = left(g, &mut world.stop.holder.stack);
+    world.stop.holder.depth = if keeps_frame_pointer(g) || depth == 0 { depth } else { 1 };
+}
+
+/// Whether the frame pointer that a goroutine has left is where it left.
+#[inline(always)]
+fn keeps_frame_pointer(g: u64) -> bool {
+    let status = known!(g_atomicstatus);
+    status == 0 || read::<u32>(g + u64::from(status)).is_some_and(|status| status & !SCAN != IN_SYSCALL)
+}

@@ -1,0 +1,123 @@
+//! What the garbage collector of a program that gotrace starts does, from its first cycle on.
+
+use std::io;
+
+use crate::event::{Event, EventKind};
+use crate::model::MissingProbe;
+use crate::model::gc::{GcHistory, Surroundings};
+use crate::probe::attach::{AttachError, Attached};
+use crate::probe::plan::MissingHook;
+use crate::probe::{Gc, GcPlan, Probe, gc, gc_config};
+use crate::target::gobin::{CollectorGlobals, GoBinary};
+use crate::target::memory::{Memory as _, ProcessMemory};
+use crate::target::process::Process;
+use crate::units::{Nanos, RuntimeAddr};
+
+/// Where to see it.
+pub(super) struct Plan {
+    plan: GcPlan,
+}
+
+impl Plan {
+    /// The probes of a start: cycles and stops. Who is made to help with marking is not told of a start.
+    pub(super) fn of(binary: &GoBinary) -> Result<Self, MissingProbe> {
+        let mut plan = gc(binary).map_err(told)?;
+        plan.sites.retain(|planned| planned.hook != Probe::GcAssist);
+        plan.missing.retain(|missing| missing.hook != Probe::GcAssist);
+        Ok(Self { plan })
+    }
+
+    /// Where the collector keeps its notes.
+    pub(super) fn room(&self, binary: &GoBinary) -> Gc {
+        Gc { config: gc_config(binary, &self.plan), ..Gc::NONE }
+    }
+
+    /// Arms the probes for the process, which does not run yet.
+    pub(super) fn arm(
+        self,
+        attached: &mut Attached,
+        binary: &GoBinary,
+        pid: u32,
+    ) -> Result<Collection, AttachError> {
+        let GcPlan { sites, missing, layout, globals, .. } = self.plan;
+        attached.arm_gc(binary.file(), &sites, pid)?;
+        Ok(Collection {
+            pid,
+            globals,
+            collected: Collected {
+                // It has seen everything.
+                history: GcHistory::new(layout, Nanos(0)),
+                program_began: None,
+                missing: missing.into_iter().map(told).collect(),
+            },
+        })
+    }
+}
+
+/// What the collector has done so far.
+pub(super) struct Collection {
+    pid: u32,
+    globals: CollectorGlobals,
+    pub(super) collected: Collected,
+}
+
+/// What the collector has done.
+pub(super) struct Collected {
+    pub(super) history: GcHistory,
+    /// `runtime.runtimeInitTime`, when there was a cycle to read it at.
+    pub(super) program_began: Option<Nanos>,
+    pub(super) missing: Vec<MissingProbe>,
+}
+
+impl Collection {
+    /// Takes note of the collector's among these events, which have just come.
+    pub(super) fn note(&mut self, events: &[Event], binary: &GoBinary) {
+        let mut process = None;
+        let mut surroundings = Surroundings::default();
+        for event in events {
+            match &event.kind {
+                EventKind::Stop(stop) => self.collected.history.note_stop(event.time, stop),
+                EventKind::GcCycle(cycle) => {
+                    if process.is_none() {
+                        // It may be gone already; then it is not asked again for this drain's events.
+                        let found = Process::of_pid(self.pid).ok();
+                        if let Some(process) = &found {
+                            surroundings =
+                                Surroundings { rss: process.resident(), throttled: process.throttled() };
+                            self.read_begin(process, binary);
+                        }
+                        process = Some(found);
+                    }
+                    self.collected.history.note_cycle(event.time, cycle, surroundings);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Reads when the runtime says that the program began.
+    fn read_begin(&mut self, process: &Process, binary: &GoBinary) {
+        if self.collected.program_began.is_none() {
+            self.collected.program_began = process.memory().ok().and_then(|memory| {
+                let bias = process.load_bias(binary, &memory).ok()?;
+                program_began(&memory, bias, &self.globals).ok()
+            });
+        }
+    }
+}
+
+/// `runtime.runtimeInitTime`: when the runtime says that the program began, of its own clock.
+pub(super) fn program_began(
+    memory: &ProcessMemory,
+    bias: u64,
+    globals: &CollectorGlobals,
+) -> io::Result<Nanos> {
+    let mut began = [0; 8];
+    memory.read(RuntimeAddr(globals.runtime_init_time.0.wrapping_add(bias)), &mut began)?;
+    Ok(Nanos(u64::from_ne_bytes(began)))
+}
+
+/// What a report says of a probe that is not to be had.
+pub(super) fn told(MissingHook { hook, function, reason }: MissingHook) -> MissingProbe {
+    MissingProbe { probe: hook.name(), function, reason, is_detail: true }
+}

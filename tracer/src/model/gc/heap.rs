@@ -1,0 +1,78 @@
+//! The heap over time, as far as cycles tell of it.
+
+use super::cycle::GcCycle;
+use crate::units::Nanos;
+
+/// A figure of the first cycle, of the last one, and the greatest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Course {
+    /// The first cycle's.
+    pub first: u64,
+    /// The last one's.
+    pub last: u64,
+    /// The greatest.
+    pub most: u64,
+}
+
+/// The heap in a span, in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeapCourse {
+    /// What was marked: the live part.
+    pub live: Course,
+    /// The heap at the cycles' ends, live or not.
+    pub end: Course,
+    /// The goal; `u64::MAX` when nothing bounds it.
+    pub goal: Course,
+    /// The process's resident memory.
+    pub rss: Option<Course>,
+    /// GOGC at the last cycle; -1 when it is off.
+    pub gc_percent: i32,
+    /// Whether it was another one before.
+    pub gc_percent_changed: bool,
+    /// GOMEMLIMIT at the last cycle; [`super::NO_LIMIT`] when there is none.
+    pub memory_limit: u64,
+    /// Whether it was another one before.
+    pub memory_limit_changed: bool,
+    /// Bytes allocated a second between the first cycle and the last; none when there is only one.
+    pub allocated_per_second: Option<u64>,
+}
+
+impl HeapCourse {
+    /// Of these cycles, in order; none when there are none.
+    pub(super) fn of(cycles: &[GcCycle]) -> Option<Self> {
+        let (first, last) = (cycles.first()?, cycles.last()?);
+        let course = |of: fn(&GcCycle) -> u64| Course {
+            first: of(first),
+            last: of(last),
+            most: cycles.iter().map(of).max().unwrap_or(0),
+        };
+        let mut rss = cycles.iter().filter_map(|cycle| cycle.surroundings.rss).peekable();
+        let rss = rss.peek().copied().map(|first| {
+            rss.fold(Course { first, last: first, most: first }, |course, rss| Course {
+                last: rss,
+                most: course.most.max(rss),
+                ..course
+            })
+        });
+        Some(Self {
+            live: course(|cycle| cycle.heap_marked),
+            end: course(|cycle| cycle.heap_end),
+            goal: course(|cycle| cycle.heap_goal),
+            rss,
+            gc_percent: last.gc_percent,
+            gc_percent_changed: cycles.iter().any(|cycle| cycle.gc_percent != last.gc_percent),
+            memory_limit: last.memory_limit,
+            memory_limit_changed: cycles.iter().any(|cycle| cycle.memory_limit != last.memory_limit),
+            allocated_per_second: a_second(
+                last.allocated.saturating_sub(first.allocated),
+                last.noted.since(first.noted),
+            ),
+        })
+    }
+}
+
+/// So many in a second; none when no time has passed.
+fn a_second(count: u64, time: Nanos) -> Option<u64> {
+    let rate = (u128::from(count) * 1_000_000_000).checked_div(time.0.into())?;
+    u64::try_from(rate).ok()
+}

@@ -1,0 +1,134 @@
+//! The variables of the collector: where they are, by what the functions that work with them agree on, and that they
+//! are laid out as their version's are, by what the code does with them.
+
+use thiserror::Error;
+
+use super::super::globals::agreed;
+use super::super::{GoBinary, HeapLayout, Machine};
+use super::{CollectorLayout, proof};
+use crate::units::VirtAddr;
+
+/// The variables that the collector keeps its notes in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CollectorGlobals {
+    /// `runtime.work`
+    pub work: VirtAddr,
+    /// `runtime.gcController`
+    pub controller: VirtAddr,
+    /// `runtime.memstats`
+    pub memstats: VirtAddr,
+    /// `runtime.runtimeInitTime`: nanotime when the program began, which gctrace's `@` counts from.
+    pub runtime_init_time: VirtAddr,
+    /// What tells who keeps the world from stopping. A detail: the cycles and the stops are told without it.
+    pub holders: Result<Holders, CollectorRefusal>,
+}
+
+/// The variables that tell who keeps the world from stopping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holders {
+    /// `runtime.sched.stopnote`, on which sleeps who stops the world. `runtime.sched.stopwait` is the 4 bytes before
+    /// it.
+    pub stopnote: VirtAddr,
+    /// `runtime.allp`
+    pub allp: VirtAddr,
+}
+
+/// Why nothing can be told of the collector.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum CollectorRefusal {
+    /// The offsets were not measured.
+    #[error("where {0}'s garbage collector keeps what it notes is not known to gotrace")]
+    Layout(String),
+    /// Only x86-64 code is decoded.
+    #[error("what {0} code works with is not read by gotrace")]
+    Machine(Machine),
+    /// The functions that work with the variable agree on no place, or on more than one.
+    #[error("its code does not tell where {0} is")]
+    Global(&'static str),
+    /// The code does something else, or the same in a way that is not known.
+    #[error("the code of {function} does not show that {field} is where gotrace knows it to be")]
+    Unproven {
+        /// The function whose code was looked at.
+        function: &'static str,
+        /// The field.
+        field: &'static str,
+    },
+}
+
+impl GoBinary {
+    /// Where the collector keeps what it notes of its cycles.
+    ///
+    /// # Errors
+    /// When the layout of the version is not known, the code does not tell where the variables are, or does not
+    /// confirm each offset.
+    pub fn collector(&self) -> Result<(CollectorLayout, CollectorGlobals), CollectorRefusal> {
+        let layout = CollectorLayout::of(self.version())
+            .ok_or_else(|| CollectorRefusal::Layout(self.version().to_string()))?;
+        Ok((layout, self.collector_globals(&layout)?))
+    }
+
+    /// The same with a layout that is given: what the code does not confirm is refused.
+    ///
+    /// # Errors
+    /// As [`GoBinary::collector`].
+    pub fn collector_globals(&self, layout: &CollectorLayout) -> Result<CollectorGlobals, CollectorRefusal> {
+        if self.machine() != Machine::X86_64 {
+            return Err(CollectorRefusal::Machine(self.machine()));
+        }
+        let heap = HeapLayout::of(self.version())
+            .ok_or_else(|| CollectorRefusal::Layout(self.version().to_string()))?;
+        let found = |variable, place: Option<VirtAddr>| place.ok_or(CollectorRefusal::Global(variable));
+        let places = proof::Places {
+            work: found("runtime.work", self.work(layout))?.0,
+            controller: found("runtime.gcController", self.gc_controller(&heap))?.0,
+            memstats: found("runtime.memstats", self.memstats(&heap))?.0,
+        };
+        Ok(CollectorGlobals {
+            runtime_init_time: proof::prove(self, layout, &places)?,
+            work: VirtAddr(places.work),
+            controller: VirtAddr(places.controller),
+            memstats: VirtAddr(places.memstats),
+            holders: self.holders(),
+        })
+    }
+
+    fn work(&self, layout: &CollectorLayout) -> Option<VirtAddr> {
+        let work = layout.work;
+        let (sweep_term, mark_term) = (work.t_sweep_term, work.t_sweep_term + 16);
+        agreed(
+            self,
+            &[
+                (
+                    "runtime.gcMarkTermination",
+                    &[work.maxprocs, sweep_term, mark_term, work.pause_ns, work.heap0],
+                ),
+                ("runtime.gcStart", &[work.maxprocs, work.cycles, sweep_term, work.pause_ns, work.heap0]),
+                ("runtime.gcMarkDone", &[mark_term]),
+                // `full`, `assistQueue` and the like begin it.
+                ("runtime.gcMark", &[0]),
+            ],
+        )
+    }
+
+    fn holders(&self) -> Result<Holders, CollectorRefusal> {
+        // `lock` and `gcwaiting`, which `stopwait` and `stopnote` follow (runtime/runtime2.go).
+        let (lock, gcwaiting) = match self.version().minor() {
+            21..=24 => (24, 232),
+            25 => (32, 248),
+            26 | 27 => (32, 264),
+            _ => return Err(CollectorRefusal::Layout(self.version().to_string())),
+        };
+        let (stopwait, stopnote) = (gcwaiting + 4, gcwaiting + 8);
+        let sched = agreed(
+            self,
+            &[
+                ("runtime.stopTheWorldWithSema", &[stopwait, stopnote, gcwaiting, lock]),
+                ("runtime.startTheWorldWithSema", &[gcwaiting, lock]),
+                ("runtime.findRunnable", &[gcwaiting, lock]),
+            ],
+        );
+        let sched = sched.ok_or(CollectorRefusal::Global("runtime.sched"))?;
+        let allp = self.allp().ok_or(CollectorRefusal::Global("runtime.allp"))?;
+        Ok(Holders { stopnote: VirtAddr(sched.0.wrapping_add(u64::from(stopnote))), allp })
+    }
+}

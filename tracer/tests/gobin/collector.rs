@@ -1,0 +1,142 @@
+//! Where the garbage collector keeps its notes in real programs, against their symbol tables and their own code.
+
+use gotrace::probe::gc;
+use gotrace::target::gobin::{CollectorLayout, CollectorRefusal, GoBinary};
+use object::read::elf::ElfFile64;
+use object::{LittleEndian, Object as _, ObjectSymbol as _};
+
+use crate::fixtures::open;
+use crate::support::{Fixture, fixtures};
+
+/// All programs, but for Debian's, which Go 1.19 built.
+fn of_known_versions() -> impl Iterator<Item = (Fixture, GoBinary)> {
+    let opened = fixtures().into_iter().map(|fixture| {
+        let binary = open(&fixture);
+        (fixture, binary)
+    });
+    opened.filter(|(fixture, binary)| {
+        let is_known = binary.version().minor() >= 21;
+        if !is_known {
+            let refusal = binary.collector().expect_err("Go 1.19");
+            assert_eq!(refusal, CollectorRefusal::Layout(binary.version().to_string()), "{}", fixture.name);
+        }
+        is_known
+    })
+}
+
+#[test]
+#[ignore = "needs fixtures: cargo xtask test"]
+fn the_collectors_variables_are_where_the_symbol_table_has_them() {
+    let (mut known, mut compared) = (0, 0);
+    for (fixture, binary) in of_known_versions() {
+        let (layout, globals) =
+            binary.collector().unwrap_or_else(|refusal| panic!("{}: {refusal}", fixture.name));
+        assert_eq!(Some(layout), CollectorLayout::of(binary.version()), "{}", fixture.name);
+        known += 1;
+        let holders = globals.holders.unwrap_or_else(|refusal| panic!("{}: {refusal}", fixture.name));
+        let bytes = std::fs::read(&fixture.path).expect("a program");
+        let file = ElfFile64::<LittleEndian>::parse(&*bytes).expect("an ELF file");
+        let stopnote = match binary.version().minor() {
+            ..25 => 240,
+            25 => 256,
+            _ => 272,
+        };
+        for (name, found) in [
+            ("runtime.work", globals.work.0),
+            ("runtime.gcController", globals.controller.0),
+            ("runtime.memstats", globals.memstats.0),
+            ("runtime.runtimeInitTime", globals.runtime_init_time.0),
+            ("runtime.sched", holders.stopnote.0 - stopnote),
+            ("runtime.allp", holders.allp.0),
+        ] {
+            let symbol = file.symbols().find(|symbol| symbol.name() == Ok(name));
+            assert_eq!(symbol.is_some(), !binary.linking().stripped, "{}: {name}", fixture.name);
+            assert!(symbol.is_none_or(|at| at.address() == found), "{}: {name}", fixture.name);
+            compared += 1;
+        }
+    }
+    assert!(known >= 40 && compared >= 200, "{known} programs, {compared} variables");
+}
+
+/// Every field's name, and how to get at it. `work.from` is no field.
+const FIELDS: [(&str, fn(&mut CollectorLayout) -> &mut u32); 19] = [
+    ("user_forced", |layout| &mut layout.work.user_forced),
+    ("cycles", |layout| &mut layout.work.cycles),
+    ("stwprocs", |layout| &mut layout.work.stwprocs),
+    ("maxprocs", |layout| &mut layout.work.maxprocs),
+    ("t_sweep_term", |layout| &mut layout.work.t_sweep_term),
+    ("pause_ns", |layout| &mut layout.work.pause_ns),
+    ("heap0", |layout| &mut layout.work.heap0),
+    ("cpu_assist", |layout| &mut layout.work.cpu_assist),
+    ("gc_percent", |layout| &mut layout.controller.gc_percent),
+    ("memory_limit", |layout| &mut layout.controller.memory_limit),
+    ("last_heap_goal", |layout| &mut layout.controller.last_heap_goal),
+    ("heap_live", |layout| &mut layout.controller.heap_live),
+    ("last_stack_scan", |layout| &mut layout.controller.last_stack_scan),
+    ("globals_scan", |layout| &mut layout.controller.globals_scan),
+    ("heap_marked", |layout| &mut layout.controller.heap_marked),
+    ("assist_time", |layout| &mut layout.controller.assist_time),
+    ("total_alloc", |layout| &mut layout.controller.total_alloc),
+    ("pause_total_ns", |layout| &mut layout.stats.pause_total_ns),
+    ("numgc", |layout| &mut layout.stats.numgc),
+];
+
+/// The code of the program itself proves each offset: a wrong one is refused before anything is read by it.
+#[test]
+#[ignore = "needs fixtures: cargo xtask test"]
+fn every_wrong_offset_is_refused() {
+    let mut planted = 0;
+    for (fixture, binary) in of_known_versions() {
+        if fixture.program != "parked" && fixture.program != "nethttp" {
+            continue;
+        }
+        let layout = CollectorLayout::of(binary.version()).expect("a known version");
+        let refused = |wrong: &CollectorLayout, what: &str| {
+            assert!(binary.collector_globals(wrong).is_err(), "{}: {what} is not noticed", fixture.name);
+        };
+        for (index, (name, field)) in FIELDS.into_iter().enumerate() {
+            for by in [-16, -8, -4, -1, 1, 4, 8, 16] {
+                let mut wrong = layout;
+                let offset = field(&mut wrong);
+                let Some(moved) = offset.checked_add_signed(by) else { continue };
+                *offset = moved;
+                refused(&wrong, &format!("{name} moved by {by}"));
+                planted += 1;
+            }
+            for (other_name, other) in &FIELDS[index + 1..] {
+                let mut wrong = layout;
+                let (one, two) = (*field(&mut wrong), *other(&mut wrong));
+                (*field(&mut wrong), *other(&mut wrong)) = (two, one);
+                refused(&wrong, &format!("{name} in the place of {other_name}"));
+                planted += 1;
+            }
+        }
+    }
+    assert!(planted >= 5_000, "{planted} only");
+}
+
+#[test]
+#[ignore = "needs fixtures: cargo xtask test"]
+fn every_site_of_the_collector_is_cheap() {
+    for (fixture, binary) in of_known_versions() {
+        let plan = gc(&binary).unwrap_or_else(|missing| panic!("{}: {missing:?}", fixture.name));
+        assert!(plan.missing.is_empty(), "{}: {:?}", fixture.name, plan.missing);
+        let hooks: Vec<&str> = plan.sites.iter().map(|planned| planned.hook.name()).collect();
+        let expected: &[&str] = match binary.version().minor() {
+            21 => &["world_started", "world_stopped", "world_stopping", "gc_cycle", "gc_assist"],
+            22 => &[
+                "world_started",
+                "world_starting",
+                "world_stopped",
+                "world_stopped",
+                "gc_cycle",
+                "gc_assist",
+            ],
+            _ => &["world_started", "world_starting", "gc_cycle", "gc_assist"],
+        };
+        assert_eq!(hooks, expected, "{}", fixture.name);
+        assert!(plan.sites.iter().all(|planned| planned.site.emulated), "{}: {:?}", fixture.name, plan.sites);
+        let later = if binary.version().minor() == 21 { 0 } else { !0b110 };
+        assert_eq!(plan.told_later, later, "{}", fixture.name);
+    }
+}
