@@ -12,6 +12,33 @@ use crate::model::{Report, Totals};
 /// More than this share of the probe hits lost makes the data incomplete, in hundredths.
 const LOSS_LIMIT_PERCENT: u64 = 1;
 
+/// A format by its name on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum FormatName {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Ndjson,
+    /// Stacks with their weights, for flame graph tools
+    Folded,
+    /// A flame graph
+    Svg,
+    /// The garbage collector's cycles, as GODEBUG=gctrace=1 prints them
+    Gctrace,
+}
+
+impl From<FormatName> for Format {
+    fn from(name: FormatName) -> Self {
+        match name {
+            FormatName::Text => Self::Text,
+            FormatName::Ndjson => Self::Ndjson,
+            FormatName::Folded => Self::Folded,
+            FormatName::Svg => Self::Svg,
+            FormatName::Gctrace => Self::Gctrace,
+        }
+    }
+}
+
 /// Every place that the report is to go to.
 pub(super) struct Outputs {
     files: Vec<(PathBuf, Format, AtomicFile)>,
@@ -19,18 +46,22 @@ pub(super) struct Outputs {
 }
 
 impl Outputs {
-    /// Opens all of them: a bad path fails now. Without any, the report goes to standard output.
-    pub(super) fn open(paths: &[PathBuf], json: bool) -> anyhow::Result<Self> {
+    /// Opens all of them: a bad path fails now. Without any, the report goes to standard output. A format that was
+    /// asked for by name goes before the files' names.
+    pub(super) fn open(paths: &[PathBuf], json: bool, name: Option<FormatName>) -> anyhow::Result<Self> {
         let mut outputs = Self { files: Vec::new(), stdout: None };
-        let default = if json { Format::Ndjson } else { Format::Text };
+        let named = name.map(Format::from);
+        let default = named.unwrap_or(if json { Format::Ndjson } else { Format::Text });
         for path in paths {
             if path == Path::new("-") {
                 outputs.stdout = Some(default);
                 continue;
             }
-            let Some(format) = Format::of_path(path).or(json.then_some(Format::Ndjson)) else {
+            let by_name = named.or_else(|| Format::of_path(path));
+            let Some(format) = by_name.or(json.then_some(Format::Ndjson)) else {
                 bail!(
-                    "cannot tell the format of {}: its name must end in .txt, .ndjson, .folded or .svg",
+                    "cannot tell the format of {}: its name must end in .txt, .ndjson, .folded, .svg or .gctrace, \
+                     or -f must say it",
                     path.display()
                 );
             };
@@ -44,9 +75,9 @@ impl Outputs {
         Ok(outputs)
     }
 
-    /// Whether the report goes to standard output.
-    pub(super) fn use_stdout(&self) -> bool {
-        self.stdout.is_some()
+    /// Whether standard output is wanted for lines that nothing else may be among.
+    pub(super) fn needs_stdout(&self) -> bool {
+        self.stdout.is_some_and(|format| format != Format::Text)
     }
 
     /// Whether text goes to standard output.
@@ -56,7 +87,8 @@ impl Outputs {
 
     /// Writes a run wherever every run has its own lines.
     pub(super) fn add(&mut self, report: &Report) -> anyhow::Result<()> {
-        self.write(Format::Ndjson, |_, out| Ndjson.write(report, out))
+        self.write(Format::Ndjson, |_, out| Ndjson.write(report, out))?;
+        self.write(Format::Gctrace, |_, out| report.gc.as_ref().map_or(Ok(()), |gc| gc.write_gctrace(out)))
     }
 
     /// Draws a start wherever that is wanted.
@@ -67,7 +99,12 @@ impl Outputs {
 
     /// Whether a flame graph is wanted.
     pub(super) fn has_flame_graph(&self) -> bool {
-        self.files.iter().any(|(_, format, _)| matches!(format, Format::Folded | Format::Svg))
+        self.has(Format::Folded) || self.has(Format::Svg)
+    }
+
+    /// Whether that format is wanted.
+    pub(super) fn has(&self, format: Format) -> bool {
+        self.stdout == Some(format) || self.files.iter().any(|(_, of_file, _)| *of_file == format)
     }
 
     /// Writes the text where text is wanted, in colours or not, and gives the files their names.

@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use regex::Regex;
 
 use super::collection;
-use super::output::{self, Outputs};
+use super::output::{self, FormatName, Outputs};
 use super::ring::ring_size;
 use super::session::{Options, Session, Trace, Until};
 use super::traceable::Traceable;
@@ -49,10 +49,13 @@ Exit codes: the program's own (128 + N when signal N killed it) when the tracing
 cannot trace here, 4 when the program is not found or no Go program that gotrace knows, 5 when more than 1 %
 of the data was lost, 6 when a budget was exceeded. Of several runs the first that failed gives the code.")]
 pub(super) struct Args {
-    /// Write the report to FILE; the format follows from its name (.txt, .ndjson, or .folded and .svg
-    /// for flame graphs). Repeatable; - is standard output
+    /// Write the report to FILE; the format follows from its name (.txt, .ndjson, .gctrace, or
+    /// .folded and .svg for flame graphs). Repeatable; - is standard output
     #[arg(short, long, value_name = "FILE")]
     output: Vec<PathBuf>,
+    /// Write every report in this format, whatever its file's name
+    #[arg(short, long, value_enum, conflicts_with = "json")]
+    format: Option<FormatName>,
     /// Show only what matches in a flame graph (-o FILE.svg, FILE.folded): phases, packages, functions
     #[arg(long, value_name = "REGEX")]
     focus: Option<Regex>,
@@ -137,7 +140,7 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
         anyhow::bail!("no command to run");
     };
     let path = command::resolve(name, std::env::var_os("PATH").as_deref())?;
-    let mut outputs = Outputs::open(&args.output, args.json)?;
+    let mut outputs = Outputs::open(&args.output, args.json, args.format)?;
     if args.repeat > 1 {
         if outputs.has_flame_graph() {
             anyhow::bail!(
@@ -175,7 +178,7 @@ fn once(
         name,
         arguments,
         user: if args.as_root { None } else { InvokingUser::of_sudo() },
-        stdout_to_stderr: args.json && outputs.use_stdout(),
+        stdout_to_stderr: outputs.needs_stdout(),
     };
     // When anything fails from here on, the child goes without having run.
     let gated = launch.fork().with_context(|| format!("cannot start {}", path.display()))?;

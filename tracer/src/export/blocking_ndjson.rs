@@ -83,6 +83,9 @@ impl BlockingReport {
         if let Some(parking) = &self.parking {
             parking.write_ndjson(out)?;
         }
+        if let Some(gc) = &self.gc {
+            gc.write_ndjson(out)?;
+        }
         write_line(out, &self.summary_line())
     }
 

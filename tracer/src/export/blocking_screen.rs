@@ -6,6 +6,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::printable;
 use crate::model::blocking::{BlockedGroup, BlockingReport, Site, Standing};
+use crate::model::gc::megabytes;
 use crate::units::Nanos;
 
 /// The terminal, and what the report does not know.
@@ -32,12 +33,19 @@ impl Screen {
         let style = |style: Style| if self.color { style } else { Style::new() };
         let (bold, dim) = (style(Style::new().bold()), style(Style::new().dimmed()));
         let warn = style(AnsiColor::Yellow.on_default());
-        let head = self.rows.saturating_sub(8);
+        let head = self.rows.saturating_sub(8 + usize::from(report.gc.is_some()));
         let (most_sites, most_now) = (head / 2, head - head / 2);
         let mut page = Page { screen: self, out, left: self.rows.saturating_sub(1) };
 
         page.line(bold, &self.title(report))?;
         page.line(dim, &self.account(report))?;
+        if let Some(gc) = &report.gc {
+            let heap = gc
+                .heap
+                .as_ref()
+                .map_or_else(String::new, |heap| format!(", heap {}", megabytes(heap.live.last)));
+            page.line(dim, &format!("GC: {}{heap}", gc.verdict()))?;
+        }
         page.line(Style::new(), "")?;
         page.line(bold, &format!("{:>9} {:>9} {:>9}  blocked, last interval", "time", "count", "p99"))?;
         let sites = report.by_site();

@@ -42,6 +42,9 @@ impl BlockingText {
         if let Some(parking) = &report.parking {
             parking.write_text(self.color, out)?;
         }
+        if let Some(gc) = &report.gc {
+            gc.write_text(self.color, out)?;
+        }
         self.idle(report, out)?;
         self.syscalls(report, out)?;
         self.scheduler(report, out)?;
@@ -99,12 +102,13 @@ impl BlockingText {
     }
 
     fn findings(self, report: &BlockingReport, out: &mut dyn Write) -> io::Result<()> {
-        if report.findings.is_empty() {
+        let findings = report.all_findings();
+        if findings.is_empty() {
             return Ok(());
         }
         let (bold, dim, warn) = (self.bold(), self.dim(), self.warn());
         writeln!(out, "{bold}what stands out{bold:#}")?;
-        for finding in report.findings.iter().take(FINDINGS) {
+        for finding in findings.iter().take(FINDINGS) {
             writeln!(
                 out,
                 "  {warn}{:>9}{warn:#}  {}",
@@ -116,7 +120,7 @@ impl BlockingText {
             }
             writeln!(out, "             {dim}{}{dim:#}", finding.advice)?;
         }
-        if let Some(more) = report.findings.len().checked_sub(FINDINGS).filter(|more| *more > 0) {
+        if let Some(more) = findings.len().checked_sub(FINDINGS).filter(|more| *more > 0) {
             writeln!(out, "  {dim}and {more} more, in the NDJSON report{dim:#}")?;
         }
         writeln!(out)

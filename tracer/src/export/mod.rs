@@ -10,6 +10,7 @@ mod diff;
 mod diff_ndjson;
 mod flamegraph;
 mod folded;
+mod gc;
 mod header;
 pub mod inspect;
 pub mod list;
@@ -58,6 +59,8 @@ pub enum Format {
     Folded,
     /// A flame graph.
     Svg,
+    /// The garbage collector's cycles, as `GODEBUG=gctrace=1` prints them.
+    Gctrace,
 }
 
 impl Format {
@@ -69,6 +72,7 @@ impl Format {
             "ndjson" | "jsonl" => Some(Self::Ndjson),
             "folded" => Some(Self::Folded),
             "svg" => Some(Self::Svg),
+            "gctrace" => Some(Self::Gctrace),
             _ => None,
         }
     }
@@ -102,6 +106,7 @@ mod tests {
         assert_eq!(Format::of_path(Path::new("b.txt")), Some(Format::Text));
         assert_eq!(Format::of_path(Path::new("b.svg")), Some(Format::Svg));
         assert_eq!(Format::of_path(Path::new("b.folded")), Some(Format::Folded));
+        assert_eq!(Format::of_path(Path::new("b.gctrace")), Some(Format::Gctrace));
         assert_eq!(Format::of_path(Path::new("b.png")), None);
         assert_eq!(Format::of_path(Path::new("ndjson")), None);
     }

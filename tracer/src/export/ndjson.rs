@@ -37,7 +37,10 @@ impl Export for Ndjson {
         for loss in &report.losses {
             line(Line::Loss { probe: loss.probe.name(), hits: loss.hits, dropped: loss.dropped })?;
         }
-        line(summary(report))
+        if let Some(gc) = &report.gc {
+            gc.write_ndjson(out)?;
+        }
+        write_line(out, &summary(report))
     }
 }
 

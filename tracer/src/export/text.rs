@@ -53,6 +53,9 @@ impl Export for Text {
         self.heading(report, out)?;
         self.findings(report, out)?;
         self.phases(report, out)?;
+        if let Some(gc) = &report.gc {
+            gc.write_startup(self.color, out)?;
+        }
         self.inits(report, out)?;
         self.account(report, out)
     }

@@ -19,7 +19,7 @@ use self::now::Observer;
 use self::report::Reporter;
 use self::waits::Plan;
 use super::exit::TargetRefused;
-use super::output::Outputs;
+use super::output::{FormatName, Outputs};
 use super::report::kernel_release;
 use super::ring::ring_size;
 use super::{Common, Exit};
@@ -54,10 +54,14 @@ const MOST_LOOKS: usize = 5;
 Exit codes: 0 when the report is whole; 3 when this machine or the process may not be looked into, 4 when there is
 no such process or it is no Go program that gotrace knows.")]
 pub(super) struct Args {
-    /// Write the report to FILE; the format follows from its name (.txt, .ndjson). Repeatable; - is
+    /// Write the report to FILE; the format follows from its name (.txt, .ndjson, .gctrace, or
+    /// .folded and .svg for flame graphs). Repeatable; - is
     /// standard output
     #[arg(short, long, value_name = "FILE")]
     output: Vec<PathBuf>,
+    /// Write every report in this format, whatever its file's name
+    #[arg(short, long, value_enum, conflicts_with = "json")]
+    format: Option<FormatName>,
     /// One JSON object a line instead of text
     #[arg(long)]
     json: bool,
@@ -163,14 +167,14 @@ fn positive(text: &str) -> Result<Duration, String> {
 
 /// Runs the verb.
 pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
-    let mut outputs = Outputs::open(&args.output, args.json)?;
+    let mut outputs = Outputs::open(&args.output, args.json, args.format)?;
     let process = Process::find(&args.who)?;
     process.notes().iter().for_each(|note| common.note(note));
     let binary = binary_of(&process)?;
     if args.now {
         anyhow::ensure!(
-            !outputs.has_flame_graph(),
-            "one look has no times to draw: leave out --now, or the flame graph"
+            !outputs.has_flame_graph() && !outputs.has(Format::Gctrace),
+            "one look has no times to draw: leave out --now, or the flame graph or gctrace"
         );
         let report = look(&process, &binary)?;
         outputs.write(Format::Ndjson, |color, out| report.write(Format::Ndjson, color, out))?;

@@ -70,6 +70,7 @@ impl<'a> Reporter<'a> {
         let (report, tables) = self.report(Ending::Running, before.as_ref().map(|(at, sums)| (*at, sums)))?;
         // A flame graph is one picture, of all; and text would spoil the screen.
         self.write(&report, Format::Ndjson)?;
+        self.write(&report, Format::Gctrace)?;
         if self.terminal.is_none() {
             self.write(&report, Format::Text)?;
         }
@@ -112,7 +113,7 @@ impl<'a> Reporter<'a> {
         };
         let before = self.before.take();
         let (report, _) = self.report(ending, before.as_ref().map(|(at, sums)| (*at, sums)))?;
-        for format in [Format::Ndjson, Format::Text, Format::Folded, Format::Svg] {
+        for format in [Format::Ndjson, Format::Text, Format::Folded, Format::Svg, Format::Gctrace] {
             self.write(&report, format)?;
         }
         let Self { live, outputs, .. } = self;
@@ -129,6 +130,7 @@ impl<'a> Reporter<'a> {
             Format::Ndjson => report.write_ndjson(out),
             Format::Folded => flame.write_folded(report, out),
             Format::Svg => flame.write_svg(report, out),
+            Format::Gctrace => report.gc.as_ref().map_or(Ok(()), |gc| gc.write_gctrace(out)),
         })
     }
 

@@ -148,6 +148,15 @@ impl BlockingReport {
         self.ended.since(self.began)
     }
 
+    /// What stands out, the collector's part too, the costliest first.
+    #[must_use]
+    pub fn all_findings(&self) -> Vec<&Finding> {
+        let of_gc = self.gc.iter().flat_map(|gc| &gc.findings);
+        let mut findings: Vec<&Finding> = self.findings.iter().chain(of_gc).collect();
+        findings.sort_by_key(|finding| std::cmp::Reverse(finding.duration));
+        findings
+    }
+
     /// What kept goroutines from going on.
     pub fn suffered(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter().filter(|entry| entry.is_suffered())

@@ -128,6 +128,7 @@ pub(super) fn cycle(figures: &Figures) -> Result<(), Refusal> {
     let minimum = DEFAULT_HEAP_MINIMUM.wrapping_mul(i64::from(f.gc_percent).cast_unsigned()) / 100;
     check.same("gcController.heapMinimum", f.heap_minimum, "what gcPercent makes of it", minimum)?;
     check.holds(f.memory_limit <= super::cycle::NO_LIMIT, "gcController.memoryLimit is negative")?;
+    check.same("gcController.globalsScan", f.globals_scan, "globalsScanWork", f.scan_work[2])?;
     check.holds(f.total_free <= f.total_alloc, "more was freed than allocated")?;
     check.holds(f.heap_in_use <= f.mapped_ready, "more of the heap is in use than is mapped")?;
     check.same(
@@ -165,10 +166,13 @@ pub(super) fn follows(figures: &Figures, before: &Figures, resized: bool) -> Res
     check.same("cpuStats.GCDedicatedTime's growth", dedicated, "the workers' mark time", marked)?;
     let idle = grown(f.cpu.idle, b.cpu.idle);
     check.same("cpuStats.GCIdleTime's growth", idle, "gcController.idleMarkTime", f.idle)?;
-    if !resized && f.maxprocs == b.maxprocs {
-        let all = grown(f.t_end, b.t_end).wrapping_mul(f.maxprocs.into());
-        let total = grown(f.cpu.total, b.cpu.total);
-        check.same("cpuStats.TotalTime's growth", total, "the time on work.maxprocs", all)?;
+    if !resized {
+        // All Ps' time, whatever they did. GOMAXPROCS may have changed once, where stops are not seen.
+        let total = u128::from(grown(f.cpu.total, b.cpu.total));
+        let all = |procs: u32| u128::from(grown(f.t_end, b.t_end)) * u128::from(procs);
+        let within = all(f.maxprocs.min(b.maxprocs))..=all(f.maxprocs.max(b.maxprocs));
+        check
+            .holds(within.contains(&total), "cpuStats.TotalTime did not grow by the time on work.maxprocs")?;
     }
     Ok(0)
 }
@@ -215,3 +219,7 @@ impl Check {
         if holds { Ok(()) } else { Err(Refusal::Impossible { cycle, what }) }
     }
 }
+
+#[cfg(test)]
+#[path = "check_tests.rs"]
+mod tests;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::super::blocking::{Place, Site};
 use super::super::findings::Finding;
-use super::assist::by_site;
+use super::heap::megabytes;
 use super::report::GcReport;
 use super::stop::{StopReason, WorldStop};
 use crate::target::gobin::Frame;
@@ -60,14 +60,14 @@ fn busy(report: &GcReport) -> Option<Finding> {
         report.span().for_people(),
         share / 10_000
     );
-    let live = bytes(heap.live.last);
+    let live = megabytes(heap.live.last);
     let finding = |id, text, advice| {
         Some(Finding { id, package: None, place: None, duration: totals.cpu, text, advice })
     };
     if at_limit {
         let text = format!(
             "{cost}: GOMEMLIMIT is {}, {} of the cycles had it for a goal, and {live} were live at the last",
-            bytes(heap.memory_limit),
+            megabytes(heap.memory_limit),
             totals.at_limit
         );
         return finding(
@@ -89,7 +89,7 @@ fn assists(report: &GcReport) -> Vec<Finding> {
     if all.0 < report.span().0 / ASSIST_SHARE {
         return Vec::new();
     }
-    let sites = by_site(&report.assists);
+    let sites = report.assist_sites();
     let heavy = sites.iter().filter(|site| site.share >= ASSIST_SITE).take(ASSIST_SITES);
     heavy
         .map(|site| Finding {
@@ -221,10 +221,4 @@ fn most_frequent<'a>(sites: impl Iterator<Item = &'a Site>) -> Option<(&'a Site,
 
 fn place(site: &Site) -> Option<Frame> {
     site.place().map(Place::frame)
-}
-
-/// With three digits and a unit.
-#[expect(clippy::cast_precision_loss, reason = "shown with three digits")]
-fn bytes(bytes: u64) -> String {
-    format!("{:.1} MB", bytes as f64 / 1e6)
 }

@@ -71,6 +71,13 @@ impl HeapCourse {
     }
 }
 
+/// Bytes for people.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "shown with one digit after the point")]
+pub fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
 /// So many in a second; none when no time has passed.
 fn a_second(count: u64, time: Nanos) -> Option<u64> {
     let rate = (u128::from(count) * 1_000_000_000).checked_div(time.0.into())?;

@@ -18,7 +18,7 @@ pub use assist::AssistSite;
 pub use charge::Charged;
 pub use check::Refusal;
 pub use cycle::{GcCycle, NO_LIMIT, Surroundings};
-pub use heap::{Course, HeapCourse};
+pub use heap::{Course, HeapCourse, megabytes};
 pub use history::GcHistory;
 pub use incident::{BlockedMeanwhile, Incident, IncidentKind, Verdict};
 pub use report::{GcInput, GcReport, ToldCycle, Trigger};

@@ -8,7 +8,7 @@ use super::super::findings::Finding;
 use super::super::report::MissingProbe;
 use super::super::startup::StartupTimeline;
 use super::super::waits::Symbols;
-use super::assist::{AssistSite, sites};
+use super::assist::{AssistSite, by_site, sites};
 use super::charge::Charged;
 use super::cycle::GcCycle;
 use super::findings::findings;
@@ -215,6 +215,12 @@ impl GcReport {
     pub fn longest_stop(&self) -> Nanos {
         let stops = self.totals.stops.values().map(|sums| sums.longest).max();
         stops.unwrap_or_default().max(self.totals.longest_pause)
+    }
+
+    /// Who was made to help with marking, by line of code: several stacks lead to one.
+    #[must_use]
+    pub fn assist_sites(&self) -> Vec<AssistSite> {
+        by_site(&self.assists)
     }
 
     /// How many stops took as long as is looked at by itself.

@@ -1,0 +1,9 @@
+//! What the garbage collector did: the part of a report that is about it, in each format.
+
+mod gctrace;
+mod ndjson;
+mod startup;
+mod text;
+
+#[cfg(test)]
+mod tests;

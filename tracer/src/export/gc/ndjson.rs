@@ -1,0 +1,333 @@
+//! The lines about the garbage collector. Fields may be added, never renamed.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use crate::export::header::write_line;
+use crate::model::gc::{GcReport, HeldUpBy, Incident, StopSums, ToldCycle, WorldStop};
+use crate::target::gobin::Frame;
+use crate::units::Nanos;
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Line<'a> {
+    Gc {
+        cycle: u32,
+        trigger: Option<&'static str>,
+        forced: bool,
+        partial: bool,
+        start_ns: Nanos,
+        stw_sweep_term_ns: Nanos,
+        mark_ns: Nanos,
+        stw_mark_term_ns: Nanos,
+        assist_ns: Nanos,
+        dedicated_ns: Nanos,
+        fractional_ns: Nanos,
+        idle_ns: Nanos,
+        stw_sweep_term_cpu_ns: Nanos,
+        stw_mark_term_cpu_ns: Nanos,
+        heap_start_bytes: u64,
+        heap_end_bytes: u64,
+        heap_marked_bytes: u64,
+        heap_live_bytes: u64,
+        heap_goal_bytes: u64,
+        stack_scan_bytes: u64,
+        globals_scan_bytes: u64,
+        procs: u32,
+        gc_cpu_fraction: f64,
+        pause_ns: Nanos,
+        gc_percent: i32,
+        memory_limit_bytes: u64,
+        at_memory_limit: bool,
+        alloc_bytes: u64,
+        rss_bytes: Option<u64>,
+        missed_before: u32,
+        #[serde(flatten)]
+        charged: Option<Charged<'a>>,
+    },
+    Stw {
+        reason: String,
+        start_ns: Option<Nanos>,
+        stopping_ns: Option<Nanos>,
+        stopped_ns: Option<Nanos>,
+        total_ns: Option<Nanos>,
+        total_is_estimated: bool,
+        cycle: Option<u32>,
+        goid: Option<u64>,
+        created_by: Option<String>,
+        stack: Vec<String>,
+        looks: u32,
+        held_up_by: Option<Holder>,
+    },
+    GcIncident {
+        kind: &'static str,
+        start_ns: Nanos,
+        duration_ns: Nanos,
+        cycle: Option<u32>,
+        verdict: &'static str,
+        text: &'a str,
+        site: Option<String>,
+        blocked: Vec<Blocked<'a>>,
+        blocked_untold: usize,
+        throttled_ns: Option<Nanos>,
+    },
+    GcAssist {
+        count: u64,
+        scan_bytes: u64,
+        share: f64,
+        estimated_cpu_ns: Nanos,
+        created_by: Option<String>,
+        stack: Vec<String>,
+    },
+    Finding {
+        id: &'static str,
+        function: Option<&'a str>,
+        file: Option<&'a str>,
+        line: Option<u32>,
+        duration_ns: Nanos,
+        text: &'a str,
+        advice: &'static str,
+    },
+    Missing {
+        probe: &'static str,
+        function: &'a str,
+        reason: &'a str,
+    },
+    GcSummary {
+        refused: Option<&'a str>,
+        cycles: u64,
+        cycles_missed: u64,
+        cycles_untold: u64,
+        stops: BTreeMap<&'a str, Stops>,
+        stops_untold: u64,
+        pause_total_ns: Nanos,
+        longest_stop_ns: Nanos,
+        stw_slow_ns: Nanos,
+        gc_cpu_ns: Nanos,
+        gc_idle_cpu_ns: Nanos,
+        assist_ns: Nanos,
+        /// Of the CPU time on all Ps in the span.
+        gc_cpu_share: Option<f64>,
+        mark_ns: Nanos,
+        forced: u64,
+        at_memory_limit: u64,
+        alloc_bytes_per_s: Option<u64>,
+        rss_max_bytes: Option<u64>,
+        throttled_ns: Option<Nanos>,
+        span_ns: Nanos,
+    },
+}
+
+#[derive(Serialize)]
+struct Charged<'a> {
+    phase: &'static str,
+    package: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Holder {
+    goid: u64,
+    tid: u32,
+    created_by: Option<String>,
+    stack: Vec<String>,
+    running: u32,
+    looks: u32,
+    on_cpu: u32,
+    runnable: u32,
+    disk: u32,
+    sleeping: u32,
+}
+
+#[derive(Serialize)]
+struct Blocked<'a> {
+    goid: Option<u64>,
+    syscall: Option<&'a str>,
+    object: Option<&'a str>,
+    start_ns: Option<Nanos>,
+    duration_ns: Option<Nanos>,
+    site: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Stops {
+    count: u64,
+    total_ns: Nanos,
+    max_ns: Nanos,
+}
+
+impl GcReport {
+    /// Writes the lines.
+    ///
+    /// # Errors
+    /// Only those of the writer.
+    pub(in crate::export) fn write_ndjson(&self, out: &mut dyn Write) -> io::Result<()> {
+        let mut line = |line: &Line<'_>| write_line(out, line);
+        self.cycles.iter().try_for_each(|told| line(&cycle(told)))?;
+        self.stops.iter().try_for_each(|stop| line(&stop_line(stop)))?;
+        self.incidents.iter().try_for_each(|one| line(&incident(one)))?;
+        for site in &self.assists {
+            line(&Line::GcAssist {
+                count: site.count,
+                scan_bytes: site.scan_work,
+                share: site.share,
+                estimated_cpu_ns: site.estimated_cpu,
+                created_by: site.origin.as_ref().map(ToString::to_string),
+                stack: frames(&site.stack),
+            })?;
+        }
+        for finding in &self.findings {
+            let place = finding.place.as_ref();
+            line(&Line::Finding {
+                id: finding.id,
+                function: place.map(|frame| frame.function.as_str()),
+                file: place.and_then(|frame| frame.file.as_deref()),
+                line: place.map(|frame| frame.line),
+                duration_ns: finding.duration,
+                text: &finding.text,
+                advice: finding.advice,
+            })?;
+        }
+        for missing in &self.missing {
+            let (function, reason) = (missing.function.as_str(), missing.reason.as_str());
+            line(&Line::Missing { probe: missing.probe, function, reason })?;
+        }
+        line(&self.summary_line())
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "millionths")]
+    fn summary_line(&self) -> Line<'_> {
+        let totals = &self.totals;
+        let heap = self.heap.as_ref();
+        Line::GcSummary {
+            refused: self.refused.as_deref(),
+            cycles: totals.cycles,
+            cycles_missed: totals.missed,
+            cycles_untold: totals.untold_cycles,
+            stops: totals.stops.iter().map(|(reason, sums)| (reason.as_str(), Stops::of(sums))).collect(),
+            stops_untold: totals.untold_stops,
+            pause_total_ns: totals.pause,
+            longest_stop_ns: self.longest_stop(),
+            stw_slow_ns: self.slow_from,
+            gc_cpu_ns: totals.cpu,
+            gc_idle_cpu_ns: totals.idle,
+            assist_ns: totals.assist,
+            gc_cpu_share: self.cpu_share().map(|millionths| millionths as f64 / 1e6),
+            mark_ns: totals.mark,
+            forced: totals.forced,
+            at_memory_limit: totals.at_limit,
+            alloc_bytes_per_s: heap.and_then(|heap| heap.allocated_per_second),
+            rss_max_bytes: heap.and_then(|heap| heap.rss).map(|rss| rss.most),
+            throttled_ns: self.throttled,
+            span_ns: self.span(),
+        }
+    }
+}
+
+impl Stops {
+    fn of(sums: &StopSums) -> Self {
+        Self { count: sums.count, total_ns: sums.total, max_ns: sums.longest }
+    }
+}
+
+fn cycle(told: &ToldCycle) -> Line<'_> {
+    let cycle = &told.cycle;
+    Line::Gc {
+        cycle: cycle.number,
+        trigger: told.trigger.map(crate::model::gc::Trigger::name),
+        forced: cycle.forced,
+        partial: cycle.partial,
+        start_ns: cycle.start,
+        stw_sweep_term_ns: cycle.sweep_term,
+        mark_ns: cycle.mark,
+        stw_mark_term_ns: cycle.mark_term,
+        assist_ns: cycle.assist,
+        dedicated_ns: cycle.dedicated,
+        fractional_ns: cycle.fractional,
+        idle_ns: cycle.idle,
+        stw_sweep_term_cpu_ns: cycle.sweep_term_cpu(),
+        stw_mark_term_cpu_ns: cycle.mark_term_cpu(),
+        heap_start_bytes: cycle.heap_start,
+        heap_end_bytes: cycle.heap_end,
+        heap_marked_bytes: cycle.heap_marked,
+        heap_live_bytes: cycle.heap_live,
+        heap_goal_bytes: cycle.heap_goal,
+        stack_scan_bytes: cycle.stack_scan,
+        globals_scan_bytes: cycle.globals_scan,
+        procs: cycle.procs,
+        gc_cpu_fraction: cycle.cpu_fraction,
+        pause_ns: cycle.pause,
+        gc_percent: cycle.gc_percent,
+        memory_limit_bytes: cycle.memory_limit,
+        at_memory_limit: cycle.at_limit,
+        alloc_bytes: cycle.allocated,
+        rss_bytes: cycle.surroundings.rss,
+        missed_before: cycle.missed_before,
+        charged: told
+            .charged
+            .as_ref()
+            .map(|charged| Charged { phase: charged.phase.name(), package: charged.package.as_deref() }),
+    }
+}
+
+fn stop_line(stop: &WorldStop) -> Line<'_> {
+    Line::Stw {
+        reason: stop.reason.name(),
+        start_ns: stop.start,
+        stopping_ns: stop.stopping,
+        stopped_ns: stop.stopped(),
+        total_ns: stop.total,
+        total_is_estimated: stop.total_is_estimated,
+        cycle: stop.cycle,
+        goid: stop.goid,
+        created_by: stop.origin.as_ref().map(ToString::to_string),
+        stack: frames(&stop.stack),
+        looks: stop.looks,
+        held_up_by: stop.holder.as_ref().map(holder),
+    }
+}
+
+fn holder(holder: &HeldUpBy) -> Holder {
+    let seen = &holder.seen;
+    Holder {
+        goid: seen.goid,
+        tid: seen.tid,
+        created_by: holder.origin.as_ref().map(ToString::to_string),
+        stack: frames(&holder.stack),
+        running: seen.running,
+        looks: seen.looks,
+        on_cpu: seen.on_cpu,
+        runnable: seen.runnable,
+        disk: seen.disk,
+        sleeping: seen.sleeping,
+    }
+}
+
+fn incident(incident: &Incident) -> Line<'_> {
+    let site = |site: &crate::model::blocking::Site| site.place().map(|place| place.frame().to_string());
+    let blocked = incident.blocked.iter().map(|one| Blocked {
+        goid: one.goid,
+        syscall: one.syscall.as_deref(),
+        object: one.object.as_deref(),
+        start_ns: one.start,
+        duration_ns: one.duration,
+        site: site(&one.site),
+    });
+    Line::GcIncident {
+        kind: incident.kind.name(),
+        start_ns: incident.start,
+        duration_ns: incident.duration,
+        cycle: incident.cycle,
+        verdict: incident.verdict.name(),
+        text: &incident.text,
+        site: site(&incident.site),
+        blocked: blocked.collect(),
+        blocked_untold: incident.blocked_untold,
+        throttled_ns: incident.throttled,
+    }
+}
+
+fn frames(stack: &[Frame]) -> Vec<String> {
+    stack.iter().map(ToString::to_string).collect()
+}
