@@ -268,6 +268,9 @@ pub struct GcConfig {
     /// What is to be added to an address of the file to have one of the process; where `stopnote` is 0 it need not be
     /// known.
     pub bias: u64,
+    /// The numbers of the reasons to stop the world, one bit each, for which a probe of
+    /// [`crate::wire::Probe::WorldStarted`] follows that of [`crate::wire::Probe::WorldStarting`].
+    pub told_later: u64,
     /// The offset of `p.status`.
     pub p_status: u32,
     /// The offset of `p.m`.
@@ -299,9 +302,8 @@ pub struct GcConfig {
     pub m_curg: u32,
     /// The offset of `m.procid`.
     pub m_procid: u32,
-    /// The numbers of the reasons to stop the world, one bit each, for which a probe of
-    /// [`crate::wire::Probe::WorldStarted`] follows that of [`crate::wire::Probe::WorldStarting`].
-    pub told_later: u32,
+    /// `task_struct.se.sum_exec_runtime`
+    pub task_runtime: u32,
 }
 
 impl GcConfig {
@@ -314,6 +316,7 @@ impl GcConfig {
         stopnote: 0,
         allp: 0,
         bias: 0,
+        told_later: 0,
         p_status: 0,
         p_m: 0,
         task_on_cpu: 0,
@@ -329,6 +332,6 @@ impl GcConfig {
         g_atomicstatus: 0,
         m_curg: 0,
         m_procid: 0,
-        told_later: 0,
+        task_runtime: 0,
     };
 }

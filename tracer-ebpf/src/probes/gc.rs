@@ -52,6 +52,10 @@ pub(super) struct World {
     pub(super) found_m: u64,
     /// When the first look was, of the runtime's clock.
     pub(super) first_look: u64,
+    /// When the holder's thread was last looked at, of the runtime's clock; 0 when it was not.
+    pub(super) looked: u64,
+    /// How long it had been on a CPU by then.
+    pub(super) runtime: u64,
     /// How long stopping took, when a probe told it before the world was started; else 0.
     stopping: u64,
     /// 1 when a later probe tells of it.
@@ -176,7 +180,7 @@ fn stop(ctx: &ProbeContext, cookie: Cookie, world: &mut World) {
         let over = register(RAX);
         world.stop.total = if over > started { over - started } else { 0 };
         holder::leave(world);
-        if known!(told_later) >> (reason & 31) & 1 != 0 {
+        if known!(told_later) >> (reason & 63) & 1 != 0 {
             world.pending = 1;
         } else {
             tell(world, register(R14), clock);

@@ -83,6 +83,7 @@ fn name(world: &mut World, g: u64) {
         return;
     }
     world.holder = g;
+    world.looked = 0;
     holder.goid = goid;
     holder.gopc = goroutine::made_by(g);
     holder.tid = read::<u64>(world.found_m + u64::from(known!(m_procid))).unwrap_or(0) as u32;
@@ -94,7 +95,9 @@ fn name(world: &mut World, g: u64) {
     holder.depth = 0;
 }
 
-/// Counts what the kernel says of the holder's thread.
+/// Counts what the kernel says of the holder's thread. That it is off the CPU at this moment says little: who looks has
+/// just been woken, and may have taken its CPU. So one that could run counts as what it mostly was since the last look,
+/// and at the first look as neither.
 #[inline(always)]
 fn thread_state(world: &mut World) {
     if known!(task_on_cpu) == 0 {
@@ -103,16 +106,26 @@ fn thread_state(world: &mut World) {
     let Some(task) = thread(world.stop.holder.tid) else { return };
     let on_cpu = read_kernel::<u32>(task + u64::from(known!(task_on_cpu)));
     let state = read_kernel::<u32>(task + u64::from(known!(task_state)));
-    let (Some(on_cpu), Some(state)) = (on_cpu, state) else { return };
+    let runtime = read_kernel::<u64>(task + u64::from(known!(task_runtime)));
+    let (Some(on_cpu), Some(state), Some(runtime)) = (on_cpu, state, runtime) else { return };
+    let time = runtime_clock();
+    let (ran, passed) = (runtime - world.runtime, time - world.looked);
+    let is_first = world.looked == 0;
+    world.runtime = runtime;
+    world.looked = time;
     let holder = &mut world.stop.holder;
     if on_cpu != 0 {
         holder.on_cpu += 1;
-    } else if state == 0 {
-        holder.runnable += 1;
     } else if state & UNINTERRUPTIBLE != 0 {
         holder.disk += 1;
-    } else {
+    } else if state != 0 {
         holder.sleeping += 1;
+    } else if !is_first {
+        if 2 * ran >= passed {
+            holder.on_cpu += 1;
+        } else {
+            holder.runnable += 1;
+        }
     }
 }
 

@@ -82,9 +82,9 @@ pub struct Holder {
     pub running: u32,
     /// At how many looks it ran still.
     pub looks: u32,
-    /// At how many of them its thread was on a CPU.
+    /// At how many of them its thread was on a CPU, or had been for most of the time since the one before.
     pub on_cpu: u32,
-    /// At how many it would have run, and had no CPU.
+    /// At how many it would have run, and had had no CPU for most of the time since the one before.
     pub runnable: u32,
     /// At how many it waited in the kernel and could not be interrupted: for a page or a disk.
     pub disk: u32,

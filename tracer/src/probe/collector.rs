@@ -37,7 +37,7 @@ pub fn gc_config(binary: &GoBinary, plan: &GcPlan) -> GcConfig {
         pause_total: within(globals.memstats, layout.stats.pause_total_ns),
         g_m,
         m_curg,
-        told_later: *told_later,
+        told_later: (*told_later).into(),
         ..GcConfig::NONE
     }
 }
@@ -58,6 +58,8 @@ pub fn holder_config(
     let of_kernel = offsets_of([
         ("task_struct", "on_cpu"),
         ("task_struct", "__state"),
+        ("task_struct", "se"),
+        ("sched_entity", "sum_exec_runtime"),
         ("task_struct", "signal"),
         ("signal_struct", "thread_head"),
         ("task_struct", "thread_node"),
@@ -80,6 +82,8 @@ pub fn holder_config(
     if let [
         Some(on_cpu),
         Some(state),
+        Some(entity),
+        Some(runtime),
         Some(signal),
         Some(thread_head),
         Some(thread_node),
@@ -90,6 +94,7 @@ pub fn holder_config(
     {
         config.task_on_cpu = on_cpu;
         config.task_state = state;
+        config.task_runtime = entity + runtime;
         config.task_signal = signal;
         config.signal_thread_head = thread_head;
         config.task_thread_node = thread_node;

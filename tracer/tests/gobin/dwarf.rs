@@ -137,9 +137,9 @@ fn what_the_collector_notes_is_where_the_debug_information_tells() {
         let in_work = |member| member_of(&told, "runtime.workType", member);
         let in_controller = |member| member_of(&told, "runtime.gcControllerState", member);
         let in_stats = |member| member_of(&told, "runtime.mstats", member);
-        // Go 1.22 exported the names.
+        // Go 1.23 exported the names.
         let of_cpu = |member: &str| {
-            let member = if binary.version().minor() == 21 {
+            let member = if binary.version().minor() <= 22 {
                 member.replacen("GC", "gc", 1)
             } else {
                 member.to_owned()
