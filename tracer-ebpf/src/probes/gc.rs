@@ -31,6 +31,9 @@ const RBX: u32 = 3;
 const RDI: u32 = 7;
 const R14: u32 = 14;
 
+/// `gcAssistTimeSlack` (runtime/mgcpacer.go)
+const ASSIST_SLACK: u64 = 5000;
+
 /// One field of the configuration. To load all of them would take half of a program's stack.
 macro_rules! known {
     ($field:ident) => {{
@@ -71,7 +74,7 @@ fn gc(ctx: ProbeContext) -> u32 {
     // SAFETY: `ctx` is the context that the kernel gave this program.
     let cookie = Cookie::from_bits(unsafe { bpf_get_attach_cookie(ctx.as_ptr()) });
     if cookie.probe == Probe::GcAssist as u32 {
-        assist(&ctx);
+        assist(&ctx, cookie);
     } else if cookie.probe == Probe::GcCycle as u32 {
         // SAFETY: `regs` is the context, valid for the program's run.
         let ip = unsafe { (*ctx.regs).rip };
@@ -240,13 +243,16 @@ fn forget_holder(world: &mut World) {
     holder.depth = 0;
 }
 
-/// Who allocates is made to mark first. Runs on the scheduler's stack, from which the frame pointers lead back to the
+/// Who allocates was made to mark first. Runs on the scheduler's stack, from which the frame pointers lead back to the
 /// goroutine's (runtime/asm_amd64.s, `systemstack`).
 #[inline(always)]
-fn assist(ctx: &ProbeContext) {
+fn assist(ctx: &ProbeContext, cookie: Cookie) {
     emit::count(Probe::GcAssist as u32);
-    let (g, scan_work) = (registers::by_number(ctx.regs, RAX), registers::by_number(ctx.regs, RBX));
-    let key = AssistKey { stack: sums::stack(ctx), gopc: goroutine::made_by(g) };
+    // `p.gcAssistTime`, which the runtime adds to its sum next, or leaves for the P's next assist.
+    let time = registers::by_number(ctx.regs, cookie.register);
+    let added = if time > ASSIST_SLACK { time } else { 0 };
+    let g = running(registers::by_number(ctx.regs, R14));
+    let key = AssistKey { stack: sums::stack(ctx), gopc: if g == 0 { 0 } else { goroutine::made_by(g) } };
     let mut found = ASSISTS.get_ptr_mut(key);
     if found.is_none() {
         // Another processor may be faster; then there is one already.
@@ -257,7 +263,7 @@ fn assist(ctx: &ProbeContext) {
         // SAFETY: the map's value lives as long as the program.
         Some(stats) => unsafe {
             emit::add(&raw mut (*stats).count, 1);
-            emit::add(&raw mut (*stats).scan_work, scan_work);
+            emit::add(&raw mut (*stats).time, added);
         },
         None => emit::count_dropped(Probe::GcAssist as u32),
     }

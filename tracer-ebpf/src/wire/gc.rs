@@ -112,14 +112,15 @@ pub struct AssistKey {
     pub gopc: u64,
 }
 
-/// How much the goroutines of an [`AssistKey`] were made to mark.
+/// How long the goroutines of an [`AssistKey`] were made to mark.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct AssistStats {
     /// How often.
     pub count: u64,
-    /// How many bytes they were asked to scan.
-    pub scan_work: u64,
+    /// For how many nanoseconds, as the runtime adds them up in `gcController.assistTime`: what took less than 5 µs is
+    /// counted with the next assist on the same P.
+    pub time: u64,
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ pub enum Probe {
     WorldStarting = 31,
     /// In it, where it goes on.
     WorldStarted = 32,
-    /// `runtime.gcAssistAlloc1`: a goroutine that allocates is made to mark.
+    /// `runtime.gcAssistAlloc1`: a goroutine that allocates was made to mark.
     GcAssist = 33,
 }
 

@@ -52,7 +52,10 @@ pub fn gc(binary: &GoBinary) -> Result<GcPlan, MissingHook> {
         plan.missing.push(missing);
     }
     plan.sites.push(cycle);
-    match find(binary, Probe::GcAssist, ASSIST, GoBinary::site) {
+    let controller = plan.globals.controller.0;
+    let assist_time = VirtAddr(controller.wrapping_add(plan.layout.controller.assist_time.into()));
+    let assisted = |binary: &GoBinary, function: &Function| binary.assisted_site(function, assist_time);
+    match find(binary, Probe::GcAssist, ASSIST, assisted) {
         Ok(site) => plan.sites.push(site),
         Err(missing) => plan.missing.push(missing),
     }
@@ -141,7 +144,8 @@ fn find(
     let missing = |reason| MissingHook { hook, function: function.to_owned(), reason };
     let found = whole(binary, function).map_err(missing)?;
     let site = choose(binary, &found).map_err(|refusal| missing(refusal.to_string()))?;
-    if site.emulated { Ok(planned(hook, function, site, None)) } else { Err(missing(dear(&site))) }
+    let register = site.register;
+    if site.emulated { Ok(planned(hook, function, site, register)) } else { Err(missing(dear(&site))) }
 }
 
 fn calls(binary: &GoBinary, hook: Probe, function: &str, callee: &str) -> Result<Vec<CallSite>, MissingHook> {

@@ -15,12 +15,10 @@ use crate::units::Nanos;
 pub struct AssistSite {
     /// How often.
     pub count: u64,
-    /// How many bytes they were asked to scan.
-    pub scan_work: u64,
-    /// Their share of all that was asked for in the span, from 0 to 1.
+    /// How long, by the runtime's own account: CPU time.
+    pub cpu: Nanos,
+    /// Their share of the time of all assists in the span, from 0 to 1.
     pub share: f64,
-    /// Their share of the assists' CPU time, which the runtime tells of all together: an estimate.
-    pub estimated_cpu: Nanos,
     /// Where they allocated, innermost first.
     pub stack: Arc<[Frame]>,
     /// The go statement that made them.
@@ -29,17 +27,11 @@ pub struct AssistSite {
     pub site: Site,
 }
 
-/// Of a span, the most work first. `cpu` is what the assists of its cycles took.
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "an estimate"
-)]
+/// Of a span, the longest first.
+#[expect(clippy::cast_precision_loss, reason = "a share")]
 pub(super) fn sites(
     now: &[Assist],
     before: &[Assist],
-    cpu: Nanos,
     stacks: &mut Stacks<'_>,
     module: Option<&str>,
 ) -> Vec<AssistSite> {
@@ -49,27 +41,25 @@ pub(super) fn sites(
     for assist in now {
         let then = earlier.get(&(assist.stack, assist.gopc));
         let count = assist.count.saturating_sub(then.map_or(0, |then| then.count));
-        let scan_work = assist.scan_work.saturating_sub(then.map_or(0, |then| then.scan_work));
+        let cpu = assist.time.since(then.map_or(Nanos(0), |then| then.time));
         if count == 0 {
             continue;
         }
         let resolved = stacks.resolve(assist.stack, assist.gopc);
         sites.push(AssistSite {
             count,
-            scan_work,
+            cpu,
             share: 0.0,
-            estimated_cpu: Nanos(0),
             site: Site::of(&resolved.frames, resolved.origin.as_ref(), module),
             stack: resolved.frames,
             origin: resolved.origin,
         });
     }
-    let all: u64 = sites.iter().fold(0, |sum: u64, site| sum.saturating_add(site.scan_work));
+    let all: u64 = sites.iter().fold(0, |sum: u64, site| sum.saturating_add(site.cpu.0));
     for site in &mut sites {
-        site.share = site.scan_work as f64 / all.max(1) as f64;
-        site.estimated_cpu = Nanos((cpu.0 as f64 * site.share) as u64);
+        site.share = site.cpu.0 as f64 / all.max(1) as f64;
     }
-    sites.sort_by(|a, b| (Reverse(a.scan_work), &a.site).cmp(&(Reverse(b.scan_work), &b.site)));
+    sites.sort_by(|a, b| (Reverse(a.cpu), &a.site).cmp(&(Reverse(b.cpu), &b.site)));
     sites
 }
 
@@ -80,9 +70,8 @@ pub(super) fn by_site(sites: &[AssistSite]) -> Vec<AssistSite> {
         match merged.get_mut(&one.site) {
             Some(sum) => {
                 sum.count += one.count;
-                sum.scan_work = sum.scan_work.saturating_add(one.scan_work);
+                sum.cpu.0 = sum.cpu.0.saturating_add(one.cpu.0);
                 sum.share += one.share;
-                sum.estimated_cpu.0 = sum.estimated_cpu.0.saturating_add(one.estimated_cpu.0);
             }
             None => {
                 merged.insert(&one.site, one.clone());
@@ -90,6 +79,6 @@ pub(super) fn by_site(sites: &[AssistSite]) -> Vec<AssistSite> {
         }
     }
     let mut merged: Vec<AssistSite> = merged.into_values().collect();
-    merged.sort_by(|a, b| (Reverse(a.scan_work), &a.site).cmp(&(Reverse(b.scan_work), &b.site)));
+    merged.sort_by(|a, b| (Reverse(a.cpu), &a.site).cmp(&(Reverse(b.cpu), &b.site)));
     merged
 }

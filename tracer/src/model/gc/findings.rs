@@ -96,11 +96,11 @@ fn assists(report: &GcReport) -> Vec<Finding> {
             id: "gc_assists",
             package: None,
             place: place(&site.site),
-            duration: site.estimated_cpu,
+            duration: site.cpu,
             text: format!(
-                "made to help the collector {} times while it allocated: about {} of CPU time, {:.0} % of all {} of assists",
+                "made to help the collector {} times while it allocated: {} of CPU time, {:.0} % of all {} of assists",
                 site.count,
-                site.estimated_cpu.for_people(),
+                site.cpu.for_people(),
                 site.share * 100.0,
                 all.for_people()
             ),

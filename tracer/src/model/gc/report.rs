@@ -179,8 +179,7 @@ impl GcReport {
                 ToldCycle { cycle, trigger, charged: None }
             })
             .collect();
-        let assist = report.totals.assist;
-        report.assists = sites(input.assists, input.assists_before, assist, &mut stacks, input.module);
+        report.assists = sites(input.assists, input.assists_before, &mut stacks, input.module);
         report.incidents = incidents(&report, input.blocking);
         report.findings = findings(&report);
         report

@@ -58,6 +58,8 @@ pub enum SiteKind {
     Call,
     /// `stopTheWorldWithSema`'s branch on whether every P has stopped.
     Stopped,
+    /// `gcAssistAlloc1`'s branch on how long it has assisted.
+    Assisted,
 }
 
 /// Why a function offers no site.

@@ -65,4 +65,49 @@ impl GoBinary {
             _ => Err(SiteRefusal::Pattern("branch on whether every P has stopped")),
         }
     }
+
+    /// Where `runtime.gcAssistAlloc1` has helped with marking, and looks whether that took long enough to be added to
+    /// `gcController.assistTime`, which is at that address: the branch on the time in the register that the site names,
+    /// which is added as it is where the branch falls through.
+    ///
+    /// # Errors
+    /// When the code does not look so.
+    pub fn assisted_site(&self, function: &Function, assist_time: VirtAddr) -> Result<Site, SiteRefusal> {
+        let pattern = || SiteRefusal::Pattern("branch on how long it has assisted");
+        let body = Body::decode(self, function)?;
+        let code = &body.instructions;
+        let adds = |at: usize| {
+            let (address, add) = (code.get(at.checked_sub(1)?)?, code.get(at)?);
+            let is_added = address.mnemonic() == Mnemonic::Lea
+                && address.is_ip_rel_memory_operand()
+                && address.ip_rel_memory_address() == assist_time.0
+                && add.mnemonic() == Mnemonic::Xadd
+                && add.has_lock_prefix()
+                && add.memory_base() == address.op0_register()
+                && add.memory_displacement64() == 0;
+            is_added.then(|| add.op1_register())
+        };
+        let (added, register) =
+            (0..code.len()).find_map(|at| Some((at, adds(at)?))).ok_or_else(pattern)?;
+        let compares = |instruction: &Instruction| {
+            instruction.mnemonic() == Mnemonic::Cmp
+                && instruction.op0_register() == register
+                && instruction.op1_kind() == OpKind::Immediate32to64
+                && instruction.immediate32to64() == ASSIST_SLACK
+        };
+        // Between the branch and the addition is nothing but what the line numbers need, and the variable's address.
+        let branch = code.get(..added - 1).and_then(|before| {
+            before.iter().rposition(|instruction| instruction.mnemonic() != Mnemonic::Nop)
+        });
+        let branch = branch.filter(|branch| {
+            let compared = branch.checked_sub(1).and_then(|before| code.get(before));
+            code.get(*branch).is_some_and(|jump| jump.mnemonic() == Mnemonic::Jle)
+                && compared.is_some_and(compares)
+        });
+        let number = u8::try_from(register.number()).ok();
+        self.prove(&body, branch.ok_or_else(pattern)?, SiteKind::Assisted, number)
+    }
 }
+
+/// `gcAssistTimeSlack` (runtime/mgcpacer.go): up to so many nanoseconds are left for the P's next assist.
+const ASSIST_SLACK: i64 = 5000;
