@@ -75,9 +75,8 @@ enum Line<'a> {
     },
     GcAssist {
         count: u64,
-        scan_bytes: u64,
+        cpu_ns: Nanos,
         share: f64,
-        estimated_cpu_ns: Nanos,
         created_by: Option<String>,
         stack: Vec<String>,
     },
@@ -97,6 +96,7 @@ enum Line<'a> {
     },
     GcSummary {
         refused: Option<&'a str>,
+        gc_percent: Option<i32>,
         cycles: u64,
         cycles_missed: u64,
         cycles_untold: u64,
@@ -170,9 +170,8 @@ impl GcReport {
         for site in &self.assists {
             line(&Line::GcAssist {
                 count: site.count,
-                scan_bytes: site.scan_work,
+                cpu_ns: site.cpu,
                 share: site.share,
-                estimated_cpu_ns: site.estimated_cpu,
                 created_by: site.origin.as_ref().map(ToString::to_string),
                 stack: frames(&site.stack),
             })?;
@@ -202,6 +201,7 @@ impl GcReport {
         let heap = self.heap.as_ref();
         Line::GcSummary {
             refused: self.refused.as_deref(),
+            gc_percent: self.gc_percent,
             cycles: totals.cycles,
             cycles_missed: totals.missed,
             cycles_untold: totals.untold_cycles,

@@ -50,6 +50,7 @@ impl GcReport {
         }
         let totals = &self.totals;
         let cycles = match (totals.cycles, self.cpu_share()) {
+            (0, _) if self.gc_percent.is_some_and(|percent| percent < 0) => "no cycle, GOGC is off".to_owned(),
             (0, _) => "no cycle".to_owned(),
             (1, share) => format!("1 cycle, {} of CPU", percent(share)),
             (count, share) => format!("{count} cycles, {} of CPU", percent(share)),
@@ -143,9 +144,9 @@ impl GcReport {
         if all == Nanos(0) || all.0 < self.span().0 / ASSIST_SHARE {
             return Ok(());
         }
-        writeln!(out, "  {} of CPU time in goroutines that were made to help; about:", all.for_people())?;
+        writeln!(out, "  {} of CPU time in goroutines that were made to help:", all.for_people())?;
         for site in self.assist_sites().iter().take(ASSISTS) {
-            let AssistSite { count, estimated_cpu, share, .. } = site;
+            let AssistSite { count, cpu, share, .. } = site;
             let place = site
                 .site
                 .place()
@@ -153,7 +154,7 @@ impl GcReport {
             writeln!(
                 out,
                 "  {:>9}  {:>3.0} %  {count:>6}×  {dim}allocating at{dim:#} {place}",
-                estimated_cpu.for_people(),
+                cpu.for_people(),
                 share * 100.0
             )?;
         }

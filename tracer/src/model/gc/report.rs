@@ -41,6 +41,8 @@ pub struct GcInput<'a> {
     pub throttled: Option<Nanos>,
     /// `runtime.runtimeInitTime`, of the runtime's clock, from which gctrace counts; none when it is not known.
     pub runtime_init: Option<Nanos>,
+    /// GOGC at the end of the span, -1 when it is off; none when that was not looked at.
+    pub gc_percent: Option<i32>,
     /// The main module's path.
     pub module: Option<&'a str>,
     /// What could not be seen, each with the reason.
@@ -62,6 +64,8 @@ pub struct GcReport {
     pub slow_from: Nanos,
     /// `runtime.runtimeInitTime`, of the runtime's clock; none when it is not known.
     pub runtime_init: Option<Nanos>,
+    /// GOGC at the end of the span, -1 when it is off; none when that was not looked at.
+    pub gc_percent: Option<i32>,
     /// Why nothing of all this is told: figures that contradict one another.
     pub refused: Option<String>,
     /// The cycles, in order.
@@ -137,6 +141,7 @@ impl GcReport {
             ended: input.ended,
             slow_from: input.slow_from,
             runtime_init: input.runtime_init,
+            gc_percent: input.gc_percent,
             refused: input.history.refused().map(ToString::to_string),
             cycles: Vec::new(),
             stops: Vec::new(),
