@@ -123,11 +123,13 @@ impl<'a> Collector<'a> {
     /// Takes note of a stop of the world.
     pub(super) fn note_stop(&mut self, time: Nanos, stop: &mut Stop) {
         if let Some(holder) = &mut stop.holder
-            && let Some(pc) = holder.stack.first()
+            && let Some(pc) = holder.stack.first_mut()
+            && holder.top.0 != 0
             && self.binary.frame_size(VirtAddr(pc.0.wrapping_sub(self.bias))) == Some(0)
         {
-            // It was at its beginning: the frame pointer is its caller's still.
-            holder.stack.insert(1, holder.top);
+            // It yielded where a function begins, as whoever is not interrupted does: the time was its caller's, whose
+            // frame pointer is there still.
+            *pc = holder.top;
         }
         self.history.note_stop(time, stop);
     }

@@ -48,7 +48,7 @@ fn assert_found(report: &Report, parts: &[&str]) {
 #[ignore = "needs root, BPF and fixtures: cargo xtask test"]
 fn a_loop_that_cannot_be_interrupted_is_named() {
     let mut program = Program::start(&one_build(), "asyncpreemptoff=1");
-    let (account, report) = program.under_gotrace("tight 40", &[]);
+    let (account, report) = program.under_gotrace("tight 20", &[]);
     let holds = held_up(&report, goid(&account));
     for stop in &holds {
         let holder = &stop["held_up_by"];
@@ -57,10 +57,14 @@ fn a_loop_that_cannot_be_interrupted_is_named() {
         assert!(of("looks") > 0 && of("looks") <= number(&stop["looks"]), "{stop}");
         assert!(of("on_cpu") + of("runnable") >= of("looks") / 2, "{stop}");
     }
-    let incidents = judged(&report, "holder");
-    let named =
-        |incident: &&&Value| incident["text"].as_str().is_some_and(|text| text.contains("main.tight"));
-    assert!(incidents.iter().filter(named).count() >= 5, "{:?}", report.all("gc_incident"));
+    // Where others take its CPU, that is what is told of some.
+    let incidents = those(&report, "gc_incident", |incident| incident["kind"] == "stop");
+    let named = |incident: &&&Value| incident["text"].as_str().is_some_and(|text| text.contains("main.tight"));
+    let of_verdict = |verdict: &str| {
+        incidents.iter().filter(named).filter(|incident| incident["verdict"] == verdict).count()
+    };
+    let (holder, starvation) = (of_verdict("holder"), of_verdict("starvation"));
+    assert!(holder >= 3 && holder + starvation >= holds.len(), "{holder} {starvation}: {incidents:?}");
     assert_found(&report, &["main.tight"]);
 }
 
@@ -68,7 +72,7 @@ fn a_loop_that_cannot_be_interrupted_is_named() {
 #[ignore = "needs root, BPF and fixtures: cargo xtask test"]
 fn who_sleeps_behind_the_schedulers_back_is_named() {
     let mut program = Program::start(&one_build(), "");
-    let (account, report) = program.under_gotrace("raw 40", &[]);
+    let (account, report) = program.under_gotrace("raw 20", &[]);
     let holds = held_up(&report, goid(&account));
     for stop in &holds {
         let holder = &stop["held_up_by"];
@@ -86,7 +90,7 @@ fn a_long_read_beside_the_collector_is_not_blamed() {
     let mut program = Program::start(&one_build(), "");
     let path = program.folder.path().join("fifo").to_str().expect("UTF-8").to_owned();
     // Every cycle here is an incident: they take longer than this.
-    let (account, report) = program.under_gotrace(&format!("fifo 60 {path}"), &["--stw-slow", "100us"]);
+    let (account, report) = program.under_gotrace(&format!("fifo 20 {path}"), &["--stw-slow", "100us"]);
     let incidents = report.all("gc_incident");
     let mut told = 0;
     for incident in &incidents {
@@ -95,12 +99,12 @@ fn a_long_read_beside_the_collector_is_not_blamed() {
             continue;
         };
         assert_eq!(read["syscall"], "read", "{incident}");
-        assert!(read["object"].as_str().is_some_and(|object| object.contains(&path)), "{incident}");
+        assert!(read["object"].as_str().is_some_and(|object| object.contains("fifo")), "{incident}");
         assert_ne!(incident["verdict"], "blocking", "{incident}");
         told += 1;
     }
     assert!(told >= 10, "{told}: {incidents:?}");
-    assert!(judged(&report, "unrelated").len() + judged(&report, "gc").len() > 0, "{incidents:?}");
+    assert!(judged(&report, "unrelated").len() >= 10, "{incidents:?}");
     let culprit = |stop: &&Value| number_or_0(&stop["held_up_by"]["goid"]) == goid(&account);
     assert!(!report.all("stw").iter().any(culprit), "{:?}", report.all("stw"));
 }
@@ -144,9 +148,9 @@ fn statistics_that_stop_the_world_are_found() {
 #[ignore = "needs root, BPF and fixtures: cargo xtask test"]
 fn a_memory_limit_that_is_too_near_is_found() {
     let mut program = Program::start(&one_build(), "");
-    let (account, report) = program.under_gotrace("limit 50", &[]);
+    let (account, report) = program.under_gotrace("limit 30", &[]);
     let limit = number(&account.details["limit_bytes"]);
     let near = those(&report, "gc", |cycle| cycle["memory_limit_bytes"] == limit);
-    assert!(near.len() >= 50, "{} of {}", near.len(), report.all("gc").len());
+    assert!(near.len() >= 30, "{} of {}", near.len(), report.all("gc").len());
     assert_found(&report, &["GOMEMLIMIT"]);
 }
