@@ -157,6 +157,8 @@ fn tables() -> Tables {
         in_syscall: Vec::new(),
         parked: Vec::new(),
         parking: None,
+        assists: Vec::new(),
+        throttled: None,
     }
 }
 

@@ -12,7 +12,9 @@ use crate::cli::session::Trace;
 use crate::cli::traceable::Traceable;
 use crate::event::EventKind;
 use crate::model::gc::{GcInput, GcReport};
-use crate::model::{BinarySymbols, Ending, LoadedCode, MissingProbe, Observation, Report, Stack, StartupTimeline, Subject};
+use crate::model::{
+    BinarySymbols, Ending, LoadedCode, MissingProbe, Observation, Report, Stack, StartupTimeline, Subject,
+};
 use crate::stream::Tables;
 use crate::target::gobin::{Frame, GoBinary, HeapRefusal};
 use crate::target::launch::ExecStamp;
@@ -36,9 +38,10 @@ pub(super) fn of_trace(traceable: &Traceable, exe: &Path, trace: &Trace) -> Repo
     let subject = Subject::of(trace.pid, exe, binary, kernel_release(), wall_unix);
     let ending = trace.status().map_or(Ending::Running, ending);
     let report = traceable.report(subject, &trace.events, &observation, ending);
-    let gc = trace.collected.as_ref().map(|collected| {
-        gc(traceable, trace, begin, collected, throttled).charged(&report.timeline)
-    });
+    let gc = trace
+        .collected
+        .as_ref()
+        .map(|collected| gc(traceable, trace, begin, collected, throttled).charged(&report.timeline));
     Report { losses: trace.losses.clone(), undecodable: trace.undecodable, gc, ..report }
 }
 

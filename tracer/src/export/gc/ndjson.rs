@@ -75,8 +75,8 @@ enum Line<'a> {
     },
     GcAssist {
         count: u64,
-        cpu_ns: Nanos,
         share: f64,
+        cpu_ns: Nanos,
         created_by: Option<String>,
         stack: Vec<String>,
     },
@@ -170,8 +170,8 @@ impl GcReport {
         for site in &self.assists {
             line(&Line::GcAssist {
                 count: site.count,
-                cpu_ns: site.cpu,
                 share: site.share,
+                cpu_ns: site.cpu,
                 created_by: site.origin.as_ref().map(ToString::to_string),
                 stack: frames(&site.stack),
             })?;

@@ -85,7 +85,7 @@ impl GcReport {
         let rss = heap.rss.map_or_else(String::new, |rss| format!(", RSS {}", course(&rss)));
         let rate = heap
             .allocated_per_second
-            .map_or_else(String::new, |rate| format!("; {} allocated a second", megabytes(rate)));
+            .map_or_else(String::new, |rate| format!("; allocates {}/s", megabytes(rate)));
         writeln!(
             out,
             "  {dim}heap live {}, goal {goal}, GOGC {percent}{}, GOMEMLIMIT {limit}{}{rss}{rate}{dim:#}",

@@ -1,5 +1,6 @@
 //! The checks, on what real programs had in memory: the right layout passes, and every wrong one is refused.
 
+use super::super::crafted::layout;
 use super::super::history::GcHistory;
 use super::super::{GcCycle, Surroundings};
 use super::*;
@@ -54,43 +55,6 @@ fn bytes(words: &str) -> Vec<u8> {
     words.split(',').flat_map(|word| u64::from_str_radix(word, 16).unwrap().to_le_bytes()).collect()
 }
 
-/// As DWARF has it, of amd64.
-fn layout(version: &str) -> CollectorLayout {
-    let (user_forced, cycles, gap, pause_total_ns) = match version {
-        "go1.21.13" => (344, 400, 16, 3600),
-        "go1.24.11" => (336, 424, 8, 3600),
-        "go1.27.3" => (536, 648, 8, 3576),
-        other => panic!("{other}"),
-    };
-    let pause_ns = cycles + 48;
-    let heap0 = pause_ns + gap;
-    CollectorLayout {
-        work: WorkLayout {
-            from: user_forced,
-            user_forced,
-            cycles,
-            stwprocs: cycles + 4,
-            maxprocs: cycles + 8,
-            t_sweep_term: cycles + 16,
-            pause_ns,
-            heap0,
-            cpu_assist: heap0 + 24,
-        },
-        controller: ControllerLayout {
-            gc_percent: 0,
-            memory_limit: 8,
-            last_heap_goal: 96,
-            heap_live: 104,
-            last_stack_scan: 128,
-            globals_scan: 144,
-            heap_marked: 152,
-            assist_time: 192,
-            total_alloc: 296,
-        },
-        stats: StatsLayout { pause_total_ns, numgc: pause_total_ns + 8 + PAUSE_RINGS },
-    }
-}
-
 /// What the kernel side would have copied, had it been told the planted layout of a program with the true one.
 fn copied(recorded: &Recorded, planted: &CollectorLayout, truth: &CollectorLayout) -> Cycle {
     let word = |memory: &[u8], at: i64| {
@@ -104,7 +68,7 @@ fn copied(recorded: &Recorded, planted: &CollectorLayout, truth: &CollectorLayou
     };
     let moved =
         |planted: u32, truth: u32, before: u32| i64::from(planted) - i64::from(truth) + i64::from(before);
-    let from = moved(planted.work.from, truth.work.from, BEFORE_WORK);
+    let from = moved(planted.work.from, truth.work.user_forced, BEFORE_WORK);
     let numgc = moved(planted.stats.numgc, truth.stats.numgc, BEFORE);
     let pause = moved(planted.stats.pause_total_ns, truth.stats.pause_total_ns, BEFORE);
     Cycle {

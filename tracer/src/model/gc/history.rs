@@ -30,6 +30,8 @@ pub struct GcHistory {
     pub(super) stops: VecDeque<(Nanos, Stop)>,
     /// Of what there was no room for, since the last report.
     pub(super) left_out: Totals,
+    /// When the record of the first of these was written.
+    pub(super) left_out_from: Option<Nanos>,
     pub(super) refused: Option<Refusal>,
 }
 
@@ -45,6 +47,7 @@ impl GcHistory {
             cycles: VecDeque::new(),
             stops: VecDeque::new(),
             left_out: Totals::default(),
+            left_out_from: None,
             refused: check::shape(&layout).err(),
         }
     }
@@ -63,11 +66,13 @@ impl GcHistory {
                 {
                     self.left_out.add_cycle(&oldest);
                     self.left_out.untold_cycles += 1;
+                    self.left_out_from.get_or_insert(oldest.noted);
                 }
             }
             Err(refusal) => {
                 self.refused = Some(refusal);
                 self.begin_anew();
+                self.stops.clear();
             }
         }
     }
@@ -80,21 +85,25 @@ impl GcHistory {
         self.resized |= StopReason(stop.reason) == StopReason::GOMAXPROCS;
         self.stops.push_back((time, stop.clone()));
         if self.stops.len() > MOST_STOPS
-            && let Some((_, oldest)) = self.stops.pop_front()
+            && let Some((noted, oldest)) = self.stops.pop_front()
         {
             let cycle = self.cycle_of(&oldest);
             let total = oldest.total.or_else(|| cycle.and_then(|cycle| total_in(&oldest, cycle)));
             let read = oldest.started.map(|started| oldest.monotonic.since(started));
             self.left_out.add_stop(StopReason(oldest.reason), total.or(read));
             self.left_out.untold_stops += 1;
+            self.left_out_from.get_or_insert(noted);
         }
     }
 
-    /// Forgets what a report has told; what comes is still compared with the last cycle.
+    /// Forgets what a report has told; what comes is still compared with the last cycle, and a cycle that goes on still
+    /// knows who began it.
     pub fn begin_anew(&mut self) {
+        let over = self.before.as_ref().map_or(Nanos(0), |before| Nanos(before.t_end));
+        let goes_on = |stop: &Stop| StopReason(stop.reason).is_gc() && stop.started > Some(over);
+        self.stops.retain(|(_, stop)| goes_on(stop));
         self.cycles.clear();
-        self.stops.clear();
-        self.left_out = Totals::default();
+        (self.left_out, self.left_out_from) = (Totals::default(), None);
     }
 
     /// Why nothing of the collector is told, if that is so.

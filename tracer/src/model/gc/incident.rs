@@ -7,7 +7,7 @@ use super::super::blocking::{BlockingReport, Class, Entry, Site, Standing};
 use super::super::waits::syscall_name;
 use super::cycle::GcCycle;
 use super::report::{GcReport, ToldCycle};
-use super::stop::{HeldUpBy, WorldStop};
+use super::stop::{HeldUpBy, StopReason, WorldStop};
 use crate::event::blocking::Key;
 use crate::units::Nanos;
 
@@ -122,7 +122,16 @@ pub(super) fn incidents(report: &GcReport, blocking: Option<&BlockingReport>) ->
     let stops = report.stops.iter().filter(|stop| stop.total.is_some_and(is_slow));
     let mut incidents: Vec<Incident> = stops.filter_map(|stop| of_stop(stop, report)).collect();
     let cycles = report.cycles.iter().filter(|told| is_slow(told.cycle.duration()));
-    incidents.extend(cycles.map(|told| of_cycle(&told.cycle, report)));
+    let mut of_cycles: HashMap<u32, Vec<&WorldStop>> = HashMap::new();
+    for stop in &report.stops {
+        if let Some(cycle) = stop.cycle {
+            of_cycles.entry(cycle).or_default().push(stop);
+        }
+    }
+    incidents.extend(cycles.map(|told| {
+        let stops = of_cycles.get(&told.cycle.number).map_or(&[][..], Vec::as_slice);
+        of_cycle(&told.cycle, stops, report)
+    }));
     // What has nothing to do with the collector comes last when there are too many.
     incidents.sort_by_key(|one| (one.verdict == Verdict::Unrelated, Reverse(one.duration)));
     incidents.truncate(MOST);
@@ -218,9 +227,9 @@ fn judge_holder(holder: &HeldUpBy) -> (Verdict, String) {
     }
 }
 
-fn of_cycle(cycle: &GcCycle, report: &GcReport) -> Incident {
+fn of_cycle(cycle: &GcCycle, stops: &[&WorldStop], report: &GcReport) -> Incident {
     let throttled = throttled(&report.cycles, cycle.start, cycle.end());
-    let (verdict, text) = judge_cycle(cycle, throttled);
+    let (verdict, text, site) = judge_cycle(cycle, stops, throttled);
     Incident {
         kind: IncidentKind::Cycle,
         start: cycle.start,
@@ -228,17 +237,18 @@ fn of_cycle(cycle: &GcCycle, report: &GcReport) -> Incident {
         cycle: Some(cycle.number),
         verdict,
         text,
-        site: Site::Unknown,
+        site,
         blocked: Vec::new(),
         blocked_untold: 0,
         throttled,
     }
 }
 
-fn judge_cycle(cycle: &GcCycle, throttled: Option<Nanos>) -> (Verdict, String) {
+/// `stops` are those of the cycle.
+fn judge_cycle(cycle: &GcCycle, stops: &[&WorldStop], throttled: Option<Nanos>) -> (Verdict, String, Site) {
     let duration = cycle.duration();
     let whole = format!(
-        "the cycle took {}, {} of it beside the program",
+        "the cycle took {}, {} of it while the program went on",
         duration.for_people(),
         cycle.mark.for_people()
     );
@@ -247,7 +257,20 @@ fn judge_cycle(cycle: &GcCycle, throttled: Option<Nanos>) -> (Verdict, String) {
             "{whole}; its control group's CPU limit held the program's threads back for {} around then",
             throttled.for_people()
         );
-        return (Verdict::Starvation, text);
+        return (Verdict::Starvation, text, Site::Unknown);
+    }
+    if cycle.sweep_term.0 + cycle.mark_term.0 >= duration.0 / 2 {
+        // Then what is true of its longest stop is true of it.
+        let longest = stops.iter().max_by_key(|stop| stop.total);
+        let judged = longest.and_then(|stop| Some(judge_stop(stop, stop.total?, None)));
+        return match judged {
+            Some((verdict, text, site)) => (verdict, format!("{whole}; {text}"), site),
+            None => (
+                Verdict::Gc,
+                format!("{whole}; for the rest the world was stopped or stopping"),
+                Site::Unknown,
+            ),
+        };
     }
     let available = cycle.mark.0.saturating_mul(cycle.procs.into());
     if cycle.assist.0 > 0 && cycle.assist.0 >= available / ASSIST_SHARE {
@@ -256,19 +279,20 @@ fn judge_cycle(cycle: &GcCycle, throttled: Option<Nanos>) -> (Verdict, String) {
             cycle.assist.for_people(),
             Nanos(available).for_people()
         );
-        return (Verdict::Gc, text);
+        return (Verdict::Gc, text, Site::Unknown);
     }
-    let stops = Nanos(cycle.sweep_term.0 + cycle.mark_term.0);
-    if stops.0 >= duration.0 / 2 {
-        return (Verdict::Gc, format!("{whole}; for the rest the world was stopped or being stopped"));
+    if cycle.forced {
+        let asked = stops.iter().find(|stop| stop.reason == StopReason::SWEEP_TERM);
+        let site = asked.map_or(Site::Unknown, |stop| stop.site.clone());
+        return (Verdict::Gc, format!("{whole}; who asked for it{} waited", at(&site)), site);
     }
-    (Verdict::Unrelated, whole)
+    (Verdict::Unrelated, whole, Site::Unknown)
 }
 
 fn beside(incident: &Incident) -> String {
     let count = incident.blocked.len() + incident.blocked_untold;
     let Some(longest) = incident.blocked.first() else {
-        return "; nobody was made to wait for it".to_owned();
+        return "; nobody is known to have waited for it".to_owned();
     };
     let what = longest.syscall.as_deref().unwrap_or("a system call");
     let object = longest.object.as_ref().map_or_else(String::new, |object| format!(" on {object}"));

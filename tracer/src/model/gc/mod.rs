@@ -4,6 +4,8 @@
 mod assist;
 mod charge;
 mod check;
+#[cfg(test)]
+pub(crate) mod crafted;
 mod cycle;
 mod figures;
 mod findings;

@@ -19,7 +19,8 @@ use super::stop::{StopReason, WorldStop};
 use super::totals::Totals;
 use crate::event::gc::Assist;
 use crate::stream::Tables;
-use crate::units::Nanos;
+use crate::target::gobin::Frame;
+use crate::units::{Nanos, RuntimeAddr};
 
 /// What a report is made from.
 pub struct GcInput<'a> {
@@ -121,12 +122,13 @@ impl Trigger {
         }
     }
 
-    /// By who asked for the stop that begins the cycle.
-    fn of(cycle: &GcCycle, asked: Option<&WorldStop>) -> Option<Self> {
+    /// By the stack of who asked for the stop that begins the cycle.
+    fn of(cycle: &GcCycle, asked: Option<&[Frame]>) -> Option<Self> {
+        let periodic = |frame: &Frame| frame.function == "runtime.forcegchelper";
         match asked {
             _ if cycle.forced => Some(Self::Manual),
-            Some(stop) if stop.was_asked_by("runtime.forcegchelper") => Some(Self::Periodic),
-            Some(stop) if !stop.stack.is_empty() => Some(Self::Heap),
+            Some(stack) if stack.iter().any(periodic) => Some(Self::Periodic),
+            Some(stack) if !stack.is_empty() => Some(Self::Heap),
             _ => None,
         }
     }
@@ -140,7 +142,8 @@ impl GcReport {
             began: input.began,
             ended: input.ended,
             slow_from: input.slow_from,
-            runtime_init: input.runtime_init,
+            // Zero until runtime.main begins.
+            runtime_init: input.runtime_init.filter(|time| time.0 > 0),
             gc_percent: input.gc_percent,
             refused: input.history.refused().map(ToString::to_string),
             cycles: Vec::new(),
@@ -175,12 +178,17 @@ impl GcReport {
             history.cycles.iter().filter(|cycle| in_span(cycle.noted)).cloned().collect();
         report.totals = totals(history, &cycles, &report.stops, input.began);
         report.heap = HeapCourse::of(&cycles);
-        let sweeps = report.stops.iter().filter(|stop| stop.reason == StopReason::SWEEP_TERM);
-        let asked: HashMap<u32, &WorldStop> = sweeps.filter_map(|stop| Some((stop.cycle?, stop))).collect();
+        // A cycle's first stop may be of the span before.
+        let sweeps =
+            history.stops.iter().filter(|(_, stop)| StopReason(stop.reason) == StopReason::SWEEP_TERM);
+        let asked: HashMap<u32, &[RuntimeAddr]> = sweeps
+            .filter_map(|(_, stop)| Some((history.cycle_of(stop)?.number, stop.stack.as_slice())))
+            .collect();
         report.cycles = cycles
             .into_iter()
             .map(|cycle| {
-                let trigger = Trigger::of(&cycle, asked.get(&cycle.number).copied());
+                let asked = asked.get(&cycle.number).map(|asked| stacks.frames(asked));
+                let trigger = Trigger::of(&cycle, asked.as_deref());
                 ToldCycle { cycle, trigger, charged: None }
             })
             .collect();
@@ -236,11 +244,14 @@ impl GcReport {
 }
 
 fn totals(history: &GcHistory, cycles: &[GcCycle], stops: &[WorldStop], began: Nanos) -> Totals {
-    // What was left out is older than everything else, so it is in the span when all that was kept is.
-    let whole = history.cycles.iter().map(|cycle| cycle.noted).min().is_none_or(|oldest| oldest > began)
-        && history.stops.iter().map(|(noted, _)| *noted).min().is_none_or(|oldest| oldest > began);
+    // What was left out is in the span when the first of it is: it is older than everything else.
+    let whole = history.left_out_from.is_some_and(|first| first > began);
     let mut totals = if whole { history.left_out.clone() } else { Totals::default() };
     cycles.iter().for_each(|cycle| totals.add_cycle(cycle));
     stops.iter().for_each(|stop| totals.add_stop(stop.reason, stop.total));
     totals
 }
+
+#[cfg(test)]
+#[path = "report_tests.rs"]
+mod tests;

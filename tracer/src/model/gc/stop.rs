@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use super::super::blocking::Site;
 use super::super::blocking::stacks::Stacks;
-use super::super::blocking::{Place, Site};
 use super::cycle::GcCycle;
 use crate::event::gc::{Holder, Stop};
 use crate::target::gobin::Frame;
@@ -153,17 +153,6 @@ impl WorldStop {
             _ => self.noted,
         }
     }
-
-    /// Whether a function of that name is on the stack of who asked.
-    pub(super) fn was_asked_by(&self, function: &str) -> bool {
-        self.stack.iter().any(|frame| frame.function == function)
-    }
-
-    /// Where in the code it was asked for.
-    #[must_use]
-    pub fn place(&self) -> Option<Frame> {
-        self.site.place().map(Place::frame)
-    }
 }
 
 impl HeldUpBy {
@@ -177,15 +166,17 @@ impl HeldUpBy {
 
 /// How long a stop of the collector's took, by the cycle's own figures: sweep termination ends at `work.tMark`, the
 /// last mark termination at `work.tEnd`. One that had to be begun again ended before, and the runtime does not say when.
+/// Go 1.21, where gotrace reads when it began, counts from the cycle's figures there as well (`work.pauseStart`).
 pub(super) fn total_in(stop: &Stop, cycle: &GcCycle) -> Option<Nanos> {
     let started = stop.started?.0;
     let begin = cycle.runtime_start.0;
     let mark = begin + cycle.sweep_term.0;
     let mark_term = mark + cycle.mark.0;
     let end = mark_term + cycle.mark_term.0;
+    let from = |asked: u64| if stop.own_clock { asked } else { started };
     match StopReason(stop.reason) {
-        StopReason::SWEEP_TERM if (begin..=mark).contains(&started) => Some(Nanos(mark - started)),
-        StopReason::MARK_TERM if (mark_term..=end).contains(&started) => Some(Nanos(end - started)),
+        StopReason::SWEEP_TERM if (begin..=mark).contains(&started) => Some(Nanos(mark - from(begin))),
+        StopReason::MARK_TERM if (mark_term..=end).contains(&started) => Some(Nanos(end - from(mark_term))),
         _ => None,
     }
 }

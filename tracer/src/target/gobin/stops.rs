@@ -87,8 +87,7 @@ impl GoBinary {
                 && add.memory_displacement64() == 0;
             is_added.then(|| add.op1_register())
         };
-        let (added, register) =
-            (0..code.len()).find_map(|at| Some((at, adds(at)?))).ok_or_else(pattern)?;
+        let (added, register) = (0..code.len()).find_map(|at| Some((at, adds(at)?))).ok_or_else(pattern)?;
         let compares = |instruction: &Instruction| {
             instruction.mnemonic() == Mnemonic::Cmp
                 && instruction.op0_register() == register
