@@ -59,7 +59,8 @@ fn a_loop_that_cannot_be_interrupted_is_named() {
     }
     // Where others take its CPU, that is what is told of some.
     let incidents = those(&report, "gc_incident", |incident| incident["kind"] == "stop");
-    let named = |incident: &&&Value| incident["text"].as_str().is_some_and(|text| text.contains("main.tight"));
+    let named =
+        |incident: &&&Value| incident["text"].as_str().is_some_and(|text| text.contains("main.tight"));
     let of_verdict = |verdict: &str| {
         incidents.iter().filter(named).filter(|incident| incident["verdict"] == verdict).count()
     };
