@@ -96,6 +96,8 @@ pub struct ToldCycle {
     pub cycle: GcCycle,
     /// Why it began; none when that was not seen.
     pub trigger: Option<Trigger>,
+    /// Whether it looked for goroutines that nobody can wake (Go 1.26 and later), as far as that was seen.
+    pub leaks: bool,
     /// In which phase and init of the program's start it ran; none when it is not a start that is told.
     pub charged: Option<Charged>,
 }
@@ -133,6 +135,9 @@ impl Trigger {
         }
     }
 }
+
+/// Who asks for cycles that look for leaked goroutines (runtime/mgc.go, `goroutineLeakGC`).
+const LEAKS: &str = "runtime/pprof.runtime_goroutineLeakGC";
 
 impl GcReport {
     /// What the input tells.
@@ -189,7 +194,10 @@ impl GcReport {
             .map(|cycle| {
                 let asked = asked.get(&cycle.number).map(|asked| stacks.frames(asked));
                 let trigger = Trigger::of(&cycle, asked.as_deref());
-                ToldCycle { cycle, trigger, charged: None }
+                // Then it goes on marking, and stops the world once more.
+                let leaks = asked.is_some_and(|frames| frames.iter().any(|frame| frame.function == LEAKS))
+                    && history.stops_of(cycle.number, StopReason::MARK_TERM) > 1;
+                ToldCycle { cycle, trigger, leaks, charged: None }
             })
             .collect();
         report.assists = sites(input.assists, input.assists_before, &mut stacks, input.module);

@@ -126,6 +126,12 @@ fn a_cycle_may_stop_the_world_more_often() {
             looked += 1;
         }
         for (cycle, line) in cycles.iter().zip(program.gctrace()) {
+            assert_eq!(
+                cycle["leaks"],
+                line.contains("(checking for goroutine leaks)"),
+                "{}: {line}",
+                fixture.name
+            );
             let (_, _, go_rest) = gctrace::parts(&line);
             assert_eq!(gctrace::of(cycle).2, go_rest, "{}: {cycle}", fixture.name);
         }
