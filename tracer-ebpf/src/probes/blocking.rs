@@ -12,12 +12,10 @@ use tracer_ebpf::wire::{
 use super::{
     caller::{thread, tid, who},
     emit::emit,
-    heap::opaque,
     holder,
     main_thread::now,
     maps::{STOPNOTE, THREADS},
-    network, object,
-    registers::{self, Saved},
+    network, object, registers,
     sums::{Of, Spent, account, is_telling, sum_brief},
     target,
 };
@@ -47,19 +45,10 @@ fn blocking_exit(ctx: RawTracePointContext) -> i32 {
     if !target::is_current() {
         return 0;
     }
-    let result: u64 = ctx.arg(1);
-    let saved = registers::of_current();
-    // Here, where the verifier comes by but once: it follows the loops for every way that leads to them. And in one
-    // comparison, from which it learns nothing of the three: it would follow the rest once more with what it knew.
-    let differs = (saved.arguments[0] ^ STOPNOTE.load())
-        | (saved.syscall ^ number::FUTEX)
-        | (result ^ ETIMEDOUT.cast_unsigned());
-    if opaque(differs) == 0 {
-        holder::look();
-    }
     let Some(thread) = thread() else { return 0 };
     let time = now();
-    returned(&ctx, thread, &saved, time, result as i64);
+    let result: u64 = ctx.arg(1);
+    returned(&ctx, thread, time, result as i64);
     thread.entered = 0;
     0
 }
@@ -84,11 +73,15 @@ fn blocking_exec(_ctx: RawTracePointContext) -> i32 {
 }
 
 #[inline(always)]
-fn returned(ctx: &RawTracePointContext, thread: &mut Thread, saved: &Saved, time: u64, result: i64) {
+fn returned(ctx: &RawTracePointContext, thread: &mut Thread, time: u64, result: i64) {
+    let saved = registers::of_current();
     let began_here = thread.entered != 0;
     let syscall = if began_here { thread.syscall } else { saved.syscall };
     let duration = if began_here { time - thread.entered } else { 0 };
     let caller = who(thread, saved.g);
+    if saved.arguments[0] == STOPNOTE.load() && syscall == number::FUTEX && result == ETIMEDOUT {
+        let _ = holder::look_for_holder();
+    }
     let is_goroutine = caller as u32 == Caller::Goroutine as u32;
     if is_goroutine && network::may_wait(thread.g) && !network::is_the_runtimes(syscall, saved.arguments[2]) {
         let until = if began_here { thread.entered } else { time };

@@ -21,7 +21,7 @@ use super::{
     main_thread::now,
     maps::{ASSISTS, WORLD},
     memory::read,
-    registers, sums, target,
+    registers, stack, target,
 };
 
 /// Registers by their numbers in instruction encodings.
@@ -252,7 +252,7 @@ fn assist(ctx: &ProbeContext, cookie: Cookie) {
     let time = registers::by_number(ctx.regs, cookie.register);
     let added = if time > ASSIST_SLACK { time } else { 0 };
     let g = running(registers::by_number(ctx.regs, R14));
-    let key = AssistKey { stack: sums::stack(ctx), gopc: if g == 0 { 0 } else { goroutine::made_by(g) } };
+    let key = AssistKey { stack: stack::taken(ctx), gopc: if g == 0 { 0 } else { goroutine::made_by(g) } };
     let mut found = ASSISTS.get_ptr_mut(key);
     if found.is_none() {
         // Another processor may be faster; then there is one already.

@@ -24,10 +24,12 @@ const MOST_THREADS: u32 = 256;
 /// `TASK_UNINTERRUPTIBLE` (include/linux/sched.h).
 const UNINTERRUPTIBLE: u32 = 2;
 
-/// Who stops the world has slept, and it has not stopped.
+/// Who stops the world has slept, and it has not stopped. A global function in the verifier's sense, which looks at it
+/// once; so it has to return a number, which says nothing.
+#[unsafe(no_mangle)]
 #[inline(never)]
-pub(super) fn look() {
-    let Some(world) = WORLD.get_ptr_mut(0) else { return };
+pub(super) extern "C" fn look_for_holder() -> u64 {
+    let Some(world) = WORLD.get_ptr_mut(0) else { return 0 };
     // SAFETY: the map's value lives as long as the program, and only who stops the world gets here.
     let world = unsafe { &mut *world };
     if world.first_look == 0 {
@@ -35,11 +37,11 @@ pub(super) fn look() {
     }
     world.stop.looks += 1;
     find(world);
-    if world.found_m == 0 {
-        return;
+    if world.found_m != 0 {
+        world.stop.holder.looks += 1;
+        thread_state(world);
     }
-    world.stop.holder.looks += 1;
-    thread_state(world);
+    0
 }
 
 /// Finds a P that runs: the holder's of the last look before others.

@@ -137,6 +137,10 @@ pub(super) static WAITING: Array<u64, { WAITING_SLOTS as usize }> = Array::new()
 #[btf_map]
 pub(super) static STACKS: StackTrace<1> = StackTrace::new();
 
+/// The numbers of stacks of [`STACKS`], by their fingerprints.
+#[btf_map]
+pub(super) static STACK_NUMBERS: HashMap<u64, i64, 1> = HashMap::new();
+
 /// How often the target was met on a CPU there.
 #[btf_map]
 pub(super) static SAMPLES: HashMap<Sample, u64, 1> = HashMap::new();

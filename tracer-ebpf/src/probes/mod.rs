@@ -17,6 +17,7 @@ mod process;
 mod profile;
 mod registers;
 mod sched;
+mod stack;
 mod startup;
 mod sums;
 mod syscall;

@@ -1,9 +1,6 @@
 //! The sums of system calls and waits, and the record of a long one.
 
-use aya_ebpf::{
-    bindings::BPF_F_USER_STACK,
-    programs::{RawTracePointContext, tracing::StackIdContext},
-};
+use aya_ebpf::programs::RawTracePointContext;
 use tracer_ebpf::wire::{
     Probe,
     blocking::{Caller, Key, Kind, NO_STACK, Slow, Stats, Thread, brief_index, bucket},
@@ -13,14 +10,12 @@ use tracer_ebpf::wire::{
 use super::{
     caller::{identify, tid},
     emit,
-    maps::{BLOCKING, BRIEF, CALLS, EMPTY_STATS, STACKS},
-    object,
+    maps::{BLOCKING, BRIEF, CALLS, EMPTY_STATS},
+    object, stack,
 };
 
 /// The error numbers of system calls (include/linux/err.h, `MAX_ERRNO`).
 const LARGEST_ERROR: i64 = -4095;
-/// Of the map of stacks: another stack is at the place that this one's hash gives it (kernel/bpf/stackmap.c).
-const EEXIST: i32 = -17;
 
 /// Whose a time is.
 pub(super) struct Of {
@@ -81,7 +76,7 @@ pub(super) fn account(ctx: &RawTracePointContext, of: &Of, spent: &Spent) {
     let of_runtime = of.caller as u32 == Caller::Runtime as u32;
     let is_telling = is_telling(of.caller, spent);
     let opened = object::of_descriptor(if is_telling { spent.syscall } else { u32::MAX }, of.arguments[0]);
-    let stack = if is_telling { stack(ctx) } else { NO_STACK };
+    let stack = if is_telling { stack::number(ctx) } else { NO_STACK };
     let key = Key {
         stack,
         gopc: if is_telling { of.gopc } else { 0 },
@@ -105,23 +100,6 @@ pub(super) fn account(ctx: &RawTracePointContext, of: &Of, spent: &Spent) {
             opened.describe(&mut record.object);
             emit::submit(room);
         }
-    }
-}
-
-/// The number of the current stack, or a negative error number. Where another one has its place, without the innermost
-/// frame, or two: those are the wrappers of the system call.
-#[inline(always)]
-pub(super) fn stack(ctx: &impl StackIdContext) -> i64 {
-    let mut taken = Err(0);
-    for skipped in 0..3 {
-        taken = ctx.get_stackid(&STACKS, u64::from(BPF_F_USER_STACK) | skipped);
-        if taken != Err(EEXIST) {
-            break;
-        }
-    }
-    match taken {
-        Ok(number) => number,
-        Err(error) => i64::from(error),
     }
 }
 

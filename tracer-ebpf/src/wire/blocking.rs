@@ -16,6 +16,8 @@ pub const THREADS_MAP: &str = "THREADS";
 pub const NETWORK_WAITS_MAP: &str = "NETWORK_WAITS";
 /// The name of the map of stacks.
 pub const STACKS_MAP: &str = "STACKS";
+/// The name of the map of stacks' numbers, which the kernel side alone uses.
+pub const STACK_NUMBERS_MAP: &str = "STACK_NUMBERS";
 /// How many return addresses a stack of [`STACKS_MAP`] holds at most (`PERF_MAX_STACK_DEPTH`).
 pub const STACK_DEPTH: usize = 127;
 
@@ -148,32 +150,18 @@ pub const fn bucket_end(index: usize) -> u64 {
     (4 + (next % 4) as u64) << (next / 4 + FIRST as usize - 2)
 }
 
-/// Written out: BPF has no instruction that counts leading zeroes.
+/// BPF has no instruction that counts leading zeroes. Without a branch: the verifier would follow all that comes
+/// behind each way through them.
 #[inline]
 const fn floor_log2(value: u64) -> u32 {
-    let mut rest = value;
-    let mut log = 0;
-    if rest >= 1 << 32 {
-        rest >>= 32;
-        log += 32;
+    // Every bit below the highest is set, and the bits are counted.
+    let mut below = value >> 1;
+    let mut shift = 1;
+    while shift < 64 {
+        below |= below >> shift;
+        shift *= 2;
     }
-    if rest >= 1 << 16 {
-        rest >>= 16;
-        log += 16;
-    }
-    if rest >= 1 << 8 {
-        rest >>= 8;
-        log += 8;
-    }
-    if rest >= 1 << 4 {
-        rest >>= 4;
-        log += 4;
-    }
-    if rest >= 1 << 2 {
-        rest >>= 2;
-        log += 2;
-    }
-    if rest >= 1 << 1 { log + 1 } else { log }
+    below.count_ones()
 }
 
 /// The sums of one [`Key`]. Every field only grows, atomically but for `longest`.

@@ -16,7 +16,8 @@ use tracer_ebpf::config::{
 };
 use tracer_ebpf::main_thread::{MAIN_MAP, MainThread};
 use tracer_ebpf::wire::blocking::{
-    BRIEF_MAP, CALLS_MAP, Key, NETWORK_WAITS_MAP, NetworkWait, STACKS_MAP, Stats, THREADS_MAP, Thread,
+    BRIEF_MAP, CALLS_MAP, Key, NETWORK_WAITS_MAP, NetworkWait, STACK_NUMBERS_MAP, STACKS_MAP, Stats,
+    THREADS_MAP, Thread,
 };
 use tracer_ebpf::wire::gc::ASSISTS_MAP;
 use tracer_ebpf::wire::parking::{PARKED_MAP, PARKINGS_MAP};
@@ -144,7 +145,9 @@ impl Loaded {
         let bytes = super::embedded_object().ok_or(LoadError::NoObject)?;
         // aya-log's levels count from 1, errors; 0 rules every message out, and the verifier drops its code.
         let log_level: u8 = if options.kernel_log { 5 } else { 0 };
+        // Nothing in the object is to be relocated by the kernel's own type information, and to parse that takes 50 ms.
         let ebpf = EbpfLoader::new()
+            .btf(None)
             .override_global(CONFIG_GLOBAL, options.config.as_bytes(), true)
             .override_global(GO_CONFIG_GLOBAL, options.go.as_bytes(), true)
             .override_global(HEAP_CONFIG_GLOBAL, options.heap.as_bytes(), true)
@@ -162,6 +165,7 @@ impl Loaded {
             .map_max_entries(NETWORK_WAITS_MAP, options.blocking.most_waits)
             .map_max_entries(SAMPLES_MAP, options.blocking.most_samples)
             .map_max_entries(STACKS_MAP, options.blocking.most_stacks)
+            .map_max_entries(STACK_NUMBERS_MAP, options.blocking.most_stacks)
             .map_max_entries(PARKINGS_MAP, options.parking.most_sums)
             .map_max_entries(PARKED_MAP, options.parking.most_parked)
             .map_max_entries(ASSISTS_MAP, options.gc.most_assists)

@@ -7,10 +7,7 @@ use crate::number;
 use crate::support::fixtures_of;
 
 fn churn(mode: &[&str]) -> (Value, Report) {
-    let mut fixtures = fixtures_of("churn");
-    fixtures.retain(|fixture| fixture.build == "default");
-    fixtures.sort_by_key(|fixture| fixture.name.clone());
-    let fixture = fixtures.pop().expect("a default build");
+    let fixture = fixtures_of("churn").pop().expect("its fixture");
     let (said, report) = Report::of(&fixture, mode, &[]);
     report.assert_complete(&fixture.name);
     (said, report)
@@ -23,22 +20,24 @@ fn a_reused_descriptor_is_what_it_was_during_the_wait() {
     let (said, report) = churn(&["descriptors", "2"]);
     let opened = number(&said["opened"]);
     assert!(opened > 50_000, "{opened} descriptors in two seconds is no churn");
-    let mut counted = 0;
+    let (mut counted, mut waits) = (0, 0);
     for entry in Entry::all(&said["entries"]) {
+        // Of a FIFO that is closed again when its path is asked for, the kernel has the last part still.
+        let file = entry.object.rsplit('/').next().unwrap_or_default();
         let mut lines = report.all("blocking");
         lines.retain(|line| line["syscall"] == "read");
         let objects = lines.iter().flat_map(|line| line["objects"].as_array().into_iter().flatten());
         let objects: Vec<&Value> = objects
-            .filter(|object| object["object"].as_str().is_some_and(|name| name.contains(&entry.object)))
+            .filter(|object| object["object"].as_str().is_some_and(|name| name.ends_with(file)))
             .collect();
         // Some are shorter than what is told by itself; one that a signal interrupts is two.
         let count = Report::sum(&objects, "count");
         assert!(count <= entry.count + 3, "{count} of {entry:?}: {lines:?}");
         assert!(Report::sum(&objects, "total_ns") <= entry.total_ns, "{entry:?}: {lines:?}");
         counted += count;
+        waits += entry.count;
     }
-    // Of a FIFO that is closed again when its name is asked for only the inode is known.
-    assert!(counted > 50, "{counted} waits with their FIFO");
+    assert!(counted * 10 >= waits * 9, "{counted} of {waits} waits with their FIFO");
 }
 
 #[test]
