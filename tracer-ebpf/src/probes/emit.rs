@@ -1,6 +1,6 @@
 //! Records into the ring buffer, and an exact account of those that did not fit.
 
-use core::arch::asm;
+use core::{arch::asm, ptr, slice};
 
 use aya_ebpf::{
     bindings::BPF_RB_NO_WAKEUP, helpers::generated::bpf_ktime_get_boot_ns, maps::ring_buf::RingBufEntry,
@@ -49,11 +49,13 @@ pub(super) fn give_up<T>(probe: u32, record: RingBufEntry<T>) {
     count_dropped(probe);
 }
 
-/// Sends a record that is kept in a map, whole.
+/// Sends the first `size` bytes of a record that is kept in a map; no more than it has.
 #[inline(always)]
-pub(super) fn send<T>(probe: u32, record: &T) {
+pub(super) fn send<T>(probe: u32, record: &T, size: usize) {
     count(probe);
-    if EVENTS.output_untyped::<T>(record, u64::from(BPF_RB_NO_WAKEUP)).is_err() {
+    // SAFETY: the caller's promise, which the verifier checks.
+    let bytes = unsafe { slice::from_raw_parts(ptr::from_ref(record).cast::<u8>(), size) };
+    if EVENTS.output_untyped::<[u8]>(bytes, u64::from(BPF_RB_NO_WAKEUP)).is_err() {
         count_dropped(probe);
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Three hits a cycle, and nothing but what the runtime notes anyway: the clock readings are its own.
 
+use core::mem::offset_of;
+
 use aya_ebpf::{
     EbpfContext as _,
     helpers::generated::{bpf_get_attach_cookie, bpf_ktime_get_ns, bpf_probe_read_user},
@@ -11,13 +13,15 @@ use aya_ebpf::{
 use tracer_ebpf::wire::{
     Header, Probe,
     account::MAX_DEPTH,
-    gc::{AssistKey, AssistStats, CONTROLLER_WORDS, Cycle, Holder, STATS_WORDS, Stop, WORK_WORDS},
+    gc::{ASKER, AssistKey, AssistStats, CONTROLLER_WORDS, Cycle, Holder, STATS_WORDS, Stop, WORK_WORDS},
     startup::Cookie,
 };
 
 use super::{
     caller::tid,
-    emit, goroutine, holder,
+    emit, goroutine,
+    heap::opaque,
+    holder,
     main_thread::now,
     maps::{ASSISTS, WORLD},
     memory::read,
@@ -168,7 +172,6 @@ fn stop(ctx: &ProbeContext, cookie: Cookie, world: &mut World) {
         }
         holder::leave(world);
     } else if cookie.probe == Probe::WorldStarting as u32 {
-        emit::count(cookie.probe);
         let (reason, started) = (register(RBX) as u8 as u32, register(RCX));
         world.stop.reason = reason;
         world.stop.started = started;
@@ -206,8 +209,16 @@ fn tell(world: &mut World, g: u64, clock: u64) {
     world.stop.monotonic = clock;
     world.stop.goid = goroutine::goid(asker);
     world.stop.gopc = if asker == 0 { 0 } else { goroutine::made_by(asker) };
-    world.stop.depth = left(asker, &mut world.stop.stack);
-    emit::send(Probe::WorldStarted as u32, &world.stop);
+    let depth = left(asker, &mut world.stop.stacks[ASKER]);
+    world.stop.depth = depth;
+    // The room in the ring is in no cache, so what is not there is not sent.
+    if world.stop.holder.goid != 0 {
+        emit::send(Probe::WorldStarted as u32, &world.stop, size_of::<Stop>());
+    } else {
+        let frames = opaque(u64::from(depth)) as usize;
+        let frames = if frames < MAX_DEPTH { frames } else { MAX_DEPTH };
+        emit::send(Probe::WorldStarted as u32, &world.stop, offset_of!(Stop, stacks) + 8 * frames);
+    }
     begin_anew(world);
 }
 

@@ -2,6 +2,7 @@
 //! `sched.stopnote` and looks again (runtime/proc.go, `stopTheWorldWithSema`), and so does this.
 
 use aya_ebpf::helpers::generated::bpf_get_current_task;
+use tracer_ebpf::wire::gc::HOLDER;
 
 use super::{
     gc::{World, known, left, runtime_clock},
@@ -165,7 +166,7 @@ pub(super) fn leave(world: &mut World) {
     }
     let sp = read::<u64>(g + u64::from(known!(g_sched_sp))).unwrap_or(0);
     world.stop.holder.top = read(sp).unwrap_or(0);
-    let depth = left(g, &mut world.stop.holder.stack);
+    let depth = left(g, &mut world.stop.stacks[HOLDER]);
     world.stop.holder.depth = if keeps_frame_pointer(g) || depth == 0 { depth } else { 1 };
 }
 

@@ -35,7 +35,8 @@ pub struct Cycle {
     pub stats: [u64; STATS_WORDS],
 }
 
-/// The world was stopped, and is started again.
+/// The world was stopped, and is started again. Of a stop that nobody held up only what is before [`Stop::stacks`]
+/// crosses the ring, and the frames of who asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Stop {
@@ -56,17 +57,22 @@ pub struct Stop {
     pub own_clock: u32,
     /// How often who asked looked whether the world had stopped, and it had not: every 100 µs.
     pub looks: u32,
-    /// How many frames of `stack` there are.
+    /// How many frames of its stack there are.
     pub depth: u32,
     /// The goroutine that asked; 0 when it is not known.
     pub goid: u64,
     /// The address behind the go statement that made it; 0 when it is not known.
     pub gopc: u64,
-    /// Its stack, the innermost address first.
-    pub stack: [u64; MAX_DEPTH],
     /// Who was the last to stop, of those that a look found running.
     pub holder: Holder,
+    /// The innermost address first: the stack of who asked, and where the holder was when it had stopped.
+    pub stacks: [[u64; MAX_DEPTH]; 2],
 }
+
+/// In [`Stop::stacks`], the stack of who asked.
+pub const ASKER: usize = 0;
+/// In [`Stop::stacks`], that of the holder.
+pub const HOLDER: usize = 1;
 
 /// Who kept the world from stopping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -90,13 +96,11 @@ pub struct Holder {
     pub disk: u32,
     /// At how many it slept.
     pub sleeping: u32,
-    /// How many frames of `stack` there are.
+    /// How many frames of its stack there are.
     pub depth: u32,
-    /// The word at its stack pointer then: the return address of the innermost function where that one had no frame
+    /// The word at its stack pointer when it had stopped: the return address of the innermost function where that one had no frame
     /// yet, as when it was stopped at its beginning (runtime/asm_amd64.s, `morestack`).
     pub top: u64,
-    /// Where it was when it had stopped, the innermost address first.
-    pub stack: [u64; MAX_DEPTH],
 }
 
 /// The map of the sums of assists, from an [`AssistKey`] to an [`AssistStats`].
@@ -130,8 +134,8 @@ mod tests {
     #[test]
     fn records_have_the_sizes_that_the_ring_is_reckoned_with() {
         assert_eq!(size_of::<Cycle>(), 16 + 3 * 8 + (WORK_WORDS + CONTROLLER_WORDS + STATS_WORDS) * 8);
-        assert_eq!(size_of::<Holder>(), 7 * 8 + MAX_DEPTH * 8);
-        assert_eq!(size_of::<Stop>(), 80 + MAX_DEPTH * 8 + size_of::<Holder>());
+        assert_eq!(size_of::<Holder>(), 7 * 8);
+        assert_eq!(size_of::<Stop>(), 80 + size_of::<Holder>() + 2 * MAX_DEPTH * 8);
         assert_eq!([size_of::<AssistKey>(), size_of::<AssistStats>()], [16, 16]);
     }
 }

@@ -1,5 +1,7 @@
 //! The garbage collector: its cycles, and the times that the world was stopped.
 
+use std::mem::offset_of;
+
 use tracer_ebpf::wire::account::MAX_DEPTH;
 use tracer_ebpf::wire::{Probe, gc as wire};
 
@@ -108,7 +110,22 @@ pub(super) fn cycle(bytes: &[u8]) -> Result<Cycle, DecodeError> {
 }
 
 pub(super) fn stop(bytes: &[u8]) -> Result<Stop, DecodeError> {
-    let record: wire::Stop = prefix(bytes)?;
+    // What is not needed of it need not be there.
+    if bytes.len() < offset_of!(wire::Stop, stacks) {
+        return Err(DecodeError::TooShort { length: bytes.len() });
+    }
+    let mut whole = [0; size_of::<wire::Stop>()];
+    let there = bytes.len().min(whole.len());
+    whole[..there].copy_from_slice(&bytes[..there]);
+    let record: wire::Stop = zerocopy::transmute!(whole);
+    let stack = |which: usize, depth: u32| -> Result<Vec<RuntimeAddr>, DecodeError> {
+        let impossible =
+            || DecodeError::Impossible { probe: Probe::WorldStarted, field: "depth", value: depth.into() };
+        let frames = usize::try_from(depth).ok().and_then(|depth| record.stacks.get(which)?.get(..depth));
+        let begin = offset_of!(wire::Stop, stacks) + which * size_of::<[u64; MAX_DEPTH]>();
+        let frames = frames.filter(|frames| frames.is_empty() || begin + size_of_val(*frames) <= there);
+        Ok(frames.ok_or_else(impossible)?.iter().copied().map(RuntimeAddr).collect())
+    };
     let holder = &record.holder;
     let holder = if holder.goid == 0 {
         None
@@ -124,7 +141,7 @@ pub(super) fn stop(bytes: &[u8]) -> Result<Stop, DecodeError> {
             disk: holder.disk,
             sleeping: holder.sleeping,
             top: RuntimeAddr(holder.top),
-            stack: stack(&holder.stack, holder.depth)?,
+            stack: stack(wire::HOLDER, holder.depth)?,
         })
     };
     Ok(Stop {
@@ -137,7 +154,7 @@ pub(super) fn stop(bytes: &[u8]) -> Result<Stop, DecodeError> {
         looks: record.looks,
         goid: known(record.goid),
         gopc: known(record.gopc).map(RuntimeAddr),
-        stack: stack(&record.stack, record.depth)?,
+        stack: stack(wire::ASKER, record.depth)?,
         holder,
     })
 }
@@ -157,13 +174,6 @@ impl Assist {
 
 fn known(value: u64) -> Option<u64> {
     (value != 0).then_some(value)
-}
-
-fn stack(frames: &[u64; MAX_DEPTH], depth: u32) -> Result<Vec<RuntimeAddr>, DecodeError> {
-    let impossible =
-        DecodeError::Impossible { probe: Probe::WorldStarted, field: "depth", value: u64::from(depth) };
-    let frames = usize::try_from(depth).ok().and_then(|depth| frames.get(..depth)).ok_or(impossible)?;
-    Ok(frames.iter().copied().map(RuntimeAddr).collect())
 }
 
 #[cfg(test)]
@@ -201,7 +211,7 @@ mod tests {
         let mut record = record();
         record.holder.goid = 5;
         record.holder.depth = 2;
-        record.holder.stack[..3].copy_from_slice(&[10, 20, 30]);
+        record.stacks[wire::HOLDER][..3].copy_from_slice(&[10, 20, 30]);
         record.holder.top = 15;
         let holder = decoded(&record).unwrap().holder.unwrap();
         assert_eq!((holder.goid, holder.top), (5, RuntimeAddr(15)));
@@ -224,6 +234,19 @@ mod tests {
     }
 
     #[test]
+    fn a_stop_that_nobody_held_up_ends_with_its_frames() {
+        let mut record = record();
+        record.depth = 2;
+        record.stacks[wire::ASKER][..2].copy_from_slice(&[10, 20]);
+        let end = offset_of!(wire::Stop, stacks) + 16;
+        let EventKind::Stop(stop) = decode(&record.as_bytes()[..end]).unwrap().kind else { panic!() };
+        assert_eq!(stop.stack, [RuntimeAddr(10), RuntimeAddr(20)]);
+        for length in [0, 16, end - 17, end - 16, end - 1] {
+            assert!(decode(&record.as_bytes()[..length]).is_err(), "{length}");
+        }
+    }
+
+    #[test]
     fn a_cycle_is_told_word_by_word() {
         let mut cycle = wire::Cycle::new_zeroed();
         cycle.header = Header { time: 7, probe: Probe::GcCycle as u32, tid: 9 };
@@ -243,7 +266,10 @@ mod tests {
             if let Some(number) = bytes.get_mut(8..12) {
                 number.copy_from_slice(&(probe as u32).to_ne_bytes());
             }
-            let needed = if probe == Probe::GcCycle { size_of::<wire::Cycle>() } else { size_of::<wire::Stop>() };
+            let needed = match probe {
+                Probe::GcCycle => size_of::<wire::Cycle>(),
+                _ => offset_of!(wire::Stop, stacks),
+            };
             prop_assert!(decode(&bytes).is_err() || bytes.len() >= needed);
         }
 
