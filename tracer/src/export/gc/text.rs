@@ -1,11 +1,14 @@
 //! The garbage collector for people: one line when there is nothing to tell.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
 use crate::export::printable;
-use crate::model::gc::{AssistSite, Course, GcReport, Incident, NO_LIMIT, Verdict, megabytes};
+use crate::model::gc::{
+    AssistSite, BlockedMeanwhile, Course, GcReport, Incident, NO_LIMIT, Verdict, megabytes,
+};
 use crate::units::Nanos;
 
 /// How many incidents are shown, and how many who were blocked during one.
@@ -15,6 +18,7 @@ const BLOCKED: usize = 2;
 /// How many places that assisted are shown, when assists took one part in so many of the span.
 const ASSISTS: usize = 3;
 const ASSIST_SHARE: u64 = 100;
+const NOTABLE_SHARE: f64 = 0.01;
 
 /// A heap goal from this on is none: GOGC is off, and no limit is set.
 const NO_GOAL: u64 = 1 << 50;
@@ -117,26 +121,31 @@ impl GcReport {
         Ok(())
     }
 
+    /// The longest of those that have the same verdict at the same place.
     fn write_incidents(&self, [dim, warn]: [Style; 2], out: &mut dyn Write) -> io::Result<()> {
-        let mut told: Vec<&Incident> =
-            self.incidents.iter().filter(|incident| incident.verdict != Verdict::Unrelated).collect();
-        told.sort_by_key(|incident| std::cmp::Reverse(incident.duration));
-        for incident in told.iter().take(INCIDENTS) {
-            let duration = incident.duration.for_people();
-            let verdict = words(incident.verdict);
-            writeln!(out, "  {warn}{duration:>9}{warn:#}  {verdict}: {}", printable(&incident.text))?;
-            for one in incident.blocked.iter().take(BLOCKED) {
-                let what = one.syscall.as_deref().unwrap_or("a system call");
-                let object = one.object.as_ref().map_or_else(String::new, |object| format!(", {object}"));
-                let lasted = one.duration.map_or_else(|| "?".to_owned(), Nanos::for_people);
-                let place =
-                    one.site.place().map_or_else(String::new, |place| format!(" at {}", place.frame()));
-                let text = format!("meanwhile blocked for {lasted}: {what}{object}{place}");
-                writeln!(out, "             {dim}{}{dim:#}", printable(&text))?;
+        let mut alike: BTreeMap<_, (usize, &Incident)> = BTreeMap::new();
+        for incident in self.incidents.iter().filter(|incident| incident.verdict != Verdict::Unrelated) {
+            let key = (incident.kind.name(), incident.verdict, &incident.site);
+            let (count, longest) = alike.entry(key).or_insert((0, incident));
+            *count += 1;
+            if incident.duration > longest.duration {
+                *longest = incident;
             }
         }
-        if let Some(more) = told.len().checked_sub(INCIDENTS).filter(|more| *more > 0) {
-            writeln!(out, "  {dim}and {more} more, in the NDJSON report{dim:#}")?;
+        let mut alike: Vec<(usize, &Incident)> = alike.into_values().collect();
+        alike.sort_by_key(|(_, longest)| std::cmp::Reverse(longest.duration));
+        for (count, incident) in alike.iter().take(INCIDENTS) {
+            let duration = incident.duration.for_people();
+            let verdict = words(incident.verdict);
+            let times = if *count == 1 { String::new() } else { format!(" ({count}×, this the longest)") };
+            writeln!(out, "  {warn}{duration:>9}{warn:#}  {verdict}{times}: {}", printable(&incident.text))?;
+            for one in incident.blocked.iter().take(BLOCKED) {
+                writeln!(out, "             {dim}{}{dim:#}", printable(&meanwhile(one)))?;
+            }
+        }
+        let told: usize = alike.iter().skip(INCIDENTS).map(|(count, _)| count).sum();
+        if told > 0 {
+            writeln!(out, "  {dim}and {told} more, in the NDJSON report{dim:#}")?;
         }
         Ok(())
     }
@@ -147,8 +156,9 @@ impl GcReport {
             return Ok(());
         }
         writeln!(out, "  {} of CPU time in goroutines that were made to help:", all.for_people())?;
-        for site in self.assist_sites().iter().take(ASSISTS) {
-            let AssistSite { count, cpu, share, .. } = site;
+        let notable = self.assist_sites().into_iter().filter(|site| site.share >= NOTABLE_SHARE);
+        for site in notable.take(ASSISTS) {
+            let AssistSite { count, cpu, share, .. } = &site;
             let place = site
                 .site
                 .place()
@@ -162,6 +172,14 @@ impl GcReport {
         }
         Ok(())
     }
+}
+
+fn meanwhile(blocked: &BlockedMeanwhile) -> String {
+    let what = blocked.syscall.as_deref().unwrap_or("a system call");
+    let object = blocked.object.as_ref().map_or_else(String::new, |object| format!(", {object}"));
+    let lasted = blocked.duration.map_or_else(|| "?".to_owned(), Nanos::for_people);
+    let place = blocked.site.place().map_or_else(String::new, |place| format!(" at {}", place.frame()));
+    format!("meanwhile blocked for {lasted}: {what}{object}{place}")
 }
 
 /// The verdict for people.

@@ -200,8 +200,10 @@ fn judge_stop(stop: &WorldStop, duration: Nanos, throttled: Option<Nanos>) -> (V
     }
     let still = Nanos(duration.0 - stopping.0).for_people();
     if stop.reason.is_gc() {
-        let text =
-            format!("{whole}: it had stopped after {}, and stood still for {still}", stopping.for_people());
+        let text = format!(
+            "{whole}: it had stopped after {}, and stood still for {still}: the collector's work, as far as it had a CPU",
+            stopping.for_people()
+        );
         return (Verdict::Gc, text, Site::Unknown);
     }
     let text = format!("{whole}, which{} asked for: not the collector", at(&stop.site));
