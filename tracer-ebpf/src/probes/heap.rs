@@ -208,7 +208,7 @@ fn is_not_zero(value: u64) -> u64 {
 /// The same value, which the compiler knows nothing of: it neither turns arithmetic into branches then nor
 /// unrolls loops until the stack is full. The verifier sees through it.
 #[inline(always)]
-fn opaque(value: u64) -> u64 {
+pub(super) fn opaque(value: u64) -> u64 {
     let same: u64;
     // A real instruction: of none at all there would be two lines at one place, which the kernel refuses.
     // SAFETY: copies one register to another.
