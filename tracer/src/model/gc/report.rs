@@ -15,7 +15,7 @@ use super::findings::findings;
 use super::heap::HeapCourse;
 use super::history::GcHistory;
 use super::incident::{Incident, incidents};
-use super::stop::{StopReason, WorldStop};
+use super::stop::{StopReason, WorldStop, tell_rest};
 use super::totals::Totals;
 use crate::event::gc::Assist;
 use crate::stream::Tables;
@@ -181,6 +181,7 @@ impl GcReport {
             .collect();
         let cycles: Vec<GcCycle> =
             history.cycles.iter().filter(|cycle| in_span(cycle.noted)).cloned().collect();
+        tell_rest(&mut report.stops, &cycles);
         report.totals = totals(history, &cycles, &report.stops, input.began);
         report.heap = HeapCourse::of(&cycles);
         // A cycle's first stop may be of the span before.
