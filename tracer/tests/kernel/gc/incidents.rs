@@ -105,7 +105,8 @@ fn a_long_read_beside_the_collector_is_not_blamed() {
         told += 1;
     }
     assert!(told >= 10, "{told}: {incidents:?}");
-    assert!(judged(&report, "unrelated").len() >= 10, "{incidents:?}");
+    // But for those in which who allocates had to help.
+    assert!(judged(&report, "unrelated").len() >= 5, "{incidents:?}");
     let culprit = |stop: &&Value| number_or_0(&stop["held_up_by"]["goid"]) == goid(&account);
     assert!(!report.all("stw").iter().any(culprit), "{:?}", report.all("stw"));
 }
