@@ -19,12 +19,11 @@ use tracer_ebpf::wire::{
 
 use super::{
     caller::tid,
-    emit, goroutine,
-    heap::opaque,
-    holder,
+    emit, goroutine, holder,
     main_thread::now,
     maps::{ASSISTS, WORLD},
     memory::read,
+    opaque::opaque,
     registers, stack, target,
 };
 

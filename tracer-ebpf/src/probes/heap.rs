@@ -1,7 +1,7 @@
 //! What the process has allocated, added up from the counters that Go's allocator always keeps
 //! (runtime/mstats.go, `heapStats`; mcache.go): what the Ps' caches have handed in, and what is still in them.
 
-use core::{arch::asm, ptr::addr_of_mut};
+use core::ptr::addr_of_mut;
 
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use tracer_ebpf::{
@@ -16,6 +16,7 @@ use tracer_ebpf::{
 use super::{
     maps::{HEAP, HEAP_SCRATCH},
     memory::read,
+    opaque::opaque,
 };
 
 /// `heapStats.stats` lies in two pages at most; the verifier asks for room as if it were twice as long.
@@ -203,18 +204,4 @@ const IN_USE: u64 = 1;
 #[inline(always)]
 fn is_not_zero(value: u64) -> u64 {
     opaque(value | value.wrapping_neg()) >> 63
-}
-
-/// The same value, which the compiler knows nothing of: it neither turns arithmetic into branches then nor
-/// unrolls loops until the stack is full. The verifier sees through it.
-#[inline(always)]
-pub(super) fn opaque(value: u64) -> u64 {
-    let same: u64;
-    // A real instruction: of none at all there would be two lines at one place, which the kernel refuses.
-    // SAFETY: copies one register to another.
-    unsafe {
-        asm!("{same} = {value}", same = lateout(reg) same, value = in(reg) value,
-            options(pure, nomem, nostack, preserves_flags));
-    }
-    same
 }

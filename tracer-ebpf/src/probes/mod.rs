@@ -12,6 +12,7 @@ mod maps;
 mod memory;
 mod network;
 mod object;
+mod opaque;
 mod parking;
 mod process;
 mod profile;

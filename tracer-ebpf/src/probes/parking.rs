@@ -10,7 +10,7 @@ use aya_ebpf::{
 };
 use tracer_ebpf::wire::{
     Probe,
-    blocking::{Caller, NO_STACK, bucket},
+    blocking::{Caller, NO_STACK},
     parking::{Key, LONGEST_HANDLER, Parked, Stats, Waker},
     startup::Cookie,
 };
@@ -21,7 +21,9 @@ use super::{
     main_thread::now,
     maps::{BLOCKING, EMPTY_PARKING, PARKED, PARKING, PARKINGS, SAMPLING, SPENT, STACKS},
     memory::read,
-    registers, target,
+    registers,
+    sums::note,
+    target,
 };
 
 /// Registers by their numbers in instruction encodings.
@@ -136,9 +138,7 @@ fn execute(g: u64, time: u64) {
     if total > stats.longest {
         stats.longest = total;
     }
-    if let Some(count) = stats.histogram.get_mut(bucket(total)) {
-        emit::add_word(count, 1);
-    }
+    note(&mut stats.histogram, total);
 }
 
 /// Who runs on this thread, which makes another goroutine ready.

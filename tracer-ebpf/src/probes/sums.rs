@@ -3,7 +3,7 @@
 use aya_ebpf::programs::RawTracePointContext;
 use tracer_ebpf::wire::{
     Probe,
-    blocking::{Caller, Key, Kind, NO_STACK, Slow, Stats, Thread, brief_index, bucket},
+    blocking::{BUCKETS, Caller, Key, Kind, NO_STACK, Slow, Stats, Thread, brief_index, bucket},
     syscall::number,
 };
 
@@ -11,7 +11,9 @@ use super::{
     caller::{identify, tid},
     emit,
     maps::{BLOCKING, BRIEF, CALLS, EMPTY_STATS},
-    object, stack,
+    object,
+    opaque::opaque,
+    stack,
 };
 
 /// The error numbers of system calls (include/linux/err.h, `MAX_ERRNO`).
@@ -135,7 +137,15 @@ fn add(stats: &mut Stats, result: i64, spent: &Spent) {
     if spent.duration > stats.longest {
         stats.longest = spent.duration;
     }
-    if let Some(count) = stats.histogram.get_mut(bucket(spent.duration)) {
+    note(&mut stats.histogram, spent.duration);
+}
+
+/// Counts a duration.
+#[inline(always)]
+pub(super) fn note(histogram: &mut [u32; BUCKETS], duration: u64) {
+    // Before Linux 6.5 the verifier does not see by itself that it is one of them.
+    let index = opaque(bucket(duration) as u64) as usize % BUCKETS;
+    if let Some(count) = histogram.get_mut(index) {
         emit::add_word(count, 1);
     }
 }

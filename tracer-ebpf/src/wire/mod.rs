@@ -77,7 +77,7 @@ pub enum Probe {
     MadeReady = 26,
     /// `runtime.execute`, or `runtime.gogo`: a goroutine runs.
     Execute = 27,
-    /// `runtime.prepareFreeWorkbufs`: a cycle of the garbage collector is over.
+    /// `runtime.freeStackSpans`: a cycle of the garbage collector is over.
     GcCycle = 28,
     /// `runtime.stopTheWorldWithSema`: the world is asked to stop.
     WorldStopping = 29,

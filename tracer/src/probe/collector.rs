@@ -6,7 +6,7 @@ use tracer_ebpf::config::GcConfig;
 
 use super::GcPlan;
 use super::btf::offsets_of;
-use crate::target::gobin::{GoBinary, HeapLayout, Holders, RuntimeLayout};
+use crate::target::gobin::{GoBinary, Holders, RuntimeLayout};
 use crate::units::VirtAddr;
 
 /// What to tell of the collector, and how much room there is for it.
@@ -53,8 +53,7 @@ pub fn holder_config(
     holders: &Holders,
     bias: u64,
 ) -> io::Result<Option<GcConfig>> {
-    let layouts = (RuntimeLayout::of(binary.version()), HeapLayout::of(binary.version()));
-    let (Some(RuntimeLayout { g, m, .. }), Some(heap)) = layouts else { return Ok(None) };
+    let Some(RuntimeLayout { g, m, p, .. }) = RuntimeLayout::of(binary.version()) else { return Ok(None) };
     let of_kernel = offsets_of([
         ("task_struct", "on_cpu"),
         ("task_struct", "__state"),
@@ -71,9 +70,8 @@ pub fn holder_config(
         stopnote: holders.stopnote.0.wrapping_add(bias),
         allp: holders.allp.0,
         bias,
-        p_status: P_STATUS,
-        // `m` is the field before `mcache`.
-        p_m: heap.p_mcache - 8,
+        p_status: p.status,
+        p_m: p.m,
         g_sched_sp: g.sched_sp,
         g_atomicstatus: if g.syscallbp.is_some() { 0 } else { g.atomicstatus },
         m_procid: m.procid,
@@ -104,6 +102,3 @@ pub fn holder_config(
     }
     Ok(Some(config))
 }
-
-/// The offset of `p.status`, which `id`, of 4 bytes, is before (runtime/runtime2.go).
-const P_STATUS: u32 = 4;

@@ -31,7 +31,9 @@ const RDI: u8 = 7;
 /// The bits of `stwGCMarkTerm` and `stwGCSweepTerm`: `stwReason.isGC` (runtime/proc.go).
 const STOPS_OF_GC: u32 = 1 << 1 | 1 << 2;
 
-const CYCLE: &str = "runtime.prepareFreeWorkbufs";
+/// Called once a cycle, by `gcMarkTermination` when all is noted and the world goes on; by its address, so no copy of
+/// it is inlined. (`prepareFreeWorkbufs` before it is called by `gcSweep` too, with `GODEBUG=gcstoptheworld=2`.)
+const CYCLE: &str = "runtime.freeStackSpans";
 const ASSIST: &str = "runtime.gcAssistAlloc1";
 const STOP: &str = "runtime.stopTheWorldWithSema";
 const START: &str = "runtime.startTheWorldWithSema";
@@ -95,7 +97,7 @@ impl GcPlan {
     /// Where it is recorded how long the world had been stopped. Those of the collector are known from its cycles.
     fn add_total(&mut self, binary: &GoBinary) {
         let recorded = calls(binary, Probe::WorldStarted, START, RECORD);
-        match recorded.map(|recorded| <[CallSite; 2]>::try_from(recorded)) {
+        match recorded.map(<[CallSite; 2]>::try_from) {
             // `sched.stwTotalTimeOther` is behind `sched.stwTotalTimeGC`.
             Ok(Ok([one, other])) if one.receiver.is_some() && other.receiver.is_some() => {
                 let others = if one.receiver > other.receiver { one } else { other };

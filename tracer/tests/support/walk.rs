@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use gotrace::probe::plan;
+use gotrace::probe::{gc, plan};
 use gotrace::target::gobin::{BinaryError, GoBinary};
 use gotrace::units::VirtAddr;
 
@@ -71,6 +71,8 @@ pub(crate) fn walk(binary: &GoBinary) -> Walk {
             let _ = binary.init_task(function.entry);
             let _ = functions.named(&function.name);
             let _ = binary.site_after_call(&function, "runtime.schedinit");
+            let _ = binary.site_of_calls(&function, "runtime.schedinit");
+            let _ = binary.world_stopped_site(&function, function.entry);
         }
     }
     for tasks in binary.init_tasks().into_iter() {
@@ -85,6 +87,9 @@ pub(crate) fn walk(binary: &GoBinary) -> Walk {
     }
     let _ =
         (binary.inlined_into("main.helper"), binary.inlined_into("runtime.doInit"), binary.inlined_into(""));
+    for planned in gc(binary).into_iter().flat_map(|plan| plan.sites) {
+        assert_eq!(binary.file_offset(planned.site.address), Some(planned.site.file_offset));
+    }
     let plan = plan::startup(binary, plan::Detail::Lean);
     for planned in &plan.sites {
         assert!(!planned.site.bytes.is_empty());

@@ -309,7 +309,7 @@ fn throttled(cycles: &[ToldCycle], start: Nanos, end: Nanos) -> Option<Nanos> {
     const READ_WITHIN: Nanos = Nanos(50_000_000);
     let reading = |told: &ToldCycle| told.cycle.surroundings.throttled;
     let behind = cycles.partition_point(|told| told.cycle.noted < end);
-    let before = cycles.partition_point(|told| told.cycle.noted.0 + READ_WITHIN.0 <= start.0);
+    let before = cycles.partition_point(|told| told.cycle.noted.0.saturating_add(READ_WITHIN.0) <= start.0);
     let (before, after) = (cycles.get(before.checked_sub(1)?)?, cycles.get(behind)?);
     Some(reading(after)?.since(reading(before)?))
 }

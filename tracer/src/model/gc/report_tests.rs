@@ -1,5 +1,7 @@
 //! From records that a runtime made by hand has written to what is told of them.
 
+use proptest::prelude::*;
+
 use super::super::crafted::{
     AHEAD, Crafted, FORCE, GC_START, MAIN, MALLOC, READ, Runtime, SPIN, STOP, Spec, WORK, holder, stack,
     stop, timeline,
@@ -17,22 +19,27 @@ fn history(runtime: &Runtime) -> GcHistory {
 
 fn report_of(history: &GcHistory, assists: &[Assist], throttled: Option<Nanos>) -> GcReport {
     let stacks = [(1, stack(&[MALLOC, WORK])), (2, stack(&[MALLOC, MAIN]))].into();
-    GcReport::of(GcInput {
+    let tables = Tables { stacks, ..Tables::default() };
+    GcReport::of(GcInput { assists, throttled, ..input(history, &tables) })
+}
+
+fn input<'a>(history: &'a GcHistory, stacks: &'a Tables) -> GcInput<'a> {
+    GcInput {
         history,
         began: Nanos(SECOND + AHEAD),
         ended: Nanos(11 * SECOND + AHEAD),
         slow_from: Nanos(1_000_000),
-        assists,
+        assists: &[],
         assists_before: &[],
-        stacks: &Tables { stacks, ..Tables::default() },
-        throttled,
+        stacks,
+        throttled: None,
         runtime_init: Some(Nanos(500_000_000)),
         gc_percent: None,
         module: None,
         missing: Vec::new(),
         blocking: None,
         symbols: &Crafted,
-    })
+    }
 }
 
 fn noted(history: &mut GcHistory, stop: &Stop) {
@@ -40,9 +47,9 @@ fn noted(history: &mut GcHistory, stop: &Stop) {
 }
 
 /// One stop for something else than the collector.
-fn told_of(stop: Stop) -> GcReport {
+fn told_of(stop: &Stop) -> GcReport {
     let mut history = history(&Runtime::new());
-    noted(&mut history, &stop);
+    noted(&mut history, stop);
     report_of(&history, &[], None)
 }
 
@@ -176,7 +183,7 @@ fn a_cycle_that_a_report_cuts_still_knows_who_began_it() {
 /// The incident of a stop that was asked for by ReadMemStats and took 5 ms, nearly all of it to come.
 fn held_up(seen: Option<Holder>) -> (Verdict, String) {
     let held = Stop { holder: seen, total: Some(Nanos(5_100_000)), ..stop(7, 2 * SECOND, 5_000_000) };
-    let report = told_of(held);
+    let report = told_of(&held);
     let [incident] = &report.incidents[..] else { panic!("{:?}", report.incidents) };
     assert_eq!((incident.kind, incident.duration), (IncidentKind::Stop, Nanos(5_100_000)));
     (incident.verdict, incident.text.clone())
@@ -205,7 +212,7 @@ fn a_world_that_stood_still_is_its_askers_doing() {
     let asked = |reason| {
         let stack = stack(&[STOP, READ, MAIN]);
         let report =
-            told_of(Stop { total: Some(Nanos(5_000_000)), stack, ..stop(reason, 2 * SECOND, 10_000) });
+            told_of(&Stop { total: Some(Nanos(5_000_000)), stack, ..stop(reason, 2 * SECOND, 10_000) });
         (report.incidents[0].verdict, report.incidents[0].text.clone())
     };
     let (verdict, text) = asked(7);
@@ -365,4 +372,46 @@ fn cycles_of_a_start_are_charged_to_where_most_of_them_lies() {
             Some(("main", None)),
         ]
     );
+}
+
+proptest! {
+    #[test]
+    fn whatever_the_words_are_nothing_breaks(
+        words in prop::collection::vec((0_usize..95, any::<u64>()), 0..4),
+        times in prop::array::uniform6(prop_oneof![any::<u64>(), Just(2 * SECOND), Just(u64::MAX), Just(0)]),
+        reason in 0_u32..20,
+    ) {
+        let mut runtime = Runtime::new();
+        let mut history = history(&runtime);
+        runtime.run(&mut history, &Spec::at(2 * SECOND));
+        let [monotonic, started, finished, total, noted, cycle_noted] = times;
+        let some = |time: u64| (time != 0).then_some(Nanos(time));
+        let hostile = Stop {
+            monotonic: Nanos(monotonic),
+            started: some(started),
+            finished: some(finished),
+            total: some(total),
+            holder: Some(holder(&[SPIN])),
+            ..stop(reason, 0, 0)
+        };
+        history.note_stop(Nanos(noted), &hostile);
+        let mut cycle = runtime.cycle(&Spec::at(3 * SECOND));
+        for (index, value) in words {
+            let all = cycle.work.iter_mut().chain(&mut cycle.controller).chain(&mut cycle.stats).chain([
+                &mut cycle.pause_total.0,
+                &mut cycle.monotonic.0,
+            ]);
+            if let Some(word) = all.into_iter().nth(index) {
+                *word = value;
+            }
+        }
+        history.note_cycle(Nanos(cycle_noted), &cycle, Surroundings::default());
+        runtime.run(&mut history, &Spec::at(4 * SECOND));
+        let whole = GcReport::of(GcInput {
+            began: Nanos(0),
+            ended: Nanos(u64::MAX),
+            ..input(&history, &Tables::default())
+        });
+        prop_assert!(whole.charged(&timeline()).stops.len() <= 7);
+    }
 }

@@ -110,7 +110,7 @@ impl GoBinary {
 
     /// `runtime.memstats`, whose `heapStats` is its first field; `last_gc_unix`, `pause_total_ns`, `numgc` and
     /// `last_gc_nanotime` follow.
-    pub(super) fn memstats(&self, layout: &HeapLayout) -> Option<VirtAddr> {
+    fn memstats(&self, layout: &HeapLayout) -> Option<VirtAddr> {
         let behind = [48, 56, 4160, 4176].map(|offset| layout.heap_stats_size + offset);
         agreed(
             self,
@@ -123,7 +123,7 @@ impl GoBinary {
     }
 
     /// `runtime.gcController`
-    pub(super) fn gc_controller(&self, layout: &HeapLayout) -> Option<VirtAddr> {
+    fn gc_controller(&self, layout: &HeapLayout) -> Option<VirtAddr> {
         agreed(
             self,
             &[

@@ -4,7 +4,7 @@
 use thiserror::Error;
 
 use super::super::globals::agreed;
-use super::super::{GoBinary, HeapLayout, Machine};
+use super::super::{GoBinary, Machine};
 use super::{CollectorLayout, proof};
 use crate::units::VirtAddr;
 
@@ -75,13 +75,11 @@ impl GoBinary {
         if self.machine() != Machine::X86_64 {
             return Err(CollectorRefusal::Machine(self.machine()));
         }
-        let heap = HeapLayout::of(self.version())
-            .ok_or_else(|| CollectorRefusal::Layout(self.version().to_string()))?;
         let found = |variable, place: Option<VirtAddr>| place.ok_or(CollectorRefusal::Global(variable));
         let places = proof::Places {
             work: found("runtime.work", self.work(layout))?.0,
-            controller: found("runtime.gcController", self.gc_controller(&heap))?.0,
-            memstats: found("runtime.memstats", self.memstats(&heap))?.0,
+            controller: found("runtime.gcController", self.controller(layout))?.0,
+            memstats: found("runtime.memstats", self.collector_stats(layout))?.0,
         };
         Ok(CollectorGlobals {
             runtime_init_time: proof::prove(self, layout, &places)?,
@@ -106,6 +104,33 @@ impl GoBinary {
                 ("runtime.gcMarkDone", &[mark_term]),
                 // `full`, `assistQueue` and the like begin it.
                 ("runtime.gcMark", &[0]),
+            ],
+        )
+    }
+
+    fn controller(&self, layout: &CollectorLayout) -> Option<VirtAddr> {
+        let controller = layout.controller;
+        let (goal, live) = (controller.last_heap_goal, controller.heap_live);
+        let (assist, idle) = (controller.assist_time, controller.assist_time + 24);
+        let scanned = [controller.last_stack_scan, controller.globals_scan];
+        agreed(
+            self,
+            &[
+                ("runtime.gcMarkTermination", &[goal, live, scanned[0], scanned[1], assist, idle]),
+                ("runtime.gcStart", &[live]),
+                ("runtime.gcControllerCommit", &[controller.memory_limit, goal]),
+            ],
+        )
+    }
+
+    fn collector_stats(&self, layout: &CollectorLayout) -> Option<VirtAddr> {
+        let (total, numgc) = (layout.stats.pause_total_ns, layout.stats.numgc);
+        agreed(
+            self,
+            &[
+                ("runtime.gcMarkTermination", &[numgc, numgc + 4, numgc + 8, numgc + 16, total]),
+                // `last_gc_nanotime`: whether a cycle is due again after two minutes.
+                ("runtime.gcTrigger.test", &[numgc + 16]),
             ],
         )
     }

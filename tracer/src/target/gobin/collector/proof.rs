@@ -15,6 +15,13 @@ pub(super) struct Places {
 
 const MARK_TERMINATION: &str = "runtime.gcMarkTermination";
 
+/// The latter two are mostly inlined.
+const INIT: [&str; 3] = [
+    "runtime.(*gcControllerState).init",
+    "runtime.(*gcControllerState).setGCPercent",
+    "runtime.(*gcControllerState).setMemoryLimit",
+];
+
 /// Where `runtime.runtimeInitTime` is, when the code confirms every offset.
 pub(super) fn prove(
     binary: &GoBinary,
@@ -26,7 +33,7 @@ pub(super) fn prove(
     fields.of_mark_done(&Code::of(binary, "runtime.gcMarkDone", None))?;
     let receiver = Some(places.controller);
     fields.of_live(&Code::of(binary, "runtime.(*gcControllerState).resetLive", receiver))?;
-    fields.of_init(&Code::of(binary, "runtime.(*gcControllerState).init", receiver))?;
+    fields.of_init(&INIT.map(|function| Code::of(binary, function, receiver)))?;
     fields.of_commit(&Code::of(binary, "runtime.gcControllerCommit", None))?;
     fields.of_allocation(&Code::of(binary, "runtime.(*mcache).allocLarge", None))?;
     let end = Code::of(binary, MARK_TERMINATION, None);
@@ -138,14 +145,14 @@ impl Fields<'_> {
     }
 
     /// `c.gcPercent.Store(in)`, `c.memoryLimit.Store(in)`
-    fn of_init(&self, code: &Code<'_>) -> Result<(), CollectorRefusal> {
+    fn of_init(&self, codes: &[Code<'_>; 3]) -> Result<(), CollectorRefusal> {
         let controller = self.layout.controller;
         let set = [controller.gc_percent, controller.memory_limit].map(|offset| self.controller(offset));
-        let stores = code.effects.iter().filter_map(|effect| match effect {
+        let stores = codes.iter().flat_map(|code| &code.effects).filter_map(|effect| match effect {
             Effect::Store(at, _) => Some(*at),
             _ => None,
         });
-        code.require("gcController.gcPercent", stores.eq(set))
+        codes[0].require("gcController.gcPercent", stores.eq(set))
     }
 
     /// `gcPaceScavenger(gcController.memoryLimit.Load(), gcController.heapGoal(), gcController.lastHeapGoal)`
@@ -165,7 +172,8 @@ impl Fields<'_> {
 
     /// What is noted when a cycle is over: `work.heap1 = gcController.heapLive.Load()`, `work.tEnd = now`,
     /// `atomic.Store64(&memstats.last_gc_nanotime, uint64(now))`, `memstats.pause_total_ns += uint64(work.pauseNS)`,
-    /// `work.cpuStats.accumulate(now, true)`, `memstats.numforcedgc++`, `memstats.numgc++`
+    /// `work.cpuStats.accumulate(now, true)`, `work.cpuStats.GCTotalTime-work.cpuStats.GCIdleTime`,
+    /// `memstats.numforcedgc++`, `memstats.numgc++`
     fn of_end(&self, code: &Code<'_>) -> Result<(), CollectorRefusal> {
         let CollectorLayout { work, controller, stats } = *self.layout;
         let live = Value::Of(self.controller(controller.heap_live));
@@ -183,6 +191,8 @@ impl Fields<'_> {
         let cpu = Value::Address(self.work(work.cpu_assist));
         let mut accumulated = code.calls("runtime.(*cpuStats).accumulate");
         code.require("work.cpuStats", accumulated.any(|arguments| arguments[0] == cpu))?;
+        let [total, idle] = [32, 16].map(|offset| self.work(work.cpu_assist + offset));
+        code.shows("work.cpuStats.GCIdleTime", |effect| *effect == Effect::Subtract(total, idle))?;
         for (field, offset) in [("memstats.numforcedgc", 4), ("memstats.numgc", 0)] {
             let at = self.stats(stats.numgc + offset);
             code.shows(field, |effect| matches!(effect, Effect::Add(added, _) if *added == at))?;
