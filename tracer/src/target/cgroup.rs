@@ -7,8 +7,9 @@ use super::process::Process;
 use crate::units::Nanos;
 
 /// How long gotrace's own control group, which a command that it starts is in as well, or the one of those around it
-/// that did so longest, has held its threads back since it was made (`throttled_usec` in `cpu.stat`;
-/// Documentation/admin-guide/cgroup-v2.rst). None without control groups of version 2.
+/// that did so longest, has held its threads back since it was made (`cpu.stat`;
+/// Documentation/admin-guide/cgroup-v2.rst, Documentation/scheduler/sched-bwc.rst). None where no control group counts
+/// that.
 #[must_use]
 pub fn throttled() -> Option<Nanos> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
@@ -18,17 +19,36 @@ pub fn throttled() -> Option<Nanos> {
 const MOUNT: &str = "/sys/fs/cgroup";
 
 fn longest(mount: &Path, groups: &str) -> Option<Nanos> {
-    let path = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    groups.lines().filter_map(|line| in_hierarchy(mount, line)).max()
+}
+
+/// Of the group that a line of `/proc/PID/cgroup` names, or of the one of those around it that did so longest.
+fn in_hierarchy(mount: &Path, line: &str) -> Option<Nanos> {
+    let mut fields = line.splitn(3, ':').skip(1);
+    let (controllers, path) = (fields.next()?, fields.next()?.strip_prefix('/')?);
+    // Version 2 has one hierarchy for all controllers; of version 1, that of the scheduler's is meant.
+    let mount = match controllers {
+        "" => mount.to_owned(),
+        _ if controllers.split(',').any(|controller| controller == "cpu") => mount.join("cpu"),
+        _ => return None,
+    };
     let own: PathBuf = mount.join(path);
     own.ancestors()
-        .take_while(|group| group.starts_with(mount))
+        .take_while(|group| group.starts_with(&mount))
         .filter_map(|group| of_group(&fs::read_to_string(group.join("cpu.stat")).ok()?))
         .max()
 }
 
+/// `throttled_usec` of version 2, or `throttled_time`, in nanoseconds, of version 1.
 fn of_group(stat: &str) -> Option<Nanos> {
-    let microseconds = stat.lines().find_map(|line| line.strip_prefix("throttled_usec "))?;
-    Some(Nanos(microseconds.trim().parse::<u64>().ok()?.saturating_mul(1000)))
+    let of = |name: &str| {
+        let count = stat.lines().find_map(|line| line.strip_prefix(name))?;
+        count.trim().parse::<u64>().ok()
+    };
+    of("throttled_usec ")
+        .map(|micros| micros.saturating_mul(1000))
+        .or_else(|| of("throttled_time "))
+        .map(Nanos)
 }
 
 impl Process {
@@ -84,5 +104,12 @@ mod tests {
         assert_eq!(longest(mount.path(), "0::/a/b\n"), Some(Nanos(20_000)));
         assert_eq!(longest(mount.path(), "0::/none\n"), None);
         assert_eq!(longest(mount.path(), "1:cpu:/a/b\n"), None);
+        let first_version = mount.path().join("cpu/c");
+        fs::create_dir_all(&first_version).unwrap();
+        fs::write(first_version.join("cpu.stat"), "nr_throttled 2\nthrottled_time 5\n").unwrap();
+        assert_eq!(
+            longest(mount.path(), "4:cpuset:/c\n3:cpu,cpuacct:/c\n1:name=cpu:/c\n0::/none\n"),
+            Some(Nanos(5))
+        );
     }
 }

@@ -4,6 +4,7 @@ mod attach;
 mod bpftrace;
 mod empty_pair;
 mod figures;
+mod gc;
 mod instructions;
 mod server;
 pub(crate) mod stamp;
@@ -24,6 +25,7 @@ pub(crate) struct Args {
 #[derive(clap::Subcommand)]
 enum What {
     Attach(attach::Args),
+    Gc(gc::Args),
     Instructions(instructions::Args),
     Startup(startup::Args),
 }
@@ -31,6 +33,7 @@ enum What {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     match &args.what {
         What::Attach(args) => attach::run(args),
+        What::Gc(args) => gc::run(args),
         What::Instructions(args) => instructions::run(args),
         What::Startup(args) => startup::run(args),
     }

@@ -20,6 +20,8 @@ pub(super) enum Watcher {
     Nobody,
     /// Empty BPF programs at `raw_tp/sys_enter` and `sys_exit`.
     EmptyPair,
+    /// `gotrace attach --no-gc`
+    GotraceWithoutGc,
     Gotrace,
     /// `perf trace -s`
     PerfTrace,
@@ -28,7 +30,7 @@ pub(super) enum Watcher {
 }
 
 impl Watcher {
-    /// In the order of what they cost.
+    /// Those that look at system calls, in the order of what they cost.
     pub(super) const ALL: [Self; 5] =
         [Self::Nobody, Self::EmptyPair, Self::Gotrace, Self::PerfTrace, Self::Strace];
 
@@ -36,6 +38,7 @@ impl Watcher {
         match self {
             Self::Nobody => "alone",
             Self::EmptyPair => "two empty BPF programs",
+            Self::GotraceWithoutGc => "gotrace attach --no-gc",
             Self::Gotrace => "gotrace attach",
             Self::PerfTrace => "perf trace -s",
             Self::Strace => "strace -c -f",
@@ -48,12 +51,13 @@ impl Watcher {
         let mut command = match self {
             Self::Nobody => return Ok(Watching::Nobody),
             Self::EmptyPair => return Ok(Watching::Pair(EmptyPair::attach()?)),
-            Self::Gotrace => Command::new(gotrace),
+            Self::Gotrace | Self::GotraceWithoutGc => Command::new(gotrace),
             Self::PerfTrace => Command::new("perf"),
             Self::Strace => Command::new("strace"),
         };
         match self {
             Self::Gotrace => command.args(["attach", "--json", &pid]),
+            Self::GotraceWithoutGc => command.args(["attach", "--json", "--no-gc", &pid]),
             Self::PerfTrace => command.args(["trace", "-s", "-p", &pid]),
             _ => command.args(["-c", "-f", "-p", &pid]),
         };

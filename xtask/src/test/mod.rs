@@ -23,7 +23,7 @@ const VOICE: Voice = Voice("test");
 const PRIVILEGED: &str = "kernel";
 
 /// The programs that are tried on the other kernels, where everything takes many times as long.
-const IN_VM: [&str; 16] = [
+const IN_VM: [&str; 18] = [
     "nethttp-go1.21.13",
     "nethttp-go1.26.6",
     "nethttp-go1.26.6-stripped",
@@ -34,6 +34,8 @@ const IN_VM: [&str; 16] = [
     "slowinit-go1.26.6",
     "syscalls-go1.26.6",
     "blocked-go1.26.6",
+    "collector-go1.21.13",
+    "collector-go1.27.3",
     "manypkgs",
     "slowstart",
     "echo",
@@ -131,7 +133,7 @@ fn privileged(args: &Args, tools: &Tools, suite: &mut Suite) {
         .map(|kernel| (format!("QEMU, {kernel}"), guest(kernel, tools, &binary)))
         .into();
     suite.parts_at_once("kernel tests", guests, |guest, part| {
-        let script = "/tests/kernel --include-ignored --test-threads=1 --color=never --skip attach:: --skip listing:: --skip readme:: --skip blocking::strace --skip blocking::bpftrace --skip blocking::waits --skip blocking::many --skip blocking::requests --skip is_refused_by_name --skip a_healthy_program";
+        let script = "/tests/kernel --include-ignored --test-threads=1 --color=never --skip attach:: --skip listing:: --skip readme:: --skip blocking::strace --skip blocking::bpftrace --skip blocking::waits --skip blocking::many --skip blocking::requests --skip gc::incidents --skip gc::assists --skip gc::quota --skip is_refused_by_name --skip a_healthy_program";
         let outcome = guest?.run(script, Duration::from_secs(1200), |line| part.line(line))?;
         part.exit(outcome.exit_code == 0);
         for line in &outcome.kernel_complaints {

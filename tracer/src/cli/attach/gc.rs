@@ -15,8 +15,9 @@ use crate::probe::plan::MissingHook;
 use crate::probe::{Gc, GcPlan, Probe, gc, gc_config, holder_config};
 use crate::stream::{Tables, read_assists};
 use crate::target::gobin::GoBinary;
+use crate::target::memory::Memory as _;
 use crate::target::process::Process;
-use crate::units::{Nanos, VirtAddr, boot_clock};
+use crate::units::{Nanos, RuntimeAddr, VirtAddr, boot_clock};
 
 /// Room in the kernel: 100 bytes a sum.
 const MOST_ASSISTS: u32 = 1 << 12;
@@ -72,6 +73,8 @@ pub(super) struct Collector<'a> {
     assists: AssistsMap,
     pub(super) history: GcHistory,
     program_began: Nanos,
+    /// `gcController.gcPercent`
+    gc_percent: RuntimeAddr,
     missing: Vec<MissingProbe>,
     /// How long its control group had kept it from running before.
     throttled_before: Option<Nanos>,
@@ -103,6 +106,7 @@ impl<'a> Collector<'a> {
     ) -> anyhow::Result<Self> {
         let Plan { plan, bias, program_began, .. } = plan;
         attached.arm_gc(binary.file(), &plan.sites, process.pid)?;
+        let gc_percent = plan.globals.controller.0.wrapping_add(plan.layout.controller.gc_percent.into());
         Ok(Self {
             process,
             binary,
@@ -110,6 +114,7 @@ impl<'a> Collector<'a> {
             assists,
             history: GcHistory::new(plan.layout, boot_clock()),
             program_began,
+            gc_percent: RuntimeAddr(gc_percent.wrapping_add(bias)),
             missing: plan.missing.into_iter().map(told).collect(),
             throttled_before: process.throttled(),
         })
@@ -118,11 +123,13 @@ impl<'a> Collector<'a> {
     /// Takes note of a stop of the world.
     pub(super) fn note_stop(&mut self, time: Nanos, stop: &mut Stop) {
         if let Some(holder) = &mut stop.holder
-            && let Some(pc) = holder.stack.first()
+            && let Some(pc) = holder.stack.first_mut()
+            && holder.top.0 != 0
             && self.binary.frame_size(VirtAddr(pc.0.wrapping_sub(self.bias))) == Some(0)
         {
-            // It was at its beginning: the frame pointer is its caller's still.
-            holder.stack.insert(1, holder.top);
+            // It yielded where a function begins, as whoever is not interrupted does: the time was its caller's, whose
+            // frame pointer is there still.
+            *pc = holder.top;
         }
         self.history.note_stop(time, stop);
     }
@@ -141,11 +148,19 @@ impl<'a> Collector<'a> {
             stacks: tables,
             throttled: tables.throttled.zip(throttled_before).map(|(now, before)| now.since(before)),
             runtime_init: Some(self.program_began),
+            gc_percent: self.gc_percent(),
             module: self.binary.build_info().and_then(|info| info.main_module()),
             missing: self.missing.clone(),
             blocking: Some(blocking),
             symbols,
         })
+    }
+
+    /// GOGC by now; none when the program has ended.
+    fn gc_percent(&self) -> Option<i32> {
+        let mut percent = [0; 4];
+        self.process.memory().ok()?.read(self.gc_percent, &mut percent).ok()?;
+        Some(i32::from_ne_bytes(percent))
     }
 
     /// What else is to be known when a cycle is over.

@@ -64,6 +64,7 @@ fn gc(
         stacks: &Tables::default(),
         throttled,
         runtime_init: collected.program_began,
+        gc_percent: None,
         module: binary.build_info().and_then(|info| info.main_module()),
         missing: collected.missing.clone(),
         blocking: None,

@@ -1,9 +1,8 @@
 //! The lines that `GODEBUG=gctrace=1` makes the runtime print, to the letter (runtime/mgc.go, `gcMarkTermination`).
-//! What it says of a search for leaked goroutines is left out: nothing is left of that when the cycle is over.
 
 use std::io::{self, Write};
 
-use crate::model::gc::{GcCycle, GcReport};
+use crate::model::gc::{GcReport, ToldCycle};
 use crate::units::Nanos;
 
 impl GcReport {
@@ -12,12 +11,13 @@ impl GcReport {
     /// # Errors
     /// Only those of the writer.
     pub fn write_gctrace(&self, out: &mut dyn Write) -> io::Result<()> {
-        self.cycles.iter().try_for_each(|told| writeln!(out, "{}", line(&told.cycle, self.runtime_init)))
+        self.cycles.iter().try_for_each(|told| writeln!(out, "{}", line(told, self.runtime_init)))
     }
 }
 
 /// `since` is `runtime.runtimeInitTime`; where that is not known, neither is when the cycle began by it.
-fn line(cycle: &GcCycle, since: Option<Nanos>) -> String {
+fn line(told: &ToldCycle, since: Option<Nanos>) -> String {
+    let cycle = &told.cycle;
     let at = match since {
         Some(since) => decimal(cycle.runtime_start.since(since).0 / 1_000_000, 3),
         None => "?".to_owned(),
@@ -30,9 +30,10 @@ fn line(cycle: &GcCycle, since: Option<Nanos>) -> String {
     let [sweep_term, assist, background, idle, mark_term] = cpu.map(milliseconds);
     let mib = |bytes: u64| bytes >> 20;
     format!(
-        "gc {} @{at}s {percent}%: {} ms clock, {sweep_term}+{assist}/{background}/{idle}+{mark_term} ms cpu, \
+        "gc {} @{at}s {percent}%{}: {} ms clock, {sweep_term}+{assist}/{background}/{idle}+{mark_term} ms cpu, \
          {}->{}->{} MB, {} MB goal, {} MB stacks, {} MB globals, {} P{}",
         cycle.number,
+        if told.leaks { " (checking for goroutine leaks)" } else { "" },
         clock.join("+"),
         mib(cycle.heap_start),
         mib(cycle.heap_end),

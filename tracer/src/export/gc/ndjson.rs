@@ -17,6 +17,7 @@ enum Line<'a> {
         cycle: u32,
         trigger: Option<&'static str>,
         forced: bool,
+        leaks: bool,
         partial: bool,
         start_ns: Nanos,
         stw_sweep_term_ns: Nanos,
@@ -96,6 +97,7 @@ enum Line<'a> {
     },
     GcSummary {
         refused: Option<&'a str>,
+        gc_percent: Option<i32>,
         cycles: u64,
         cycles_missed: u64,
         cycles_untold: u64,
@@ -200,6 +202,7 @@ impl GcReport {
         let heap = self.heap.as_ref();
         Line::GcSummary {
             refused: self.refused.as_deref(),
+            gc_percent: self.gc_percent,
             cycles: totals.cycles,
             cycles_missed: totals.missed,
             cycles_untold: totals.untold_cycles,
@@ -235,6 +238,7 @@ fn cycle(told: &ToldCycle) -> Line<'_> {
         cycle: cycle.number,
         trigger: told.trigger.map(crate::model::gc::Trigger::name),
         forced: cycle.forced,
+        leaks: told.leaks,
         partial: cycle.partial,
         start_ns: cycle.start,
         stw_sweep_term_ns: cycle.sweep_term,

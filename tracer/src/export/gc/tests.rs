@@ -24,6 +24,7 @@ fn report_of(history: &GcHistory, assists: &[Assist]) -> GcReport {
         stacks: &Tables { stacks, ..Tables::default() },
         throttled: Some(Nanos(0)),
         runtime_init: Some(Nanos(900_000_000)),
+        gc_percent: None,
         module: None,
         missing: vec![MissingProbe {
             probe: "gc_assist",

@@ -54,6 +54,9 @@ impl GcReport {
         }
         let totals = &self.totals;
         let cycles = match (totals.cycles, self.cpu_share()) {
+            (0, _) if self.gc_percent.is_some_and(|percent| percent < 0) => {
+                "no cycle, GOGC is off".to_owned()
+            }
             (0, _) => "no cycle".to_owned(),
             (1, share) => format!("1 cycle, {} of CPU", percent(share)),
             (count, share) => format!("{count} cycles, {} of CPU", percent(share)),

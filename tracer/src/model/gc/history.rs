@@ -123,6 +123,12 @@ impl GcHistory {
         (started.since(cycle.runtime_start) <= cycle.duration()).then_some(cycle)
     }
 
+    /// How many stops for that reason were part of a cycle.
+    pub(super) fn stops_of(&self, cycle: u32, reason: StopReason) -> usize {
+        let of_it = |stop: &Stop| self.cycle_of(stop).is_some_and(|of| of.number == cycle);
+        self.stops.iter().filter(|(_, stop)| StopReason(stop.reason) == reason && of_it(stop)).count()
+    }
+
     fn checked(&mut self, time: Nanos, cycle: &Cycle, around: Surroundings) -> Result<GcCycle, Refusal> {
         let figures = Figures::of(&self.layout, cycle)?;
         check::cycle(&figures)?;

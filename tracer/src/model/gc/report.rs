@@ -15,7 +15,7 @@ use super::findings::findings;
 use super::heap::HeapCourse;
 use super::history::GcHistory;
 use super::incident::{Incident, incidents};
-use super::stop::{StopReason, WorldStop};
+use super::stop::{StopReason, WorldStop, tell_rest};
 use super::totals::Totals;
 use crate::event::gc::Assist;
 use crate::stream::Tables;
@@ -42,6 +42,8 @@ pub struct GcInput<'a> {
     pub throttled: Option<Nanos>,
     /// `runtime.runtimeInitTime`, of the runtime's clock, from which gctrace counts; none when it is not known.
     pub runtime_init: Option<Nanos>,
+    /// GOGC at the end of the span, -1 when it is off; none when that was not looked at.
+    pub gc_percent: Option<i32>,
     /// The main module's path.
     pub module: Option<&'a str>,
     /// What could not be seen, each with the reason.
@@ -63,6 +65,8 @@ pub struct GcReport {
     pub slow_from: Nanos,
     /// `runtime.runtimeInitTime`, of the runtime's clock; none when it is not known.
     pub runtime_init: Option<Nanos>,
+    /// GOGC at the end of the span, -1 when it is off; none when that was not looked at.
+    pub gc_percent: Option<i32>,
     /// Why nothing of all this is told: figures that contradict one another.
     pub refused: Option<String>,
     /// The cycles, in order.
@@ -92,6 +96,8 @@ pub struct ToldCycle {
     pub cycle: GcCycle,
     /// Why it began; none when that was not seen.
     pub trigger: Option<Trigger>,
+    /// Whether it looked for goroutines that nobody can wake (Go 1.26 and later), as far as that was seen.
+    pub leaks: bool,
     /// In which phase and init of the program's start it ran; none when it is not a start that is told.
     pub charged: Option<Charged>,
 }
@@ -130,6 +136,9 @@ impl Trigger {
     }
 }
 
+/// Who asks for cycles that look for leaked goroutines (runtime/mgc.go, `goroutineLeakGC`).
+const LEAKS: &str = "runtime/pprof.runtime_goroutineLeakGC";
+
 impl GcReport {
     /// What the input tells.
     #[must_use]
@@ -140,6 +149,7 @@ impl GcReport {
             slow_from: input.slow_from,
             // Zero until runtime.main begins.
             runtime_init: input.runtime_init.filter(|time| time.0 > 0),
+            gc_percent: input.gc_percent,
             refused: input.history.refused().map(ToString::to_string),
             cycles: Vec::new(),
             stops: Vec::new(),
@@ -171,6 +181,7 @@ impl GcReport {
             .collect();
         let cycles: Vec<GcCycle> =
             history.cycles.iter().filter(|cycle| in_span(cycle.noted)).cloned().collect();
+        tell_rest(&mut report.stops, &cycles);
         report.totals = totals(history, &cycles, &report.stops, input.began);
         report.heap = HeapCourse::of(&cycles);
         // A cycle's first stop may be of the span before.
@@ -184,7 +195,10 @@ impl GcReport {
             .map(|cycle| {
                 let asked = asked.get(&cycle.number).map(|asked| stacks.frames(asked));
                 let trigger = Trigger::of(&cycle, asked.as_deref());
-                ToldCycle { cycle, trigger, charged: None }
+                // Then it goes on marking, and stops the world once more.
+                let leaks = asked.is_some_and(|frames| frames.iter().any(|frame| frame.function == LEAKS))
+                    && history.stops_of(cycle.number, StopReason::MARK_TERM) > 1;
+                ToldCycle { cycle, trigger, leaks, charged: None }
             })
             .collect();
         report.assists = sites(input.assists, input.assists_before, &mut stacks, input.module);

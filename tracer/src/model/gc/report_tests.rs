@@ -34,6 +34,7 @@ fn input<'a>(history: &'a GcHistory, stacks: &'a Tables) -> GcInput<'a> {
         stacks,
         throttled: None,
         runtime_init: Some(Nanos(500_000_000)),
+        gc_percent: None,
         module: None,
         missing: Vec::new(),
         blocking: None,

@@ -164,17 +164,45 @@ impl HeldUpBy {
     }
 }
 
+/// Where a cycle's stop had to be begun again, the runtime says only how long all of its stops took (`work.pauseNS`): one
+/// such took what the others leave of that. `stops` are in order, and so are `cycles`.
+pub(super) fn tell_rest(stops: &mut [WorldStop], cycles: &[GcCycle]) {
+    for index in 0..stops.len() {
+        let WorldStop { total_is_estimated: true, cycle: Some(number), .. } = stops[index] else { continue };
+        let Ok(at) = cycles.binary_search_by_key(&number, |cycle| cycle.number) else { continue };
+        let (before, rest) = stops.split_at_mut(index);
+        let Some((stop, after)) = rest.split_first_mut() else { continue };
+        let near = |stop: &&WorldStop| stop.cycle.is_none_or(|cycle| cycle == number);
+        let others = before.iter().rev().take_while(near).chain(after.iter().take_while(near));
+        let others: Vec<&WorldStop> = others.filter(|stop| stop.cycle.is_some()).collect();
+        let is_known = |reason| {
+            let mut of_reason = others.iter().filter(|stop| stop.reason == reason);
+            of_reason.next().is_some_and(|stop| !stop.total_is_estimated) && of_reason.next().is_none()
+        };
+        if is_known(StopReason::SWEEP_TERM) && is_known(StopReason::MARK_TERM) {
+            let known = others
+                .iter()
+                .filter_map(|stop| stop.total)
+                .fold(0, |sum: u64, total| sum.saturating_add(total.0));
+            stop.total = Some(cycles[at].pause.since(Nanos(known)));
+            stop.total_is_estimated = false;
+        }
+    }
+}
+
 /// How long a stop of the collector's took, by the cycle's own figures: sweep termination ends at `work.tMark`, the
 /// last mark termination at `work.tEnd`. One that had to be begun again ended before, and the runtime does not say when.
+/// Go 1.21, where gotrace reads when it began, counts from the cycle's figures there as well (`work.pauseStart`).
 pub(super) fn total_in(stop: &Stop, cycle: &GcCycle) -> Option<Nanos> {
     let started = stop.started?.0;
     let begin = cycle.runtime_start.0;
     let mark = begin + cycle.sweep_term.0;
     let mark_term = mark + cycle.mark.0;
     let end = mark_term + cycle.mark_term.0;
+    let from = |asked: u64| if stop.own_clock { asked } else { started };
     match StopReason(stop.reason) {
-        StopReason::SWEEP_TERM if (begin..=mark).contains(&started) => Some(Nanos(mark - started)),
-        StopReason::MARK_TERM if (mark_term..=end).contains(&started) => Some(Nanos(end - started)),
+        StopReason::SWEEP_TERM if (begin..=mark).contains(&started) => Some(Nanos(mark - from(begin))),
+        StopReason::MARK_TERM if (mark_term..=end).contains(&started) => Some(Nanos(end - from(mark_term))),
         _ => None,
     }
 }

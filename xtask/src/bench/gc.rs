@@ -1,0 +1,128 @@
+//! `cargo xtask bench gc`: what a running program pays for each cycle of its garbage collector that gotrace tells of,
+//! and how much less it gets done with 200 of them a second.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+
+use super::figures::Figures;
+use super::watchers::Watcher;
+use crate::build;
+use crate::exec::{Voice, is_root};
+use crate::fixtures::{self, Fixture, Selection};
+
+const VOICE: Voice = Voice("bench");
+
+const FIXTURE: &str = "collector-go1.26.6";
+
+/// So many cycles a second, when the program is alone.
+const RATE: u32 = 200;
+
+const WATCHERS: [Watcher; 3] = [Watcher::Nobody, Watcher::GotraceWithoutGc, Watcher::Gotrace];
+
+/// The cost of a garbage collection, and throughput at 200 a second: alone, under `gotrace attach --no-gc`, and under
+/// `gotrace attach`, by turns.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// How many turns
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    turns: u32,
+    /// How many cycles each turn and watcher
+    #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..))]
+    cycles: u32,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    if !is_root() {
+        bail!("not root: tracing needs it; run: sudo -E cargo xtask bench gc");
+    }
+    let gotrace = build::gotrace()?;
+    let all = fixtures::read(&fixtures::ensure(&Selection::Named(&[FIXTURE]))?)?;
+    let fixture = all.iter().find(|fixture| fixture.name == FIXTURE);
+    let mut collector = Collector::start(fixture.with_context(|| format!("{FIXTURE} is not there"))?)?;
+    // The first finds out how much work there is to do between two cycles.
+    collector.collect(args.cycles)?;
+    let [mut cycle, mut all] = [(); 2].map(|()| WATCHERS.map(|_| Figures::default()));
+    for turn in 1..=args.turns {
+        VOICE.say(format_args!("turn {turn} of {}", args.turns));
+        for (index, watcher) in WATCHERS.iter().enumerate() {
+            let watching = watcher.begin(&gotrace, collector.child.id())?;
+            let took = collector.collect(args.cycles)?;
+            let (_, said) = watching.end()?;
+            let seen = said.lines().filter(|line| line.starts_with(r#"{"type":"gc","#)).count();
+            if *watcher == Watcher::Gotrace && seen < args.cycles as usize {
+                bail!("gotrace has seen {seen} of {} cycles, so nothing was measured: {said}", args.cycles);
+            }
+            cycle[index].add(took.cycle_ns / 1e3);
+            all[index].add(took.second_ns / 1e6);
+        }
+    }
+    Figures::title("us in runtime.GC a cycle");
+    rows(&cycle);
+    Figures::title(&format!("ms for {RATE} cycles and the work between them"));
+    rows(&all);
+    println!("\nratios: to alone; what gotrace attach --no-gc costs is for the system calls and profiles");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn rows(figures: &[Figures; WATCHERS.len()]) {
+    for (watcher, row) in WATCHERS.iter().zip(figures) {
+        row.row(watcher.name(), Some(&figures[0]).filter(|_| *watcher != Watcher::Nobody));
+    }
+}
+
+/// The fixture that collects garbage when it is told to.
+struct Collector {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+}
+
+/// By the program's own clock.
+struct Took {
+    /// Nanoseconds that one call of `runtime.GC` took.
+    cycle_ns: f64,
+    /// Nanoseconds for as many cycles as there would be in a second, and the work between them.
+    second_ns: f64,
+}
+
+impl Collector {
+    fn start(fixture: &Fixture) -> Result<Self> {
+        let mut child = Command::new(&fixture.path)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("starting {}", fixture.path))?;
+        let stdin = child.stdin.take().context("its input was piped")?;
+        let stdout = BufReader::new(child.stdout.take().context("its output was piped")?);
+        let mut collector = Self { child, stdin, stdout };
+        collector.line()?;
+        Ok(collector)
+    }
+
+    fn collect(&mut self, cycles: u32) -> Result<Took> {
+        writeln!(self.stdin, "rate {RATE} {cycles}").context("telling the fixture what to do")?;
+        let said = self.line()?;
+        let of = |field: &str| {
+            let nanos = said["details"][field].as_f64();
+            nanos.with_context(|| format!("the fixture says no {field}: {said}"))
+        };
+        let each = |nanos: f64| nanos / f64::from(cycles);
+        Ok(Took { cycle_ns: each(of("in_gc_ns")?), second_ns: each(of("total_ns")?) * f64::from(RATE) })
+    }
+
+    fn line(&mut self) -> Result<Value> {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).context("listening to the fixture")?;
+        serde_json::from_str(&line).context("reading what the fixture says")
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
