@@ -2,7 +2,10 @@
 
 use std::io;
 
+use super::exit::TargetRefused;
+use super::output::Outputs;
 use crate::event::{Event, EventKind};
+use crate::export::Format;
 use crate::model::MissingProbe;
 use crate::model::gc::{GcHistory, Surroundings};
 use crate::probe::attach::{AttachError, Attached};
@@ -120,4 +123,22 @@ pub(super) fn program_began(
 /// What a report says of a probe that is not to be had.
 pub(super) fn told(MissingHook { hook, function, reason }: MissingHook) -> MissingProbe {
     MissingProbe { probe: hook.name(), function, reason, is_detail: true }
+}
+
+/// Refuses to write lines of gctrace where there would be none: they would look like those of a program that never
+/// collected.
+pub(super) fn ensure_gctrace<T>(
+    outputs: &Outputs,
+    plan: Option<&Result<T, MissingProbe>>,
+) -> anyhow::Result<()> {
+    if !outputs.has(Format::Gctrace) {
+        return Ok(());
+    }
+    match plan {
+        None => anyhow::bail!("--no-gc leaves nothing to write as gctrace: leave out one of them"),
+        Some(Err(MissingProbe { function, reason, .. })) => {
+            Err(TargetRefused(format!("gctrace is not to be had here: {function}: {reason}")).into())
+        }
+        Some(Ok(_)) => Ok(()),
+    }
 }

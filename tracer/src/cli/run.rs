@@ -201,6 +201,7 @@ fn once(
         heap: heap.clone().and_then(Result::ok).unwrap_or_default(),
     };
     let gc = (!args.no_gc).then(|| collection::Plan::of(binary));
+    collection::ensure_gctrace(outputs, gc.as_ref())?;
     let (gc, untold) = match gc.transpose() {
         Ok(plan) => (plan, None),
         Err(missing) => (None, Some(missing)),

@@ -20,6 +20,7 @@ use self::moments::{Moment, Moments};
 use self::now::Observer;
 use self::report::Reporter;
 use self::waits::Plan;
+use super::collection::ensure_gctrace;
 use super::exit::TargetRefused;
 use super::output::{FormatName, Outputs};
 use super::report::kernel_release;
@@ -205,6 +206,7 @@ async fn follow(
     let observer = Observer::of(process, binary, args.redact)?;
     let waits = args.waits.then(|| Plan::of(process, binary, args.max_overhead)).transpose()?;
     let gc = if args.no_gc { None } else { Some(gc::Plan::of(process, binary)?) };
+    ensure_gctrace(&outputs, gc.as_ref())?;
     let live = Live::attach(process, binary, &options, waits, gc)?;
     let flame = BlockingFlame { of: args.flame.into(), focus: args.focus.clone(), by: args.by.into() };
     let mut reporter = Reporter::new(process, binary, &observer, live, outputs, flame, args.stw_slow);

@@ -117,6 +117,10 @@ impl<'a> Reporter<'a> {
         for format in [Format::Ndjson, Format::Text, Format::Folded, Format::Svg, Format::Gctrace] {
             self.write(&report, format)?;
         }
+        let refused = report.gc.as_ref().and_then(|gc| gc.refused.as_ref());
+        if let Some(reason) = refused.filter(|_| self.outputs.has(Format::Gctrace)) {
+            tracing::warn!("gctrace has no lines: {reason}");
+        }
         let Self { live, outputs, .. } = self;
         let detached = live.detach();
         tracing::info!("detached in {:.1} ms", detached.as_secs_f64() * 1e3);

@@ -80,9 +80,10 @@ fn busy(report: &GcReport) -> Option<Finding> {
             "raise GOMEMLIMIT, or keep less: below the live heap it only costs CPU time",
         );
     }
+    let gogc = if heap.gc_percent < 0 { "off".to_owned() } else { heap.gc_percent.to_string() };
     finding(
         "gc_busy",
-        format!("{cost}: {live} were live at the last, GOGC is {}", heap.gc_percent),
+        format!("{cost}: {live} were live at the last, GOGC is {gogc}"),
         "allocate less where it allocates most, or raise GOGC if there is memory",
     )
 }

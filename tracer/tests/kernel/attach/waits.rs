@@ -94,7 +94,10 @@ impl Follower {
         let folder = tempfile::tempdir().expect("a folder");
         let file = |name: &str| fs::File::create(folder.path().join(name)).expect("a file");
         let mut command = gotrace();
-        command.args(["attach", "--waits", "--json"]).args(options).arg(program.child.id().to_string());
+        command
+            .args(["attach", "--waits", "--no-gc", "--json"])
+            .args(options)
+            .arg(program.child.id().to_string());
         let child = command.stdin(Stdio::null()).stdout(file("stdout")).stderr(file("stderr")).spawn();
         let mut follower = Self { child: child.expect("gotrace runs"), folder };
         let begin = Instant::now();

@@ -28,7 +28,10 @@ fn a_reused_descriptor_is_what_it_was_during_the_wait() {
         lines.retain(|line| line["syscall"] == "read");
         let objects = lines.iter().flat_map(|line| line["objects"].as_array().into_iter().flatten());
         let objects: Vec<&Value> = objects
-            .filter(|object| object["object"].as_str().is_some_and(|name| name.ends_with(file)))
+            .filter(|object| {
+                let name = object["object"].as_str().unwrap_or_default();
+                name.ends_with(&entry.object) || name.contains(&format!("…/{file} (inode "))
+            })
             .collect();
         // Some are shorter than what is told by itself; one that a signal interrupts is two.
         let count = Report::sum(&objects, "count");

@@ -1,13 +1,14 @@
 //! Cycles that are not seen from their beginning, or not to their end; none at all; and what gotrace does not know.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use super::{Program, gctrace, is_gc, one_build, those};
 use crate::attach::{Running, fifo};
 use crate::blocking::Attached;
 use crate::number;
-use crate::support::{fixtures, fixtures_of};
+use crate::support::{fixtures, fixtures_of, gotrace};
 
 #[test]
 #[ignore = "needs root, BPF and fixtures: cargo xtask test"]
@@ -111,4 +112,24 @@ fn a_version_that_is_not_known_is_refused_by_name_and_the_rest_is_there() {
         assert!(!waits.is_empty(), "{version}: {:?}", report.all("blocked_now"));
         println!("{version}: {}", refused[0]["reason"]);
     }
+}
+
+/// An empty file would look like a program that never collected.
+#[test]
+#[ignore = "needs root, BPF and fixtures: cargo xtask test"]
+fn gctrace_is_refused_where_there_would_be_none() {
+    let refusal = |arguments: &[&str], program: &Path| {
+        let output = gotrace().args(["run", "-f", "gctrace"]).args(arguments).arg("--").arg(program).output();
+        let output = output.expect("gotrace runs");
+        assert!(output.stdout.is_empty(), "the program has not run: {output:?}");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let fixture = one_build();
+    let (code, said) = refusal(&["--no-gc"], &fixture.path);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("--no-gc leaves nothing to write as gctrace"), "{said}");
+    let caddy = fixtures().into_iter().find(|fixture| fixture.program == "caddy").expect("caddy");
+    let (code, said) = refusal(&[], &caddy.path);
+    assert_eq!(code, Some(4), "{said}");
+    assert!(said.contains("gctrace is not to be had here: ") && said.contains("go1.19"), "{said}");
 }
