@@ -9,6 +9,7 @@ use tracer_ebpf::wire::syscall::wait_kind;
 
 use self::line::{Line, Object, Origin, Times, functions};
 use super::header::{Header, write_line};
+use super::shared_lines::{FindingLine, MissingLine};
 use crate::event::WaitKind;
 use crate::event::blocking::{Caller, Key, Kind, StackTaken};
 use crate::model::Ending;
@@ -55,22 +56,8 @@ impl BlockingReport {
                 stack: functions(&on_cpu.stack),
             })?;
         }
-        for finding in &self.findings {
-            let place = finding.place.as_ref();
-            line(&Line::Finding {
-                id: finding.id,
-                function: place.map(|frame| frame.function.as_str()),
-                file: place.and_then(|frame| frame.file.as_deref()),
-                line: place.map(|frame| frame.line),
-                duration_ns: finding.duration,
-                text: &finding.text,
-                advice: finding.advice,
-            })?;
-        }
-        for missing in &self.missing {
-            let (function, reason) = (&missing.function, &missing.reason);
-            line(&Line::Missing { probe: missing.probe, function, reason })?;
-        }
+        self.findings.iter().try_for_each(|finding| line(&Line::Finding(FindingLine::of(finding))))?;
+        self.missing.iter().try_for_each(|missing| line(&Line::Missing(MissingLine::of(missing))))?;
         for loss in &self.losses.probes {
             line(&Line::Loss {
                 probe: loss.probe.name(),

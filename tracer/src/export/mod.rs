@@ -17,6 +17,7 @@ pub mod list;
 mod ndjson;
 mod parking;
 mod repeats;
+mod shared_lines;
 mod startup_flame;
 mod status;
 mod status_ndjson;

@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use self::line::{Line, Parts, Step};
 use super::Export;
 use super::header::{Header, write_line};
+use super::shared_lines::{FindingLine, MissingLine};
 use crate::model::{self, Counts, Ending, Init, Phase, Report, StartupTimeline, TimedFunction, findings};
 use crate::units::Nanos;
 
@@ -30,10 +31,7 @@ impl Export for Ndjson {
             line(Line::AtMain { threads, ps, goroutines })?;
         }
         happenings(timeline, &mut line)?;
-        for missing in &report.missing {
-            let (function, reason) = (&missing.function, &missing.reason);
-            line(Line::Missing { probe: missing.probe, function, reason })?;
-        }
+        report.missing.iter().try_for_each(|missing| line(Line::Missing(MissingLine::of(missing))))?;
         for loss in &report.losses {
             line(Line::Loss { probe: loss.probe.name(), hits: loss.hits, dropped: loss.dropped })?;
         }
@@ -133,20 +131,7 @@ fn happenings(
             bytes: library.bytes,
         })?;
     }
-    for finding in &findings(timeline) {
-        let place = finding.place.as_ref();
-        line(Line::Finding {
-            id: finding.id,
-            package: finding.package.as_deref(),
-            function: place.map(|frame| frame.function.as_str()),
-            file: place.and_then(|frame| frame.file.as_deref()),
-            line: place.map(|frame| frame.line),
-            duration_ns: finding.duration,
-            text: &finding.text,
-            advice: finding.advice,
-        })?;
-    }
-    Ok(())
+    findings(timeline).iter().try_for_each(|finding| line(Line::Finding(FindingLine::of_start(finding))))
 }
 
 fn place(timed: &TimedFunction) -> (Option<&str>, Option<u32>) {

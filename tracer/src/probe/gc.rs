@@ -2,7 +2,7 @@
 //! out.
 
 use super::Probe;
-use super::plan::{MissingHook, PlannedSite, absence, dear};
+use super::plan::{MissingHook, PlannedSite, find, whole};
 use crate::target::gobin::{
     CallSite, CollectorGlobals, CollectorLayout, Function, GoBinary, Site, SiteRefusal,
 };
@@ -137,30 +137,8 @@ fn planned(hook: Probe, function: &str, site: Site, register: Option<u8>) -> Pla
     PlannedSite { hook, function: function.to_owned(), site: Site { register, ..site } }
 }
 
-fn find(
-    binary: &GoBinary,
-    hook: Probe,
-    function: &str,
-    choose: impl FnOnce(&GoBinary, &Function) -> Result<Site, SiteRefusal>,
-) -> Result<PlannedSite, MissingHook> {
-    let missing = |reason| MissingHook { hook, function: function.to_owned(), reason };
-    let found = whole(binary, function).map_err(missing)?;
-    let site = choose(binary, &found).map_err(|refusal| missing(refusal.to_string()))?;
-    let register = site.register;
-    if site.emulated { Ok(planned(hook, function, site, register)) } else { Err(missing(dear(&site))) }
-}
-
 fn calls(binary: &GoBinary, hook: Probe, function: &str, callee: &str) -> Result<Vec<CallSite>, MissingHook> {
     let missing = |reason| MissingHook { hook, function: function.to_owned(), reason };
     let found = whole(binary, function).map_err(missing)?;
     binary.site_of_calls(&found, callee).map_err(|refusal| missing(refusal.to_string()))
-}
-
-/// The function, which all calls come by: where the compiler has inlined a copy (profile-guided), they do not.
-fn whole(binary: &GoBinary, function: &str) -> Result<Function, String> {
-    let found = binary.functions().named(function).ok_or_else(|| absence(binary, function))?;
-    match binary.inlined_into(function).first() {
-        Some(host) => Err(format!("some of its calls are inlined, for example into {host}")),
-        None => Ok(found),
-    }
 }

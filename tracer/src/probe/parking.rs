@@ -4,7 +4,7 @@
 use tracer_ebpf::config::ParkingConfig;
 
 use super::Probe;
-use super::plan::{MissingHook, PlannedSite, absence, dear};
+use super::plan::{MissingHook, PlannedSite, find};
 use crate::target::gobin::{Function, GoBinary, RuntimeLayout, Site, SiteRefusal};
 
 /// What to sum up, and how much room there is for it.
@@ -77,22 +77,4 @@ pub fn parking(binary: &GoBinary) -> Result<ParkingPlan, MissingHook> {
 /// Where the function was called, with the register that holds what is wanted.
 fn holding(register: u8) -> impl FnOnce(&GoBinary, &Function) -> Result<Site, SiteRefusal> {
     move |binary, function| binary.site(function).map(|site| Site { register: Some(register), ..site })
-}
-
-fn find(
-    binary: &GoBinary,
-    hook: Probe,
-    function: &str,
-    choose: impl FnOnce(&GoBinary, &Function) -> Result<Site, SiteRefusal>,
-) -> Result<PlannedSite, MissingHook> {
-    let missing = |reason| MissingHook { hook, function: function.to_owned(), reason };
-    let found = binary.functions().named(function).ok_or_else(|| missing(absence(binary, function)))?;
-    if let Some(host) = binary.inlined_into(function).first() {
-        return Err(missing(format!("some of its calls are inlined, for example into {host}")));
-    }
-    let site = choose(binary, &found).map_err(|refusal| missing(refusal.to_string()))?;
-    if !site.emulated {
-        return Err(missing(dear(&site)));
-    }
-    Ok(PlannedSite { hook, function: function.to_owned(), site })
 }

@@ -189,13 +189,39 @@ impl StartupPlan {
     }
 }
 
+/// The site that is chosen in a function of a running program: not one that the kernel would have to single-step, and
+/// in no function that some calls do not come by.
+pub(super) fn find(
+    binary: &GoBinary,
+    hook: Probe,
+    function: &str,
+    choose: impl FnOnce(&GoBinary, &Function) -> Result<Site, SiteRefusal>,
+) -> Result<PlannedSite, MissingHook> {
+    let missing = |reason| MissingHook { hook, function: function.to_owned(), reason };
+    let found = whole(binary, function).map_err(missing)?;
+    let site = choose(binary, &found).map_err(|refusal| missing(refusal.to_string()))?;
+    if !site.emulated {
+        return Err(missing(dear(&site)));
+    }
+    Ok(PlannedSite { hook, function: function.to_owned(), site })
+}
+
+/// The function, which all calls come by: where the compiler has inlined a copy (profile-guided), they do not.
+pub(super) fn whole(binary: &GoBinary, function: &str) -> Result<Function, String> {
+    let found = binary.functions().named(function).ok_or_else(|| absence(binary, function))?;
+    match binary.inlined_into(function).first() {
+        Some(host) => Err(format!("some of its calls are inlined, for example into {host}")),
+        None => Ok(found),
+    }
+}
+
 /// Why a site is not worth its cost.
-pub(super) fn dear(site: &Site) -> String {
+fn dear(site: &Site) -> String {
     format!("the kernel would have to single-step its {}", site.instruction)
 }
 
 /// Why there is no function to look into.
-pub(super) fn absence(binary: &GoBinary, function: &str) -> String {
+fn absence(binary: &GoBinary, function: &str) -> String {
     let namesakes = binary.functions().count_named(function);
     if namesakes > 1 {
         return format!("the binary has {namesakes} functions of that name, which cannot be told apart");

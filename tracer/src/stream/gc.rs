@@ -6,8 +6,7 @@ use aya::maps::{MapData, MapError, StackTraceMap};
 use tracer_ebpf::wire::gc as wire;
 use zerocopy::transmute;
 
-use super::tables::stack_of;
-use crate::event::blocking::StackTaken;
+use super::tables::keep;
 use crate::event::gc::Assist;
 use crate::probe::maps::AssistsMap;
 use crate::units::RuntimeAddr;
@@ -26,12 +25,7 @@ pub fn read_assists(
         let (key, stats) = entry?;
         let (key, stats): (wire::AssistKey, wire::AssistStats) = (transmute!(key), transmute!(stats));
         let assist = Assist::new(&key, &stats);
-        if let StackTaken::Taken(number) = assist.stack
-            && !stacks.contains_key(&number)
-            && let Some(addresses) = stack_of(kept, number)
-        {
-            stacks.insert(number, addresses);
-        }
+        keep(assist.stack, kept, stacks);
         assists.push(assist);
     }
     Ok(assists)

@@ -6,8 +6,7 @@ use aya::maps::{MapData, MapError, StackTraceMap};
 use tracer_ebpf::wire::parking as wire;
 use zerocopy::transmute;
 
-use super::tables::stack_of;
-use crate::event::blocking::StackTaken;
+use super::tables::keep;
 use crate::event::parking::{ParkKey, ParkTotal, ParkedNow};
 use crate::probe::maps::ParkingMaps;
 use crate::units::RuntimeAddr;
@@ -48,12 +47,7 @@ impl ParkingTables {
         tables.parked = parked(maps, &mut tables.undecodable)?;
         let totals = tables.totals.iter().map(|total| total.key);
         for ParkKey { stack, .. } in totals.chain(tables.parked.iter().map(|parked| parked.key)) {
-            if let StackTaken::Taken(number) = stack
-                && !stacks.contains_key(&number)
-                && let Some(addresses) = stack_of(kept, number)
-            {
-                stacks.insert(number, addresses);
-            }
+            keep(stack, kept, stacks);
         }
         Ok(tables)
     }

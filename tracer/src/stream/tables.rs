@@ -71,11 +71,7 @@ impl Tables {
         }
         let named = tables.calls.iter().map(|total| total.key.stack);
         for stack in named.chain(tables.samples.iter().map(|samples| samples.stack)) {
-            if let StackTaken::Taken(number) = stack
-                && let Some(addresses) = stack_of(&maps.stacks, number)
-            {
-                tables.stacks.insert(number, addresses);
-            }
+            keep(stack, &maps.stacks, &mut tables.stacks);
         }
         for entry in &maps.threads {
             let (tid, thread) = entry?;
@@ -96,8 +92,16 @@ impl Tables {
     }
 }
 
-/// The addresses of that stack, the innermost first.
-pub(super) fn stack_of(stacks: &StackTraceMap<MapData>, number: u32) -> Option<Vec<RuntimeAddr>> {
-    let stack = stacks.get(&number, 0).ok()?;
-    Some(stack.frames().iter().map(|frame| RuntimeAddr(frame.ip)).collect())
+/// Adds the stack to those that are known, its innermost address first, if it was taken and is there still.
+pub(super) fn keep(
+    stack: StackTaken,
+    kept: &StackTraceMap<MapData>,
+    known: &mut BTreeMap<u32, Vec<RuntimeAddr>>,
+) {
+    if let StackTaken::Taken(number) = stack
+        && !known.contains_key(&number)
+        && let Ok(stack) = kept.get(&number, 0)
+    {
+        known.insert(number, stack.frames().iter().map(|frame| RuntimeAddr(frame.ip)).collect());
+    }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::super::header::Header;
+use super::super::shared_lines::{FindingLine, MissingLine};
 use crate::model::blocking::{ObjectSums, Site, Sums};
 use crate::target::gobin::Frame;
 use crate::units::Nanos;
@@ -100,20 +101,8 @@ pub(super) enum Line<'a> {
         origin: Option<Origin<'a>>,
         stack: Vec<String>,
     },
-    Finding {
-        id: &'static str,
-        function: Option<&'a str>,
-        file: Option<&'a str>,
-        line: Option<u32>,
-        duration_ns: Nanos,
-        text: &'a str,
-        advice: &'static str,
-    },
-    Missing {
-        probe: &'static str,
-        function: &'a str,
-        reason: &'a str,
-    },
+    Finding(FindingLine<'a>),
+    Missing(MissingLine<'a>),
     Loss {
         probe: &'static str,
         hits: u64,

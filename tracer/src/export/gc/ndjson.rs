@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::export::header::write_line;
+use crate::export::shared_lines::{FindingLine, MissingLine};
 use crate::model::gc::{GcReport, HeldUpBy, Incident, StopSums, ToldCycle, WorldStop};
 use crate::target::gobin::Frame;
 use crate::units::Nanos;
@@ -81,20 +82,8 @@ enum Line<'a> {
         created_by: Option<String>,
         stack: Vec<String>,
     },
-    Finding {
-        id: &'static str,
-        function: Option<&'a str>,
-        file: Option<&'a str>,
-        line: Option<u32>,
-        duration_ns: Nanos,
-        text: &'a str,
-        advice: &'static str,
-    },
-    Missing {
-        probe: &'static str,
-        function: &'a str,
-        reason: &'a str,
-    },
+    Finding(FindingLine<'a>),
+    Missing(MissingLine<'a>),
     GcSummary {
         refused: Option<&'a str>,
         gc_percent: Option<i32>,
@@ -177,22 +166,8 @@ impl GcReport {
                 stack: frames(&site.stack),
             })?;
         }
-        for finding in &self.findings {
-            let place = finding.place.as_ref();
-            line(&Line::Finding {
-                id: finding.id,
-                function: place.map(|frame| frame.function.as_str()),
-                file: place.and_then(|frame| frame.file.as_deref()),
-                line: place.map(|frame| frame.line),
-                duration_ns: finding.duration,
-                text: &finding.text,
-                advice: finding.advice,
-            })?;
-        }
-        for missing in &self.missing {
-            let (function, reason) = (missing.function.as_str(), missing.reason.as_str());
-            line(&Line::Missing { probe: missing.probe, function, reason })?;
-        }
+        self.findings.iter().try_for_each(|finding| line(&Line::Finding(FindingLine::of(finding))))?;
+        self.missing.iter().try_for_each(|missing| line(&Line::Missing(MissingLine::of(missing))))?;
         line(&self.summary_line())
     }
 

@@ -3,6 +3,7 @@
 use serde::{Serialize, Serializer};
 
 use crate::export::header::Header;
+use crate::export::shared_lines::{FindingLine, MissingLine};
 use crate::model::{self, Cause};
 use crate::units::Nanos;
 
@@ -75,21 +76,8 @@ pub(super) enum Line<'a> {
         duration_ns: Nanos,
         bytes: u64,
     },
-    Finding {
-        id: &'static str,
-        package: Option<&'a str>,
-        function: Option<&'a str>,
-        file: Option<&'a str>,
-        line: Option<u32>,
-        duration_ns: Nanos,
-        text: &'a str,
-        advice: &'static str,
-    },
-    Missing {
-        probe: &'static str,
-        function: &'a str,
-        reason: &'a str,
-    },
+    Finding(FindingLine<'a>),
+    Missing(MissingLine<'a>),
     Loss {
         probe: &'static str,
         hits: u64,

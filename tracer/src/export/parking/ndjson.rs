@@ -4,6 +4,8 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use crate::export::header::write_line;
+use crate::export::shared_lines::MissingLine;
 use crate::model::blocking::{Idle, Site, Sums};
 use crate::model::parking::{Overhead, Parking, ParkingReport, WokenBy};
 use crate::target::gobin::Frame;
@@ -30,11 +32,7 @@ enum Line<'a> {
         origin: Option<Place<'a>>,
         stack: Vec<String>,
     },
-    Missing {
-        probe: &'static str,
-        function: &'a str,
-        reason: &'a str,
-    },
+    Missing(MissingLine<'a>),
     Overhead {
         of: &'static str,
         hits: u64,
@@ -108,17 +106,11 @@ impl ParkingReport {
     /// # Errors
     /// Only those of the writer.
     pub(in crate::export) fn write_ndjson(&self, out: &mut dyn Write) -> io::Result<()> {
-        let mut line = |line: &Line<'_>| {
-            serde_json::to_writer(&mut *out, line)?;
-            out.write_all(b"\n")
-        };
+        let mut line = |line: &Line<'_>| write_line(out, line);
         for parking in &self.parkings {
             line(&parking_line(parking))?;
         }
-        for missing in &self.missing {
-            let (function, reason) = (missing.function.as_str(), missing.reason.as_str());
-            line(&Line::Missing { probe: missing.probe, function, reason })?;
-        }
+        self.missing.iter().try_for_each(|missing| line(&Line::Missing(MissingLine::of(missing))))?;
         line(&overhead_line(&self.overhead, self.undecodable))
     }
 }
