@@ -173,7 +173,7 @@ fn a_flame_graph_of_several_starts_is_refused() {
     let chart = folder.path().join("start.svg");
     let output = gotrace(&["run", "--repeat", "2", "-o", chart.to_str().unwrap(), "--", "true"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(said(&output).contains("a flame graph is of one start"), "{}", said(&output));
+    assert!(said(&output).contains("svg is of one start"), "{}", said(&output));
     assert!(!chart.exists(), "an empty chart was left");
 }
 

@@ -4,39 +4,22 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
-use crate::export::{Export as _, Format, Ndjson, StartupFlame};
+use crate::export::{Format, Told, View};
 use crate::files::AtomicFile;
-use crate::model::{Report, Totals};
+use crate::model::Totals;
 
 /// More than this share of the probe hits lost makes the data incomplete, in hundredths.
 const LOSS_LIMIT_PERCENT: u64 = 1;
 
-/// A format by its name on the command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum FormatName {
-    /// For people
-    Text,
-    /// One JSON object a line
-    Ndjson,
-    /// Stacks with their weights, for flame graph tools
-    Folded,
-    /// A flame graph
-    Svg,
-    /// The garbage collector's cycles, as GODEBUG=gctrace=1 prints them
-    Gctrace,
-}
-
-impl From<FormatName> for Format {
-    fn from(name: FormatName) -> Self {
-        match name {
-            FormatName::Text => Self::Text,
-            FormatName::Ndjson => Self::Ndjson,
-            FormatName::Folded => Self::Folded,
-            FormatName::Svg => Self::Svg,
-            FormatName::Gctrace => Self::Gctrace,
-        }
-    }
+/// Reads a format's name on the command line.
+pub(super) fn format_name() -> impl TypedValueParser<Value = Format> {
+    let names = Format::ALL.map(|format| PossibleValue::new(format.name()).help(format.about()));
+    PossibleValuesParser::new(names).map(|name| {
+        let of_name = Format::ALL.into_iter().find(|format| format.name() == name);
+        of_name.unwrap_or(Format::Text)
+    })
 }
 
 /// Every place that the report is to go to.
@@ -48,9 +31,8 @@ pub(super) struct Outputs {
 impl Outputs {
     /// Opens all of them: a bad path fails now. Without any, the report goes to standard output. A format that was
     /// asked for by name goes before the files' names.
-    pub(super) fn open(paths: &[PathBuf], json: bool, name: Option<FormatName>) -> anyhow::Result<Self> {
+    pub(super) fn open(paths: &[PathBuf], json: bool, named: Option<Format>) -> anyhow::Result<Self> {
         let mut outputs = Self { files: Vec::new(), stdout: None };
-        let named = name.map(Format::from);
         let default = named.unwrap_or(if json { Format::Ndjson } else { Format::Text });
         for path in paths {
             if path == Path::new("-") {
@@ -60,9 +42,9 @@ impl Outputs {
             let by_name = named.or_else(|| Format::of_path(path));
             let Some(format) = by_name.or(json.then_some(Format::Ndjson)) else {
                 bail!(
-                    "cannot tell the format of {}: its name must end in .txt, .ndjson, .folded, .svg or .gctrace, \
-                     or -f must say it",
-                    path.display()
+                    "cannot tell the format of {}: its name must end in {}, or -f must say it",
+                    path.display(),
+                    Format::ALL.map(|format| format.suffixes()[0]).join(", ")
                 );
             };
             let file =
@@ -85,21 +67,22 @@ impl Outputs {
         self.stdout == Some(Format::Text)
     }
 
-    /// Writes a run wherever every run has its own lines.
-    pub(super) fn add(&mut self, report: &Report) -> anyhow::Result<()> {
-        self.write(Format::Ndjson, |_, out| Ndjson.write(report, out))?;
-        self.write(Format::Gctrace, |_, out| report.gc.as_ref().map_or(Ok(()), |gc| gc.write_gctrace(out)))
+    /// Writes a history wherever a format is wanted for which that holds.
+    pub(super) fn add(
+        &mut self,
+        told: Told<'_>,
+        view: &View,
+        holds: impl Fn(Format) -> bool,
+    ) -> anyhow::Result<()> {
+        Format::ALL
+            .into_iter()
+            .filter(|format| holds(*format))
+            .try_for_each(|format| self.write(format, |color, out| format.write(told, view, color, out)))
     }
 
-    /// Draws a start wherever that is wanted.
-    pub(super) fn draw(&mut self, report: &Report, chart: &StartupFlame) -> anyhow::Result<()> {
-        self.write(Format::Folded, |_, out| chart.write_folded(report, out))?;
-        self.write(Format::Svg, |_, out| chart.write_svg(report, out))
-    }
-
-    /// Whether a flame graph is wanted.
-    pub(super) fn has_flame_graph(&self) -> bool {
-        self.has(Format::Folded) || self.has(Format::Svg)
+    /// A format that was asked for, and for which that holds.
+    pub(super) fn any(&self, holds: impl Fn(Format) -> bool) -> Option<Format> {
+        Format::ALL.into_iter().find(|format| holds(*format) && self.has(*format))
     }
 
     /// Whether that format is wanted.

@@ -13,14 +13,14 @@ use anyhow::Context as _;
 use regex::Regex;
 
 use super::collection;
-use super::output::{self, FormatName, Outputs};
+use super::output::{self, Outputs, format_name};
 use super::ring::ring_size;
 use super::session::{Options, Session, Trace};
 use super::traceable::Traceable;
 use super::until::Until;
 use super::{Common, Exit};
 use crate::doctor;
-use crate::export::{self, Export as _, InitOrder, StartupFlame, Text};
+use crate::export::{self, Format, InitOrder, Told, View};
 use crate::model::budget::Budget;
 use crate::model::series::{Series, Start};
 use crate::model::{ReadyWhen, Repetition, Report};
@@ -55,8 +55,8 @@ pub(super) struct Args {
     #[arg(short, long, value_name = "FILE")]
     output: Vec<PathBuf>,
     /// Write every report in this format, whatever its file's name
-    #[arg(short, long, value_enum, conflicts_with = "json")]
-    format: Option<FormatName>,
+    #[arg(short, long, value_parser = format_name(), conflicts_with = "json")]
+    format: Option<Format>,
     /// Show only what matches in a flame graph (-o FILE.svg, FILE.folded): phases, packages, functions
     #[arg(long, value_name = "REGEX")]
     focus: Option<Regex>,
@@ -143,18 +143,16 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     let path = command::resolve(name, std::env::var_os("PATH").as_deref())?;
     let mut outputs = Outputs::open(&args.output, args.json, args.format)?;
     if args.repeat > 1 {
-        if outputs.has_flame_graph() {
-            anyhow::bail!(
-                "a flame graph is of one start: leave out --repeat, or -o FILE.svg and FILE.folded"
-            );
+        if let Some(format) = outputs.any(|format| !format.appends()) {
+            anyhow::bail!("{} is of one start: leave out --repeat, or that output", format.name());
         }
         return repeat::run(args, common, &path, outputs);
     }
     let (report, trace) = once(args, common, &path, &outputs, None)?;
-    outputs.add(&report)?;
-    outputs.draw(&report, &StartupFlame { focus: args.focus.clone() })?;
-    let text = Text { order: args.sort.order(), inits: args.top, color: false };
-    outputs.finish(|color, out| Text { color, ..text }.write(&report, out))?;
+    let view =
+        View { order: args.sort.order(), inits: args.top, focus: args.focus.clone(), ..View::default() };
+    outputs.add(Told::Start(&report), &view, |_| true)?;
+    outputs.commit()?;
     let mut series = Series::default();
     series.add(Start::of(&report))?;
     let within = is_within(&args.budget, &series, common);

@@ -108,7 +108,7 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
         told += 1;
         if let Some(file) = &mut output {
             let mut out = BufWriter::new(file);
-            Ndjson.write(&report, &mut out).and_then(|()| out.flush()).context("cannot write the report")?;
+            Ndjson.start(&report, &mut out).and_then(|()| out.flush()).context("cannot write the report")?;
         }
         show(&report, args)
     };
@@ -160,12 +160,12 @@ fn show(report: &Report, args: &Args) -> anyhow::Result<()> {
     let out = anstream::stdout();
     let mut out = BufWriter::new(out.lock());
     let written = if args.json {
-        Ndjson.write(report, &mut out)
+        Ndjson.start(report, &mut out)
     } else if args.output.is_some() {
         Ok(())
     } else {
-        let text = Text { order: InitOrder::Slowest, inits: args.top, color: true };
-        text.write(report, &mut out).and_then(|()| writeln!(out))
+        let text = Text { order: InitOrder::Slowest, inits: args.top, rows: 0, color: true };
+        text.start(report, &mut out).and_then(|()| writeln!(out))
     };
     match written.and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

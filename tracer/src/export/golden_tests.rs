@@ -182,13 +182,13 @@ fn report() -> Report {
 
 fn written(export: &dyn Export) -> String {
     let mut out = Vec::new();
-    export.write(&report(), &mut out).unwrap();
+    export.start(&report(), &mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 
 #[test]
 fn text_is_as_it_was() {
-    let text = Text { order: InitOrder::Slowest, inits: 3, color: false };
+    let text = Text { order: InitOrder::Slowest, inits: 3, rows: 0, color: false };
     assert_eq!(written(&text), include_str!("golden/startup.txt"));
 }
 
@@ -214,8 +214,8 @@ fn the_flame_chart_is_as_it_was() {
 
 #[test]
 fn colours_are_only_added() {
-    let plain = written(&Text { order: InitOrder::Run, inits: 0, color: false });
-    let coloured = written(&Text { order: InitOrder::Run, inits: 0, color: true });
+    let plain = written(&Text { order: InitOrder::Run, inits: 0, rows: 0, color: false });
+    let coloured = written(&Text { order: InitOrder::Run, inits: 0, rows: 0, color: true });
     assert_ne!(plain, coloured);
     assert_eq!(anstream::adapter::strip_str(&coloured).to_string(), plain);
 }

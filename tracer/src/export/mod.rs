@@ -10,12 +10,14 @@ mod diff;
 mod diff_ndjson;
 mod flamegraph;
 mod folded;
+mod format;
 mod gc;
 mod header;
 pub mod inspect;
 pub mod list;
 mod ndjson;
 mod parking;
+mod picture;
 mod repeats;
 mod shared_lines;
 mod startup_flame;
@@ -25,7 +27,6 @@ mod subject;
 mod text;
 
 use std::io;
-use std::path::Path;
 
 pub use blocking_flame::{BlockingFlame, FlameBy, FlameOf};
 pub use blocking_screen::Screen;
@@ -33,50 +34,37 @@ pub use blocking_text::BlockingText;
 pub use budget::verdict;
 pub use diff::{DiffText, Side};
 pub use diff_ndjson::DiffNdjson;
+pub use format::{Format, View};
 pub use ndjson::Ndjson;
 pub use repeats::RepeatsText;
 pub use startup_flame::StartupFlame;
 pub use text::{InitOrder, Text};
 
 use crate::model::Report;
+use crate::model::blocking::BlockingReport;
 
-/// A format that a report can be written in.
+/// What is exported.
+#[derive(Clone, Copy)]
+pub enum Told<'a> {
+    /// How a program started.
+    Start(&'a Report),
+    /// What a running program was seen to do.
+    Running(&'a BlockingReport),
+}
+
+/// A format that a history can be written in.
 pub trait Export {
-    /// Writes the whole report.
+    /// Writes how a program started.
     ///
     /// # Errors
     /// Only those of the writer.
-    fn write(&self, report: &Report, out: &mut dyn io::Write) -> io::Result<()>;
-}
+    fn start(&self, report: &Report, out: &mut dyn io::Write) -> io::Result<()>;
 
-/// The formats by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// For people.
-    Text,
-    /// One JSON object a line: the contract for programs.
-    Ndjson,
-    /// Stacks with their weights, one a line, for flame graph tools.
-    Folded,
-    /// A flame graph.
-    Svg,
-    /// The garbage collector's cycles, as `GODEBUG=gctrace=1` prints them.
-    Gctrace,
-}
-
-impl Format {
-    /// The format that a file's name asks for; none when the name does not tell.
-    #[must_use]
-    pub fn of_path(path: &Path) -> Option<Self> {
-        match path.extension()?.to_str()? {
-            "txt" => Some(Self::Text),
-            "ndjson" | "jsonl" => Some(Self::Ndjson),
-            "folded" => Some(Self::Folded),
-            "svg" => Some(Self::Svg),
-            "gctrace" => Some(Self::Gctrace),
-            _ => None,
-        }
-    }
+    /// Writes what a running program was seen to do.
+    ///
+    /// # Errors
+    /// Only those of the writer.
+    fn running(&self, report: &BlockingReport, out: &mut dyn io::Write) -> io::Result<()>;
 }
 
 /// A name as it may be shown on a terminal: whoever chose it cannot steer the terminal with it.
@@ -100,17 +88,6 @@ fn is_direction_mark(character: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_format_follows_from_the_file_name() {
-        assert_eq!(Format::of_path(Path::new("a/b.ndjson")), Some(Format::Ndjson));
-        assert_eq!(Format::of_path(Path::new("b.txt")), Some(Format::Text));
-        assert_eq!(Format::of_path(Path::new("b.svg")), Some(Format::Svg));
-        assert_eq!(Format::of_path(Path::new("b.folded")), Some(Format::Folded));
-        assert_eq!(Format::of_path(Path::new("b.gctrace")), Some(Format::Gctrace));
-        assert_eq!(Format::of_path(Path::new("b.png")), None);
-        assert_eq!(Format::of_path(Path::new("ndjson")), None);
-    }
 
     #[test]
     fn a_hostile_name_cannot_steer_a_terminal() {

@@ -9,6 +9,7 @@ use self::line::{Line, Parts, Step};
 use super::Export;
 use super::header::{Header, write_line};
 use super::shared_lines::{FindingLine, MissingLine};
+use crate::model::blocking::BlockingReport;
 use crate::model::{self, Counts, Ending, Init, Phase, Report, StartupTimeline, TimedFunction, findings};
 use crate::units::Nanos;
 
@@ -17,7 +18,7 @@ use crate::units::Nanos;
 pub struct Ndjson;
 
 impl Export for Ndjson {
-    fn write(&self, report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    fn start(&self, report: &Report, out: &mut dyn Write) -> io::Result<()> {
         let timeline = &report.timeline;
         let mut line = |line: Line<'_>| write_line(out, &line);
         line(Line::Header(Header::of(&report.subject, timeline.begin)))?;
@@ -39,6 +40,10 @@ impl Export for Ndjson {
             gc.write_ndjson(out)?;
         }
         write_line(out, &summary(report))
+    }
+
+    fn running(&self, report: &BlockingReport, out: &mut dyn Write) -> io::Result<()> {
+        report.write_ndjson(out)
     }
 }
 

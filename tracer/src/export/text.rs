@@ -10,7 +10,8 @@ use anstyle::{AnsiColor, Style};
 
 use super::account::write_account;
 use super::subject::subject_line;
-use super::{Export, printable};
+use super::{BlockingText, Export, printable};
+use crate::model::blocking::BlockingReport;
 use crate::model::{Ending, MainReached, Report, findings};
 
 /// How many findings are shown.
@@ -23,6 +24,8 @@ pub struct Text {
     pub order: InitOrder,
     /// How many inits to show; zero for all.
     pub inits: usize,
+    /// How many rows the tables of a running program have; zero for all.
+    pub rows: usize,
     /// Whether the reader is a terminal that shows colours.
     pub color: bool,
 }
@@ -49,7 +52,7 @@ impl InitOrder {
 }
 
 impl Export for Text {
-    fn write(&self, report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    fn start(&self, report: &Report, out: &mut dyn Write) -> io::Result<()> {
         self.heading(report, out)?;
         self.findings(report, out)?;
         self.phases(report, out)?;
@@ -58,6 +61,10 @@ impl Export for Text {
         }
         self.inits(report, out)?;
         self.account(report, out)
+    }
+
+    fn running(&self, report: &BlockingReport, out: &mut dyn Write) -> io::Result<()> {
+        BlockingText { rows: self.rows, color: self.color }.write(report, out)
     }
 }
 

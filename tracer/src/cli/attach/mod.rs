@@ -22,12 +22,12 @@ use self::report::Reporter;
 use self::waits::Plan;
 use super::collection::ensure_gctrace;
 use super::exit::TargetRefused;
-use super::output::{FormatName, Outputs};
+use super::output::{Outputs, format_name};
 use super::report::kernel_release;
 use super::ring::ring_size;
 use super::{Common, Exit};
 use crate::doctor;
-use crate::export::{BlockingFlame, FlameBy, FlameOf, Format};
+use crate::export::{FlameBy, FlameOf, Format, View};
 use crate::model::parking::Share;
 use crate::model::{LoadedCode, StartupStatus, StatusReport, Subject, Usage};
 use crate::target::gobin::{BinaryError, GoBinary, Machine, Support};
@@ -63,8 +63,8 @@ pub(super) struct Args {
     #[arg(short, long, value_name = "FILE")]
     output: Vec<PathBuf>,
     /// Write every report in this format, whatever its file's name
-    #[arg(short, long, value_enum, conflicts_with = "json")]
-    format: Option<FormatName>,
+    #[arg(short, long, value_parser = format_name(), conflicts_with = "json")]
+    format: Option<Format>,
     /// One JSON object a line instead of text
     #[arg(long)]
     json: bool,
@@ -175,10 +175,12 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     process.notes().iter().for_each(|note| common.note(note));
     let binary = binary_of(&process)?;
     if args.now {
-        anyhow::ensure!(
-            !outputs.has_flame_graph() && !outputs.has(Format::Gctrace),
-            "one look has no times to draw: leave out --now, or the flame graph or gctrace"
-        );
+        if let Some(format) = outputs.any(|format| !matches!(format, Format::Text | Format::Ndjson)) {
+            anyhow::bail!(
+                "one look has nothing to tell as {}: leave out --now, or that output",
+                format.name()
+            );
+        }
         let report = look(&process, &binary)?;
         outputs.write(Format::Ndjson, |color, out| report.write(Format::Ndjson, color, out))?;
         outputs.finish(|color, out| report.write(Format::Text, color, out))?;
@@ -208,8 +210,9 @@ async fn follow(
     let gc = if args.no_gc { None } else { Some(gc::Plan::of(process, binary)?) };
     ensure_gctrace(&outputs, gc.as_ref())?;
     let live = Live::attach(process, binary, &options, waits, gc)?;
-    let flame = BlockingFlame { of: args.flame.into(), focus: args.focus.clone(), by: args.by.into() };
-    let mut reporter = Reporter::new(process, binary, &observer, live, outputs, flame, args.stw_slow);
+    let (of, by, focus) = (args.flame.into(), args.by.into(), args.focus.clone());
+    let view = View { of, by, focus, ..View::default() };
+    let mut reporter = Reporter::new(process, binary, &observer, live, outputs, view, args.stw_slow);
     let mut moments = Moments::of(process, args.duration, args.interval, reporter.has_screen())?;
     if !reporter.has_screen() {
         common.note(&format!(

@@ -13,16 +13,13 @@ use super::live::{Live, STACK_FROM};
 use super::moments::Ended;
 use super::now::Observer;
 use super::terminal::{Terminal, own_cpu_time};
-use crate::export::{BlockingFlame, BlockingText, Format, Screen};
+use crate::export::{Format, Screen, Told, View};
 use crate::model::blocking::{BlockingInput, BlockingReport};
 use crate::model::{BinarySymbols, Ending, MissingProbe, Subject};
 use crate::stream::Tables;
 use crate::target::gobin::GoBinary;
 use crate::target::process::Process;
 use crate::units::{Nanos, boot_clock};
-
-/// So many rows of each table are shown in text; NDJSON has all.
-const ROWS: usize = 10;
 
 /// Makes the reports.
 pub(super) struct Reporter<'a> {
@@ -33,7 +30,7 @@ pub(super) struct Reporter<'a> {
     exe: PathBuf,
     pub(super) live: Live<'a>,
     outputs: Outputs,
-    flame: BlockingFlame,
+    view: View,
     /// Cycles of the collector and stops of the world from this length on are looked at by themselves.
     stw_slow: Nanos,
     terminal: Option<Terminal>,
@@ -50,14 +47,14 @@ impl<'a> Reporter<'a> {
         observer: &'a Observer<'a>,
         live: Live<'a>,
         outputs: Outputs,
-        flame: BlockingFlame,
+        view: View,
         stw_slow: Duration,
     ) -> Self {
         let terminal = if outputs.shows_text() { Terminal::open() } else { None };
         let exe = process.exe();
         let stw_slow = Nanos(u64::try_from(stw_slow.as_nanos()).unwrap_or(u64::MAX));
         let (before, drawn) = (None, None);
-        Self { process, binary, observer, exe, live, outputs, flame, stw_slow, terminal, before, drawn }
+        Self { process, binary, observer, exe, live, outputs, view, stw_slow, terminal, before, drawn }
     }
 
     /// Whether there is a screen to draw.
@@ -70,11 +67,9 @@ impl<'a> Reporter<'a> {
         let before = self.before.take();
         let (report, tables) = self.report(Ending::Running, before.as_ref().map(|(at, sums)| (*at, sums)))?;
         // A flame graph is one picture, of all; and text would spoil the screen.
-        self.write(&report, Format::Ndjson)?;
-        self.write(&report, Format::Gctrace)?;
-        if self.terminal.is_none() {
-            self.write(&report, Format::Text)?;
-        }
+        let shows_text = self.terminal.is_none();
+        let is_due = |format: Format| format.appends() && (shows_text || format != Format::Text);
+        self.outputs.add(Told::Running(&report), &self.view, is_due)?;
         self.before = Some((report.ended, tables));
         self.live.begin_anew();
         Ok(())
@@ -114,9 +109,7 @@ impl<'a> Reporter<'a> {
         };
         let before = self.before.take();
         let (report, _) = self.report(ending, before.as_ref().map(|(at, sums)| (*at, sums)))?;
-        for format in [Format::Ndjson, Format::Text, Format::Folded, Format::Svg, Format::Gctrace] {
-            self.write(&report, format)?;
-        }
+        self.outputs.add(Told::Running(&report), &self.view, |_| true)?;
         let refused = report.gc.as_ref().and_then(|gc| gc.refused.as_ref());
         if let Some(reason) = refused.filter(|_| self.outputs.has(Format::Gctrace)) {
             tracing::warn!("gctrace has no lines: {reason}");
@@ -126,17 +119,6 @@ impl<'a> Reporter<'a> {
         tracing::info!("detached in {:.1} ms", detached.as_secs_f64() * 1e3);
         outputs.commit()?;
         Ok(if report.losses.is_incomplete() { Exit::Incomplete } else { Exit::Ok })
-    }
-
-    fn write(&mut self, report: &BlockingReport, format: Format) -> anyhow::Result<()> {
-        let flame = &self.flame;
-        self.outputs.write(format, |color, out| match format {
-            Format::Text => BlockingText { rows: ROWS, color }.write(report, out),
-            Format::Ndjson => report.write_ndjson(out),
-            Format::Folded => flame.write_folded(report, out),
-            Format::Svg => flame.write_svg(report, out),
-            Format::Gctrace => report.gc.as_ref().map_or(Ok(()), |gc| gc.write_gctrace(out)),
-        })
     }
 
     /// On the time since then, or since the first probe.

@@ -10,7 +10,7 @@ use crate::cli::output::{self, Outputs};
 use crate::cli::session::Trace;
 use crate::cli::until::Until;
 use crate::cli::{Common, Exit, signals};
-use crate::export::RepeatsText;
+use crate::export::{Format, RepeatsText, Told, View};
 use crate::model::{Repeats, Repetition};
 
 /// How long a program that was asked to end has time to.
@@ -28,7 +28,8 @@ pub(super) fn run(args: &Args, common: &Common, path: &Path, mut outputs: Output
             Err(_) if run > 1 && signals::ending() => break,
             result => result?,
         };
-        outputs.add(&report)?;
+        let has_own_lines = |format: Format| format.appends() && format != Format::Text;
+        outputs.add(Told::Start(&report), &View::default(), has_own_lines)?;
         incomplete |= output::is_incomplete(&report.totals());
         repeats.get_or_insert_with(|| Repeats::new(report.subject.clone())).add(&report)?;
         let ends_itself = args.until == Until::Exit || trace.status().is_some() || signals::ending();

@@ -2,8 +2,24 @@
 
 use std::io::{self, Write};
 
+use super::super::Export;
+use crate::model::Report;
+use crate::model::blocking::BlockingReport;
 use crate::model::gc::{GcReport, ToldCycle};
 use crate::units::Nanos;
+
+/// The format. A report without the collector's part has no lines.
+pub(in super::super) struct Gctrace;
+
+impl Export for Gctrace {
+    fn start(&self, report: &Report, out: &mut dyn Write) -> io::Result<()> {
+        report.gc.as_ref().map_or(Ok(()), |gc| gc.write_gctrace(out))
+    }
+
+    fn running(&self, report: &BlockingReport, out: &mut dyn Write) -> io::Result<()> {
+        report.gc.as_ref().map_or(Ok(()), |gc| gc.write_gctrace(out))
+    }
+}
 
 impl GcReport {
     /// Writes a line for each cycle.

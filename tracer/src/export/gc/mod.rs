@@ -5,5 +5,7 @@ mod ndjson;
 mod startup;
 mod text;
 
+pub(super) use gctrace::Gctrace;
+
 #[cfg(test)]
 mod tests;
