@@ -266,7 +266,7 @@ fn report(tables: &Tables, before: Option<&Tables>, blocked_now: Vec<BlockedNow>
         ],
         undecodable: 0,
         missing: vec![MissingProbe {
-            probe: "objects",
+            probe: "objects".into(),
             function: "task_struct.files".to_owned(),
             reason: "the kernel has no type information".to_owned(),
             is_detail: true,

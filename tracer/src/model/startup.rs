@@ -1,5 +1,6 @@
 //! The startup timeline: from execve to `main.main` and beyond, in phases, and every package's init.
 
+use serde::{Deserialize, Serialize};
 use tracer_ebpf::wire::Probe;
 
 use super::catalogue::InitCatalogue;
@@ -16,7 +17,7 @@ use crate::target::gobin::Frame;
 use crate::units::Nanos;
 
 /// What is known besides the events.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Observation {
     /// When the process called execve.
     pub begin: Nanos,
