@@ -1,0 +1,164 @@
+//! The formats by name, and which history each can tell.
+
+use std::path::Path;
+
+use regex::Regex;
+
+use super::blocking_flame::{FlameBy, FlameOf};
+use super::gc::Gctrace;
+use super::ndjson::Ndjson;
+use super::picture::{Folded, Svg};
+use super::text::{InitOrder, Text};
+use super::{Export, Told};
+
+/// A format that a report can be written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// One JSON object a line: the contract for programs.
+    Ndjson,
+    /// Stacks with their weights, one a line, for flame graph tools.
+    Folded,
+    /// A flame graph.
+    Svg,
+    /// The garbage collector's cycles, as `GODEBUG=gctrace=1` prints them.
+    Gctrace,
+}
+
+/// How reports look.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// The order of a table of inits.
+    pub order: InitOrder,
+    /// How many inits a table has; zero for all.
+    pub inits: usize,
+    /// How many rows every other table has; zero for all.
+    pub rows: usize,
+    /// What flame graphs of a running program show.
+    pub of: FlameOf,
+    /// What is at their bottom.
+    pub by: FlameBy,
+    /// Only stacks with a frame that matches.
+    pub focus: Option<Regex>,
+}
+
+impl Default for View {
+    fn default() -> Self {
+        Self {
+            order: InitOrder::Slowest,
+            inits: 10,
+            rows: 10,
+            of: FlameOf::default(),
+            by: FlameBy::default(),
+            focus: None,
+        }
+    }
+}
+
+impl Format {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Text, Self::Ndjson, Self::Folded, Self::Svg, Self::Gctrace];
+
+    /// Its name on a command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Ndjson => "ndjson",
+            Self::Folded => "folded",
+            Self::Svg => "svg",
+            Self::Gctrace => "gctrace",
+        }
+    }
+
+    /// What it is, for people.
+    #[must_use]
+    pub const fn about(self) -> &'static str {
+        match self {
+            Self::Text => "For people",
+            Self::Ndjson => "One JSON object a line",
+            Self::Folded => "Stacks with their weights, for flame graph tools",
+            Self::Svg => "A flame graph",
+            Self::Gctrace => "The garbage collector's cycles, as GODEBUG=gctrace=1 prints them",
+        }
+    }
+
+    /// How the names of its files end.
+    #[must_use]
+    pub const fn suffixes(self) -> &'static [&'static str] {
+        match self {
+            Self::Text => &[".txt"],
+            Self::Ndjson => &[".ndjson", ".jsonl"],
+            Self::Folded => &[".folded"],
+            Self::Svg => &[".svg"],
+            Self::Gctrace => &[".gctrace"],
+        }
+    }
+
+    /// The format that a file's name asks for; none when the name does not tell.
+    #[must_use]
+    pub fn of_path(path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_str()?;
+        let asks = |format: &Self| {
+            format.suffixes().iter().any(|suffix| name.len() > suffix.len() && name.ends_with(suffix))
+        };
+        Self::ALL.into_iter().find(asks)
+    }
+
+    /// Whether one report may follow another; else there is one of all, at the end.
+    #[must_use]
+    pub const fn appends(self) -> bool {
+        match self {
+            Self::Text | Self::Ndjson | Self::Gctrace => true,
+            Self::Folded | Self::Svg => false,
+        }
+    }
+
+    /// What writes it. In `color` is what a terminal shows.
+    #[must_use]
+    pub fn exporter(self, view: &View, color: bool) -> Box<dyn Export> {
+        match self {
+            Self::Text => Box::new(Text { order: view.order, inits: view.inits, rows: view.rows, color }),
+            Self::Ndjson => Box::new(Ndjson),
+            Self::Folded => Box::new(Folded(view.clone())),
+            Self::Svg => Box::new(Svg(view.clone())),
+            Self::Gctrace => Box::new(Gctrace),
+        }
+    }
+
+    /// Writes a history in it.
+    ///
+    /// # Errors
+    /// Only those of the writer.
+    pub fn write(
+        self,
+        told: Told<'_>,
+        view: &View,
+        color: bool,
+        out: &mut dyn std::io::Write,
+    ) -> std::io::Result<()> {
+        let exporter = self.exporter(view, color);
+        match told {
+            Told::Start(report) => exporter.start(report, out),
+            Told::Running(report) => exporter.running(report, out),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_format_follows_from_the_file_name() {
+        assert_eq!(Format::of_path(Path::new("a/b.ndjson")), Some(Format::Ndjson));
+        assert_eq!(Format::of_path(Path::new("b.txt")), Some(Format::Text));
+        assert_eq!(Format::of_path(Path::new("b.svg")), Some(Format::Svg));
+        assert_eq!(Format::of_path(Path::new("b.folded")), Some(Format::Folded));
+        assert_eq!(Format::of_path(Path::new("b.gctrace")), Some(Format::Gctrace));
+        assert_eq!(Format::of_path(Path::new("b.png")), None);
+        assert_eq!(Format::of_path(Path::new("ndjson")), None);
+        assert_eq!(Format::of_path(Path::new(".ndjson")), None);
+    }
+}
