@@ -10,13 +10,17 @@ mod error;
 mod file;
 mod reader;
 pub mod record;
+mod replay;
 mod ring;
+mod symbols;
 mod writer;
 
 pub use error::CaptureError;
-pub use file::CaptureFile;
-pub use reader::Reader;
+pub use file::{CaptureFile, SUFFIX};
+pub use reader::{Reader, is_capture};
 pub use record::Record;
+pub use replay::Replay;
+pub use symbols::{KeptSymbols, RecordedSymbols};
 pub use writer::Writer;
 
 /// What a capture begins with: no text, and not what any other tool writes.
@@ -36,6 +40,9 @@ const MOST_FRAME: usize = MOST_PLAIN + (MOST_PLAIN >> 7) + 1024;
 
 /// The most bytes of one record. It may be longer than a block.
 const MOST_RECORD: usize = 16 << 20;
+
+/// The most records of the kernel side that one start has in a capture: they are all in memory when it is told.
+pub const MOST_RECORDS: u64 = 1 << 20;
 
 #[cfg(test)]
 #[path = "container_tests.rs"]

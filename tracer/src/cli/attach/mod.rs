@@ -22,8 +22,8 @@ use self::report::Reporter;
 use self::waits::Plan;
 use super::collection::ensure_gctrace;
 use super::exit::TargetRefused;
+use super::kernel_config::kernel_release;
 use super::output::{Outputs, format_name};
-use super::report::kernel_release;
 use super::ring::ring_size;
 use super::{Common, Exit};
 use crate::doctor;
@@ -171,6 +171,7 @@ fn positive(text: &str) -> Result<Duration, String> {
 /// Runs the verb.
 pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     let mut outputs = Outputs::open(&args.output, args.json, args.format)?;
+    anyhow::ensure!(!outputs.records(), "a running program is not recorded yet: leave out the capture");
     let process = Process::find(&args.who)?;
     process.notes().iter().for_each(|note| common.note(note));
     let binary = binary_of(&process)?;

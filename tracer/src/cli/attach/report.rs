@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::Context as _;
 
 use super::super::Exit;
+use super::super::kernel_config::kernel_release;
 use super::super::output::Outputs;
-use super::super::report::kernel_release;
 use super::gc::GcSpan;
 use super::live::{Live, STACK_FROM};
 use super::moments::Ended;
