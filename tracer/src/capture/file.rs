@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::record::End;
 use super::{CaptureError, Record, Writer};
-use crate::files::create_new_private;
+use crate::files::{create_new_private, ensure_replaceable};
 
 /// How the names of captures end.
 pub const SUFFIX: &str = ".gotrace";
@@ -33,9 +33,7 @@ impl CaptureFile {
     /// # Errors
     /// When the directory does not exist or refuses, `path` is a directory, or there is a `FILE.part` already.
     pub fn create(path: &Path) -> Result<Self, CaptureError> {
-        if path.is_dir() {
-            return Err(io::Error::from(ErrorKind::IsADirectory).into());
-        }
+        ensure_replaceable(path)?;
         let part = with_suffix(path, ".part");
         let writer = open(&part)?;
         Ok(Self {
