@@ -227,15 +227,19 @@ proptest! {
     }
 }
 
-#[test]
-fn a_start_that_was_cut_is_told_as_far_as_it_came_and_says_so() {
+fn some_records() -> Vec<Vec<u8>> {
     let hit = |time, probe, task: u64| {
         let header = Header { time, probe: probe as u32, tid: 7 };
         let hit =
             Hit { header, ip: 0x10, argument: 0x1000 + task, account: account(time), heap: Heap::UNKNOWN };
         hit.as_bytes().to_vec()
     };
-    let records = [hit(100, Probe::GoEntry, 0), hit(200, Probe::Init, 1), hit(300, Probe::Init, 2)];
+    vec![hit(100, Probe::GoEntry, 0), hit(200, Probe::Init, 1), hit(300, Probe::Init, 2)]
+}
+
+#[test]
+fn a_start_that_was_cut_is_told_as_far_as_it_came_and_says_so() {
+    let records = some_records();
     let mut capture = Vec::new();
     let mut writer = Writer::new(&mut capture).unwrap();
     writer.record(&Record::Begin(Box::new(begin()))).unwrap();
@@ -272,6 +276,35 @@ fn a_capture_of_nothing_and_one_without_a_begin_are_refused() {
     writer.record(&Record::End(End::default())).unwrap();
     writer.flush().unwrap();
     assert!(Replay::new(&writer.out()[..]).is_err());
+}
+
+/// What the fuzz target starts from: what is in a block. `GOTRACE_BLESS=1` writes it anew.
+#[test]
+fn seeds_are_small_captures() {
+    let whole = live(&some_records(), true).1;
+    let cut = {
+        let mut writer = Writer::new(Vec::new()).unwrap();
+        writer.record(&Record::Begin(Box::new(begin()))).unwrap();
+        some_records().iter().for_each(|record| writer.ring(record).unwrap());
+        writer.flush().unwrap();
+        std::mem::take(writer.out())
+    };
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/capture");
+    for (name, capture) in [("whole", whole), ("cut", cut)] {
+        let mut plain = Vec::new();
+        let mut blocks = &capture[12..];
+        while let Some((length, rest)) = blocks.split_first_chunk::<4>() {
+            let (frame, rest) = rest.split_at(u32::from_le_bytes(*length) as usize);
+            plain.extend(zstd::bulk::decompress(frame, MOST_PLAIN).unwrap());
+            blocks = rest;
+        }
+        let path = folder.join(name);
+        if std::env::var_os("GOTRACE_BLESS").is_some() {
+            std::fs::write(&path, &plain).unwrap();
+        }
+        let kept = std::fs::read(&path).unwrap_or_default();
+        assert!(kept == plain, "{name} is out of date: run with GOTRACE_BLESS=1");
+    }
 }
 
 /// Makes the capture that is kept of this version, from one that was recorded just now: `GOTRACE_CAPTURE` names it.
