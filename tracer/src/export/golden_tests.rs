@@ -39,6 +39,7 @@ fn init(name: InitName, start: u64, wall: u64) -> Init {
         done: true,
         parts: None,
         module: None,
+        imported_by: None,
         functions: Vec::new(),
         started: None,
         heap: None,

@@ -80,6 +80,7 @@ fn init_line(seq: usize, init: &Init) -> Line<'_> {
         goroutines_started: init.started.map(|started| started.total),
         goroutines_at_main: init.started.map(|started| started.at_main),
         module: init.module.as_deref(),
+        imported_by: init.imported_by.as_deref(),
         allocs: init.heap.map(|heap| heap.allocs),
         bytes: init.heap.map(|heap| heap.bytes),
         file,
