@@ -75,11 +75,11 @@ pub(super) enum Reach {
     Process,
 }
 
-/// Nanoseconds as microseconds. What is shorter than 104 days keeps every nanosecond: 2^53 of them.
+/// Nanoseconds as microseconds. What is shorter than 101 days, 2^43 of them, keeps every nanosecond.
 pub(super) struct Micros(pub(super) Nanos);
 
 impl Serialize for Micros {
-    #[expect(clippy::cast_precision_loss, reason = "exact for 104 days")]
+    #[expect(clippy::cast_precision_loss, reason = "exact for 101 days")]
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if self.0.0.is_multiple_of(1_000) {
             serializer.serialize_u64(self.0.0 / 1_000)
@@ -90,8 +90,8 @@ impl Serialize for Micros {
 }
 
 impl<'a> Writer<'a> {
-    /// Begins the trace of a process. Times are written from `zero` on: on the boot clock they would be too large for
-    /// the readers' floating-point numbers.
+    /// Begins the trace of a process. Times are written from `zero` on, on the boot clock: as they are, they would soon
+    /// be too large for the readers' floating-point numbers.
     pub(super) fn new(subject: &Subject, zero: Nanos, out: &'a mut dyn Write) -> io::Result<Self> {
         out.write_all(b"{\"displayTimeUnit\":\"ns\",\"traceEvents\":[")?;
         let mut writer = Self { out, pid: subject.pid, zero, is_first: true, flow: 0 };
@@ -117,15 +117,19 @@ impl<'a> Writer<'a> {
         self.metadata(tid, "thread_sort_index", json!({ "sort_index": sort }))
     }
 
-    /// A slice begins.
+    /// A slice begins. What began before the trace is shown from there on, and says how long before.
     pub(super) fn begin(
         &mut self,
         tid: u64,
         at: Nanos,
         name: &str,
         category: &str,
-        args: Value,
+        mut args: Value,
     ) -> io::Result<()> {
+        let earlier = self.zero.since(at);
+        if earlier > Nanos(0) {
+            args["began_before_ns"] = earlier.0.into();
+        }
         let event = self.event(Phase::B, tid, at);
         self.write(&Event { name: Some(&printable(name)), cat: Some(category), args: Some(args), ..event })
     }
@@ -188,7 +192,7 @@ mod tests {
 
     #[test]
     fn microseconds_keep_every_nanosecond() {
-        for nanos in [0, 1, 999, 1_000, 915_490_123, (1 << 53) - 1] {
+        for nanos in [0, 1, 999, 1_000, 915_490_123, (1 << 43) * 1_000 - 1] {
             let text = serde_json::to_string(&Micros(Nanos(nanos))).unwrap();
             let (whole, part) = text.split_once('.').unwrap_or((&text, "0"));
             let nanos_of = format!("{part:0<3}").parse::<u64>().unwrap();

@@ -11,10 +11,9 @@ use crate::units::Nanos;
 
 #[derive(Serialize)]
 struct Common<'a> {
+    /// Its `start_ns` is where the trace begins, on the boot clock.
     #[serde(flatten)]
     header: Header<'a>,
-    /// The time that all others count from, on the boot clock.
-    zero_ns: Nanos,
     complete: bool,
     dropped: u64,
     undecodable: u64,
@@ -34,11 +33,10 @@ pub(super) struct OfStart<'a> {
 }
 
 impl<'a> OfStart<'a> {
-    pub(super) fn new(report: &'a Report, zero: Nanos) -> Self {
+    pub(super) fn new(report: &'a Report) -> Self {
         let totals = report.totals();
         let mut common = Common {
             header: Header::of(&report.subject, report.timeline.begin),
-            zero_ns: zero,
             complete: report.is_complete(),
             dropped: totals.dropped,
             undecodable: totals.undecodable,
@@ -73,11 +71,10 @@ pub(super) struct OfRunning<'a> {
 }
 
 impl<'a> OfRunning<'a> {
-    pub(super) fn new(report: &'a BlockingReport, zero: Nanos) -> Self {
+    pub(super) fn new(report: &'a BlockingReport) -> Self {
         let losses = &report.losses;
         let mut common = Common {
             header: Header::of(&report.subject, report.began),
-            zero_ns: zero,
             complete: losses.is_complete(),
             dropped: losses.dropped(),
             undecodable: losses.undecodable,

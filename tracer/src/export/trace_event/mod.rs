@@ -22,17 +22,15 @@ pub(super) struct TraceEvent;
 
 impl Export for TraceEvent {
     fn start(&self, report: &Report, out: &mut dyn Write) -> io::Result<()> {
-        let zero = report.timeline.begin;
-        let mut writer = Writer::new(&report.subject, zero, out)?;
+        let mut writer = Writer::new(&report.subject, report.timeline.begin, out)?;
         start::write(report, &mut writer)?;
-        writer.finish(&metadata::OfStart::new(report, zero))
+        writer.finish(&metadata::OfStart::new(report))
     }
 
     fn running(&self, report: &BlockingReport, out: &mut dyn Write) -> io::Result<()> {
-        let zero = running::zero(report);
-        let mut writer = Writer::new(&report.subject, zero, out)?;
+        let mut writer = Writer::new(&report.subject, report.began, out)?;
         running::write(report, &mut writer)?;
-        writer.finish(&metadata::OfRunning::new(report, zero))
+        writer.finish(&metadata::OfRunning::new(report))
     }
 }
 

@@ -13,17 +13,6 @@ use crate::model::blocking::{BlockedNow, BlockingReport, Entry, Since, SlowCall}
 use crate::model::syscall_name;
 use crate::units::Nanos;
 
-/// When the trace begins: with the span, or before it with what had begun earlier.
-pub(super) fn zero(report: &BlockingReport) -> Nanos {
-    let slow = report.slow.iter().map(begin);
-    let now = report.blocked_now.iter().filter_map(|one| one.since.map(Since::time));
-    let gc = report.gc.iter().flat_map(|gc| {
-        let cycles = gc.cycles.iter().map(|told| told.cycle.start);
-        cycles.chain(gc.stops.iter().filter_map(|stop| stop.start))
-    });
-    slow.chain(now).chain(gc).fold(report.began, Nanos::min)
-}
-
 /// Writes the events of a running program.
 pub(super) fn write(report: &BlockingReport, writer: &mut Writer<'_>) -> io::Result<()> {
     let mut tracks = Tracks::default();

@@ -45,14 +45,14 @@ fn a_running_program_has_its_slow_calls_on_their_goroutines() {
     let made = |goid| format!("goroutine {goid}, made at main.main main.go:20");
     let expected = [
         (&*made(18), "fsync, file /var/lib/\\u{1b}[2J.db", 600_000_000),
-        ("goroutine 21", "flock, file /run/app.lock (goes on)", 10_500_000_000),
-        ("goroutine 22", "flock, file /run/app.lock (goes on)", 10_100_000_000),
+        ("goroutine 21", "flock, file /run/app.lock (goes on)", 10_000_000_000),
+        ("goroutine 22", "flock, file /run/app.lock (goes on)", 10_000_000_000),
     ];
     for (track, name, nanos) in expected {
         assert!(told.contains(&(track, name, nanos)), "{name} is not in {told:#?}");
     }
     let unknown: Vec<_> = trace.instants.iter().map(|(name, track, at)| (&**name, &**track, *at)).collect();
-    let end = 10_500_000_000;
+    let end = 10_000_000_000;
     assert_eq!(
         unknown,
         [
@@ -60,7 +60,13 @@ fn a_running_program_has_its_slow_calls_on_their_goroutines() {
             ("IO wait, tcp 127.0.0.1:80 (listening) (goes on, since when is not known)", "goroutine 23", end),
         ]
     );
-    assert_eq!(trace.other["zero_ns"], 500_000_000, "the first thing that is shown begins there");
+    let earlier = |track: &str| {
+        let mut of_it = trace.slices.iter().filter(|slice| slice.track == track);
+        of_it.next().unwrap().args["began_before_ns"].as_u64()
+    };
+    let began = [earlier("goroutine 21"), earlier("goroutine 22"), earlier(&made(18))];
+    assert_eq!(began, [Some(500_000_000), Some(100_000_000), None], "what began before is cut, and says so");
+    assert_eq!(trace.other["start_ns"], 1_000_000_000);
     assert_eq!(trace.other["slow_not_shown"], 0);
     assert!(!text.contains('\u{1b}'));
 }
