@@ -1,5 +1,7 @@
 //! The rules of the Trace Event Format, as far as a file of ours can break them.
 
+#![allow(dead_code, reason = "every test uses its own part of this")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
