@@ -57,6 +57,7 @@ fn a_field_that_is_not_there_or_not_known_is_refused() {
         "RunningLine blocking retried",
         "RunningLine loss by_reason",
         "RunningLine slow retried",
+        "StartLine finding package",
         "StartLine init blocked",
         "StartLine init blocked_ns",
         "StartLine init major_faults",

@@ -17,7 +17,8 @@ fn folded(told: Told<'_>, view: &View) -> std::collections::BTreeMap<String, u64
     let mut stacks = std::collections::BTreeMap::new();
     for line in written(Format::Folded, told, view).lines() {
         let (stack, weight) = line.rsplit_once(' ').unwrap();
-        *stacks.entry(stack.replace("\\u{3b}", ";").replace("\\u{20}", " ")).or_default() += weight.parse::<u64>().unwrap();
+        *stacks.entry(stack.replace("\\u{3b}", ";").replace("\\u{20}", " ")).or_default() +=
+            weight.parse::<u64>().unwrap();
     }
     stacks
 }

@@ -107,7 +107,7 @@ pub(super) struct Step {
 
 /// Where the time of a phase or an init went.
 #[derive(Serialize, JsonSchema)]
-pub(in crate::export) struct Parts {
+pub(super) struct Parts {
     on_cpu_ns: Nanos,
     runnable_ns: Nanos,
     blocked_ns: Nanos,
@@ -122,7 +122,7 @@ pub(in crate::export) struct Parts {
 }
 
 impl Parts {
-    pub(in crate::export) fn of(parts: &model::Parts) -> Self {
+    pub(super) fn of(parts: &model::Parts) -> Self {
         Self {
             on_cpu_ns: parts.on_cpu,
             runnable_ns: parts.runnable,
