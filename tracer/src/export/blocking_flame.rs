@@ -1,5 +1,6 @@
 //! Where goroutines are blocked, and where the program runs, as stacks with weights.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use regex::Regex;
@@ -58,7 +59,7 @@ impl BlockingFlame {
     }
 
     /// Every stack, the outermost frame first, and its weight; none is left out, and equal ones come apart.
-    pub(super) fn stacks(&self, report: &BlockingReport, add: &mut dyn FnMut(&[Frame], u64)) {
+    pub(super) fn stacks(&self, report: &BlockingReport, add: &mut dyn FnMut(&[Cow<'_, Frame>], u64)) {
         match self.of {
             FlameOf::Blocked => report.suffered().for_each(|entry| self.add(entry, add)),
             FlameOf::OnCpu => {
@@ -99,7 +100,7 @@ impl BlockingFlame {
     }
 
     /// An entry's time, split by what the slow ones of it were on.
-    fn add(&self, entry: &Entry, add: &mut dyn FnMut(&[Frame], u64)) {
+    fn add(&self, entry: &Entry, add: &mut dyn FnMut(&[Cow<'_, Frame>], u64)) {
         let mut rest = entry.sums.total.0;
         for (name, sums) in &entry.objects {
             let weight = sums.total.0.min(rest);
@@ -109,7 +110,7 @@ impl BlockingFlame {
         add(&self.path(entry, None), rest);
     }
 
-    fn path(&self, entry: &Entry, object: Option<&str>) -> Vec<Frame> {
+    fn path<'a>(&self, entry: &'a Entry, object: Option<&str>) -> Vec<Cow<'a, Frame>> {
         let what = object.map(str::to_owned).or_else(|| entry.object_type().map(str::to_owned));
         let root = match self.by {
             FlameBy::Stack => None,
@@ -142,9 +143,10 @@ fn made_at(origin: Option<&Frame>) -> String {
 }
 
 /// From the bottom to the top.
-fn path(root: Option<String>, stack: &[Frame], leaf: Option<String>) -> Vec<Frame> {
+fn path(root: Option<String>, stack: &[Frame], leaf: Option<String>) -> Vec<Cow<'_, Frame>> {
+    let label = |text| Cow::Owned(label(text));
     let unknown = stack.is_empty().then(|| label("(no stack)".to_owned()));
-    let frames = stack.iter().rev().cloned();
+    let frames = stack.iter().rev().map(Cow::Borrowed);
     root.map(label).into_iter().chain(unknown).chain(frames).chain(leaf.map(label)).collect()
 }
 

@@ -6,6 +6,7 @@ mod attach;
 mod blocking;
 mod comparing;
 mod endings;
+mod formats;
 mod gc;
 mod listing;
 mod oracle;

@@ -9,4 +9,4 @@ pub(super) use gctrace::Gctrace;
 pub(super) use ndjson::schema;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
