@@ -122,7 +122,7 @@ impl Export for Speedscope {
         let name = format!("the start of {}", name(&report.subject));
         let mut frames = Frames::default();
         let profile = started(report, name.clone(), self.0.focus.as_ref(), &mut frames);
-        write(name, 0, vec![profile], frames, out)
+        write(name, 0, vec![profile], &frames, out)
     }
 
     fn running(&self, report: &BlockingReport, out: &mut dyn Write) -> io::Result<()> {
@@ -133,7 +133,7 @@ impl Export for Speedscope {
             let View { by, focus, .. } = self.0.clone();
             Profile::Sampled(sampled(report, &BlockingFlame { of, by, focus }, &name, &mut frames))
         });
-        write(name, usize::from(self.0.of == FlameOf::OnCpu), profiles.into(), frames, out)
+        write(name, usize::from(self.0.of == FlameOf::OnCpu), profiles.into(), &frames, out)
     }
 }
 
@@ -141,7 +141,7 @@ fn write(
     name: String,
     active_profile_index: usize,
     profiles: Vec<Profile>,
-    frames: Frames,
+    frames: &Frames,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let file = File {

@@ -110,7 +110,6 @@ fn lanes(slices: &[Slice<'_>]) -> Vec<Vec<usize>> {
 }
 
 /// Writes slices of one track. What took no time is a moment: readers cannot tell where a slice without length lies.
-#[expect(single_use_lifetimes, reason = "impl Trait needs its name")]
 fn nested<'a>(
     tid: u64,
     slices: impl Iterator<Item = &'a Slice<'a>>,
