@@ -276,7 +276,8 @@ fn report(tables: &Tables, before: Option<&Tables>, blocked_now: Vec<BlockedNow>
     })
 }
 
-fn whole() -> BlockingReport {
+/// A report in which everything is that can be told.
+pub(super) fn whole() -> BlockingReport {
     report(&tables(), None, blocked_now())
 }
 

@@ -8,7 +8,9 @@ use super::blocking_flame::{FlameBy, FlameOf};
 use super::gc::Gctrace;
 use super::ndjson::Ndjson;
 use super::picture::{Folded, Svg};
+use super::speedscope::Speedscope;
 use super::text::{InitOrder, Text};
+use super::trace_event::TraceEvent;
 use super::{Export, Told};
 
 /// A format that a report can be written in.
@@ -22,6 +24,10 @@ pub enum Format {
     Folded,
     /// A flame graph.
     Svg,
+    /// Stacks with their weights, or in the order of time, for <https://www.speedscope.app>.
+    Speedscope,
+    /// Everything that has a time, on the tracks of its goroutines, for <https://ui.perfetto.dev>.
+    TraceEvent,
     /// The garbage collector's cycles, as `GODEBUG=gctrace=1` prints them.
     Gctrace,
 }
@@ -58,7 +64,15 @@ impl Default for View {
 
 impl Format {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Text, Self::Ndjson, Self::Folded, Self::Svg, Self::Gctrace];
+    pub const ALL: [Self; 7] = [
+        Self::Text,
+        Self::Ndjson,
+        Self::Folded,
+        Self::Svg,
+        Self::Speedscope,
+        Self::TraceEvent,
+        Self::Gctrace,
+    ];
 
     /// Its name on a command line.
     #[must_use]
@@ -68,6 +82,8 @@ impl Format {
             Self::Ndjson => "ndjson",
             Self::Folded => "folded",
             Self::Svg => "svg",
+            Self::Speedscope => "speedscope",
+            Self::TraceEvent => "trace_event",
             Self::Gctrace => "gctrace",
         }
     }
@@ -80,6 +96,10 @@ impl Format {
             Self::Ndjson => "One JSON object a line",
             Self::Folded => "Stacks with their weights, for flame graph tools",
             Self::Svg => "A flame graph",
+            Self::Speedscope => "Flame graphs for speedscope, of a start in the order of time",
+            Self::TraceEvent => {
+                "What has a time, on its goroutine's track: for Perfetto and chrome://tracing"
+            }
             Self::Gctrace => "The garbage collector's cycles, as GODEBUG=gctrace=1 prints them",
         }
     }
@@ -92,6 +112,8 @@ impl Format {
             Self::Ndjson => &[".ndjson", ".jsonl"],
             Self::Folded => &[".folded"],
             Self::Svg => &[".svg"],
+            Self::Speedscope => &[".speedscope.json"],
+            Self::TraceEvent => &[".trace.json"],
             Self::Gctrace => &[".gctrace"],
         }
     }
@@ -111,7 +133,7 @@ impl Format {
     pub const fn appends(self) -> bool {
         match self {
             Self::Text | Self::Ndjson | Self::Gctrace => true,
-            Self::Folded | Self::Svg => false,
+            Self::Folded | Self::Svg | Self::Speedscope | Self::TraceEvent => false,
         }
     }
 
@@ -123,6 +145,8 @@ impl Format {
             Self::Ndjson => Box::new(Ndjson),
             Self::Folded => Box::new(Folded(view.clone())),
             Self::Svg => Box::new(Svg(view.clone())),
+            Self::Speedscope => Box::new(Speedscope(view.clone())),
+            Self::TraceEvent => Box::new(TraceEvent),
             Self::Gctrace => Box::new(Gctrace),
         }
     }
@@ -157,6 +181,9 @@ mod tests {
         assert_eq!(Format::of_path(Path::new("b.svg")), Some(Format::Svg));
         assert_eq!(Format::of_path(Path::new("b.folded")), Some(Format::Folded));
         assert_eq!(Format::of_path(Path::new("b.gctrace")), Some(Format::Gctrace));
+        assert_eq!(Format::of_path(Path::new("b.speedscope.json")), Some(Format::Speedscope));
+        assert_eq!(Format::of_path(Path::new("b.trace.json")), Some(Format::TraceEvent));
+        assert_eq!(Format::of_path(Path::new("b.json")), None);
         assert_eq!(Format::of_path(Path::new("b.png")), None);
         assert_eq!(Format::of_path(Path::new("ndjson")), None);
         assert_eq!(Format::of_path(Path::new(".ndjson")), None);

@@ -128,7 +128,8 @@ pub(super) fn of_this_version(golden: &str) -> String {
     golden.replace("\"gotrace\":\"VERSION\"", &version)
 }
 
-fn report() -> Report {
+/// A start in which everything is that can be told of one.
+pub(super) fn report() -> Report {
     Report {
         subject: subject(),
         timeline: StartupTimeline {

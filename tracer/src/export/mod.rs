@@ -19,12 +19,16 @@ mod ndjson;
 mod parking;
 mod picture;
 mod repeats;
+mod schema;
 mod shared_lines;
+mod speedscope;
 mod startup_flame;
+mod startup_spans;
 mod status;
 mod status_ndjson;
 mod subject;
 mod text;
+mod trace_event;
 
 use std::io;
 
@@ -37,6 +41,7 @@ pub use diff_ndjson::DiffNdjson;
 pub use format::{Format, View};
 pub use ndjson::Ndjson;
 pub use repeats::RepeatsText;
+pub use schema::schema;
 pub use startup_flame::StartupFlame;
 pub use text::{InitOrder, Text};
 

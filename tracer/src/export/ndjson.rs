@@ -5,6 +5,8 @@ mod line;
 
 use std::io::{self, Write};
 
+use schemars::{Schema, SchemaGenerator};
+
 use self::line::{Line, Parts, Step};
 use super::Export;
 use super::header::{Header, write_line};
@@ -45,6 +47,11 @@ impl Export for Ndjson {
     fn running(&self, report: &BlockingReport, out: &mut dyn Write) -> io::Result<()> {
         report.write_ndjson(out)
     }
+}
+
+/// The schema of its lines.
+pub(in crate::export) fn schema(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<Line<'static>>()
 }
 
 fn phase(phase: &Phase) -> Line<'_> {

@@ -7,6 +7,7 @@ mod blocking;
 mod capturing;
 mod comparing;
 mod endings;
+mod formats;
 mod gc;
 mod listing;
 mod oracle;

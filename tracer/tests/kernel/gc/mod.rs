@@ -87,6 +87,11 @@ impl Program {
         (account, attached.end())
     }
 
+    /// Where a file of that name may be.
+    fn file(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().expect("a path").to_owned()
+    }
+
     fn stderr(&self) -> String {
         fs::read_to_string(self.folder.path().join("stderr")).expect("what went to standard error")
     }
