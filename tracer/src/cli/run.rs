@@ -20,7 +20,7 @@ use super::traceable::Traceable;
 use super::until::Until;
 use super::{Common, Exit};
 use crate::doctor;
-use crate::export::{self, Format, InitOrder, Told, View};
+use crate::export::{self, Format, History, InitOrder, Told, View};
 use crate::model::budget::Budget;
 use crate::model::series::{Series, Start};
 use crate::model::{ReadyWhen, Repetition, Report};
@@ -142,6 +142,10 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     };
     let path = command::resolve(name, std::env::var_os("PATH").as_deref())?;
     let mut outputs = Outputs::open(&args.output, args.json, args.format)?;
+    outputs.ensure(History::Start)?;
+    if outputs.has(Format::Inittrace) && !args.heap {
+        anyhow::bail!("inittrace also tells what inits allocate: add --heap");
+    }
     if args.repeat > 1 {
         if let Some(format) = outputs.any(|format| !format.appends()) {
             anyhow::bail!("{} is of one start: leave out --repeat, or that output", format.name());

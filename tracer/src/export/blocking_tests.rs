@@ -11,8 +11,8 @@ use crate::event::profile::Samples;
 use crate::model::blocking::{BlockedNow, BlockingInput, BlockingReport, ObjectNames, Since, SlowCalls};
 use crate::model::{Ending, MissingProbe, Subject, Symbols};
 use crate::stream::{ProbeLoss, Tables};
-use crate::target::gobin::{Frame, Linking};
-use crate::units::{Nanos, RuntimeAddr};
+use crate::target::gobin::{CodeSegment, Frame, Linking};
+use crate::units::{FileOffset, Nanos, RuntimeAddr, VirtAddr};
 
 /// Functions of 100 bytes each, the first at 1000.
 const CODE: [&str; 19] = [
@@ -48,6 +48,8 @@ impl Symbols for Crafted {
             file: Some("/src/app/main.go".to_owned()),
             line: u32::try_from(address.0 % 100).unwrap(),
             inlined: false,
+            begins: 1,
+            address: Some(VirtAddr(address.0)),
         };
         function.map(frame).into_iter().collect()
     }
@@ -242,6 +244,12 @@ fn subject() -> Subject {
             stripped: true,
             dwarf: false,
         },
+        code: Some(CodeSegment {
+            start: VirtAddr(0),
+            end: VirtAddr(0x1000),
+            offset: FileOffset(0),
+            build_id: Some("f00d".to_owned()),
+        }),
         kernel: "6.12.1".to_owned(),
         wall_clock_unix_ns: 1_700_000_000_000_000_000,
         repetition: None,
@@ -255,6 +263,7 @@ fn report(tables: &Tables, before: Option<&Tables>, blocked_now: Vec<BlockedNow>
         ended: Nanos(11_000_000_000),
         stack_from: Nanos(20_000),
         slow_from: Nanos(1_000_000),
+        frequency: 99,
         tables,
         before,
         slow: &if blocked_now.is_empty() { SlowCalls::new(false) } else { slow_calls(tables) },

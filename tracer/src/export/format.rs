@@ -5,9 +5,12 @@ use std::path::Path;
 use regex::Regex;
 
 use super::blocking_flame::{FlameBy, FlameOf};
+use super::csv::Csv;
 use super::gc::Gctrace;
+use super::inittrace::Inittrace;
 use super::ndjson::Ndjson;
 use super::picture::{Folded, Svg};
+use super::pprof::Pprof;
 use super::text::{InitOrder, Text};
 use super::{Export, Told};
 
@@ -24,6 +27,23 @@ pub enum Format {
     Svg,
     /// The garbage collector's cycles, as `GODEBUG=gctrace=1` prints them.
     Gctrace,
+    /// A profile, for `go tool pprof` and its kin.
+    Pprof,
+    /// The lines of `GODEBUG=inittrace=1`.
+    Inittrace,
+    /// A table for spreadsheets.
+    Csv,
+}
+
+/// What a report can be of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum History {
+    /// How a program started.
+    Start,
+    /// What a running program was seen to do.
+    Running,
+    /// One look at a running program, from memory alone.
+    Look,
 }
 
 /// How reports look.
@@ -58,7 +78,16 @@ impl Default for View {
 
 impl Format {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Text, Self::Ndjson, Self::Folded, Self::Svg, Self::Gctrace];
+    pub const ALL: [Self; 8] = [
+        Self::Text,
+        Self::Ndjson,
+        Self::Folded,
+        Self::Svg,
+        Self::Gctrace,
+        Self::Pprof,
+        Self::Inittrace,
+        Self::Csv,
+    ];
 
     /// Its name on a command line.
     #[must_use]
@@ -69,6 +98,9 @@ impl Format {
             Self::Folded => "folded",
             Self::Svg => "svg",
             Self::Gctrace => "gctrace",
+            Self::Pprof => "pprof",
+            Self::Inittrace => "inittrace",
+            Self::Csv => "csv",
         }
     }
 
@@ -81,6 +113,9 @@ impl Format {
             Self::Folded => "Stacks with their weights, for flame graph tools",
             Self::Svg => "A flame graph",
             Self::Gctrace => "The garbage collector's cycles, as GODEBUG=gctrace=1 prints them",
+            Self::Pprof => "A profile, for go tool pprof and its kin",
+            Self::Inittrace => "The inits, as GODEBUG=inittrace=1 prints them",
+            Self::Csv => "A table for spreadsheets: the inits of a start, or where goroutines were blocked",
         }
     }
 
@@ -93,6 +128,9 @@ impl Format {
             Self::Folded => &[".folded"],
             Self::Svg => &[".svg"],
             Self::Gctrace => &[".gctrace"],
+            Self::Pprof => &[".pb.gz"],
+            Self::Inittrace => &[".inittrace"],
+            Self::Csv => &[".csv"],
         }
     }
 
@@ -111,7 +149,22 @@ impl Format {
     pub const fn appends(self) -> bool {
         match self {
             Self::Text | Self::Ndjson | Self::Gctrace => true,
-            Self::Folded | Self::Svg => false,
+            Self::Folded | Self::Svg | Self::Pprof | Self::Inittrace | Self::Csv => false,
+        }
+    }
+
+    /// Why it cannot tell such a history; none when it can.
+    #[must_use]
+    pub const fn refusal(self, of: History) -> Option<&'static str> {
+        match (self, of) {
+            (Self::Text | Self::Ndjson, _) => None,
+            (_, History::Look) => {
+                Some("one look has nothing to tell as that: leave out --now, or that output")
+            }
+            (Self::Inittrace, History::Running) => {
+                Some("the inits of a running program are over: gotrace run sees them")
+            }
+            (_, History::Start | History::Running) => None,
         }
     }
 
@@ -124,6 +177,9 @@ impl Format {
             Self::Folded => Box::new(Folded(view.clone())),
             Self::Svg => Box::new(Svg(view.clone())),
             Self::Gctrace => Box::new(Gctrace),
+            Self::Pprof => Box::new(Pprof { of: view.of }),
+            Self::Inittrace => Box::new(Inittrace),
+            Self::Csv => Box::new(Csv),
         }
     }
 
@@ -157,6 +213,8 @@ mod tests {
         assert_eq!(Format::of_path(Path::new("b.svg")), Some(Format::Svg));
         assert_eq!(Format::of_path(Path::new("b.folded")), Some(Format::Folded));
         assert_eq!(Format::of_path(Path::new("b.gctrace")), Some(Format::Gctrace));
+        assert_eq!(Format::of_path(Path::new("b.pb.gz")), Some(Format::Pprof));
+        assert_eq!(Format::of_path(Path::new("b.gz")), None);
         assert_eq!(Format::of_path(Path::new("b.png")), None);
         assert_eq!(Format::of_path(Path::new("ndjson")), None);
         assert_eq!(Format::of_path(Path::new(".ndjson")), None);

@@ -75,6 +75,8 @@ fn wait() -> Wait {
         file: Some("/src/evil.go".to_owned()),
         line,
         inlined: false,
+        begins: 0,
+        address: None,
     };
     Wait {
         init: Some(2),
@@ -115,6 +117,7 @@ pub(super) fn subject() -> Subject {
             stripped: true,
             dwarf: false,
         },
+        code: None,
         kernel: "6.12.1".to_owned(),
         wall_clock_unix_ns: 1_700_000_000_000_000_000,
         repetition: None,

@@ -27,7 +27,7 @@ use super::report::kernel_release;
 use super::ring::ring_size;
 use super::{Common, Exit};
 use crate::doctor;
-use crate::export::{FlameBy, FlameOf, Format, View};
+use crate::export::{FlameBy, FlameOf, Format, History, View};
 use crate::model::parking::Share;
 use crate::model::{LoadedCode, StartupStatus, StatusReport, Subject, Usage};
 use crate::target::gobin::{BinaryError, GoBinary, Machine, Support};
@@ -171,16 +171,11 @@ fn positive(text: &str) -> Result<Duration, String> {
 /// Runs the verb.
 pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     let mut outputs = Outputs::open(&args.output, args.json, args.format)?;
+    outputs.ensure(if args.now { History::Look } else { History::Running })?;
     let process = Process::find(&args.who)?;
     process.notes().iter().for_each(|note| common.note(note));
     let binary = binary_of(&process)?;
     if args.now {
-        if let Some(format) = outputs.any(|format| !matches!(format, Format::Text | Format::Ndjson)) {
-            anyhow::bail!(
-                "one look has nothing to tell as {}: leave out --now, or that output",
-                format.name()
-            );
-        }
         let report = look(&process, &binary)?;
         outputs.write(Format::Ndjson, |color, out| report.write(Format::Ndjson, color, out))?;
         outputs.finish(|color, out| report.write(Format::Text, color, out))?;
