@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use tracer_ebpf::wire::Probe;
 use tracer_ebpf::wire::blocking::bucket;
 
-use super::{BlockingFlame, BlockingText, FlameBy, FlameOf};
+use super::csv::Csv;
+use super::golden_tests::all_fields_are_columns;
+use super::{BlockingFlame, BlockingText, Export as _, FlameBy, FlameOf};
 use crate::event::blocking::{BUCKETS, CallTotal, Caller, Key, Kind, Name, Object, Slow, Socket, StackTaken};
 use crate::event::profile::Samples;
 use crate::model::blocking::{BlockedNow, BlockingInput, BlockingReport, ObjectNames, Since, SlowCalls};
@@ -285,7 +287,7 @@ fn report(tables: &Tables, before: Option<&Tables>, blocked_now: Vec<BlockedNow>
     })
 }
 
-fn whole() -> BlockingReport {
+pub(super) fn whole() -> BlockingReport {
     report(&tables(), None, blocked_now())
 }
 
@@ -322,6 +324,14 @@ fn folded_stacks_are_as_they_were() {
     let cpu = folded(&BlockingFlame { of: FlameOf::OnCpu, ..BlockingFlame::default() });
     let all = [by(FlameBy::Stack), by(FlameBy::Goroutine), by(FlameBy::Site), by(FlameBy::Object), cpu];
     assert_eq!(all.join("\n"), include_str!("golden/blocking.folded"));
+}
+
+#[test]
+fn the_table_is_as_it_was_and_has_every_field() {
+    let report = whole();
+    let table = written(|out| Csv.running(&report, out).unwrap());
+    assert_eq!(table.replace("\r\n", "\n"), include_str!("golden/blocking.csv"));
+    all_fields_are_columns(&table, &report.blocking_lines().unwrap());
 }
 
 #[test]

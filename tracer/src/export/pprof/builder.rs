@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use flate2::{Compression, GzBuilder};
 use prost::Message as _;
 
+use super::super::printable;
 use super::proto::{Function, Label, Line, Location, Mapping, Profile, Sample, ValueType};
 use crate::model::Subject;
 use crate::target::gobin::Frame;
@@ -166,14 +167,16 @@ impl Builder {
         ValueType { r#type: self.string(kind), unit: self.string(unit) }
     }
 
+    /// pprof prints names as they are, so they are made harmless here.
     fn string(&mut self, text: &str) -> i64 {
-        if let Some(known) = self.strings.get(text) {
+        let text = printable(text);
+        if let Some(known) = self.strings.get(&text) {
             return *known;
         }
         let table = &mut self.profile.string_table;
         let place = signed(table.len() as u64);
-        table.push(text.to_owned());
-        self.strings.insert(text.to_owned(), place);
+        table.push(text.clone());
+        self.strings.insert(text, place);
         place
     }
 }

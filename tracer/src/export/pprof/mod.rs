@@ -4,6 +4,8 @@ mod builder;
 mod proto;
 mod running;
 mod start;
+#[cfg(test)]
+mod tests;
 
 use std::io::{self, Write};
 

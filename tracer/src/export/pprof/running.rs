@@ -40,14 +40,14 @@ fn blocked(report: &BlockingReport) -> Builder {
         builder.add(&stack, &labels, &[count, time]);
     }
     for idle in report.idle() {
-        left_out(&mut builder, &format!("idle: {}", idle.key.name()), &idle);
+        left_out(&mut builder, &format!("idle ({})", idle.key.name()), &idle);
     }
     for apart in report.apart() {
         left_out(&mut builder, apart.key.name(), &apart);
     }
     for wait in report.without_retry() {
         let place = wait.key.0.place().map_or("?", |place| place.function.as_str());
-        left_out(&mut builder, &format!("no further try, so at most that long: {place}"), &wait);
+        left_out(&mut builder, &format!("no further try, so at most that long, at {place}"), &wait);
     }
     builder
 }
@@ -67,7 +67,7 @@ fn of_entry(builder: &mut Builder, entry: &Entry, object: Option<&str>) -> Vec<L
 /// What is known and in no sample.
 fn left_out<K>(builder: &mut Builder, what: &str, group: &Group<K>) {
     let (count, time) = (group.sums.count, group.sums.total.for_people());
-    builder.comment(&format!("left out: {what}: {count} times, {time}"));
+    builder.comment(&format!("left out: {what}: {time}, {count}×"));
 }
 
 fn on_cpu(report: &BlockingReport) -> Builder {
