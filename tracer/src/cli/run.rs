@@ -50,8 +50,8 @@ Exit codes: the program's own (128 + N when signal N killed it) when the tracing
 cannot trace here, 4 when the program is not found or no Go program that gotrace knows, 5 when more than 1 %
 of the data was lost, 6 when a budget was exceeded. Of several runs the first that failed gives the code.")]
 pub(super) struct Args {
-    /// Write the report to FILE; the format follows from its name (.txt, .ndjson, .gctrace, or
-    /// .folded and .svg for flame graphs). Repeatable; - is standard output
+    /// Write the report to FILE; the format follows from its name (.txt, .ndjson, .csv, .gctrace, .pb.gz for a
+    /// profile, .inittrace, or .folded and .svg for flame graphs). Repeatable; - is standard output
     #[arg(short, long, value_name = "FILE")]
     output: Vec<PathBuf>,
     /// Write every report in this format, whatever its file's name
@@ -203,7 +203,7 @@ fn once(
         heap: heap.clone().and_then(Result::ok).unwrap_or_default(),
     };
     let gc = (!args.no_gc).then(|| collection::Plan::of(binary));
-    collection::ensure_gctrace(outputs, gc.as_ref())?;
+    collection::ensure_collector(collection::gctrace(outputs), gc.as_ref())?;
     let (gc, untold) = match gc.transpose() {
         Ok(plan) => (plan, None),
         Err(missing) => (None, Some(missing)),

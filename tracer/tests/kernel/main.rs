@@ -10,6 +10,7 @@ mod gc;
 mod listing;
 mod oracle;
 mod output;
+mod readers;
 mod readme;
 mod slowinit;
 #[path = "../support/mod.rs"]
