@@ -14,10 +14,8 @@ pub(super) struct Inittrace;
 impl Export for Inittrace {
     fn start(&self, report: &Report, out: &mut dyn Write) -> io::Result<()> {
         let inits = &report.timeline.inits;
-        // The runtime takes the time right before its first init (`runtimeInitTime`); gotrace reads it where there was a
-        // cycle of the collector.
-        let read = report.gc.as_ref().and_then(|gc| gc.runtime_init);
-        let Some(begin) = read.or(inits.first().map(|init| init.start)) else { return Ok(()) };
+        // The runtime takes the time right before its first init (`runtimeInitTime`), which no probe sees.
+        let Some(begin) = inits.first().map(|init| init.start) else { return Ok(()) };
         inits.iter().filter(|init| init.done).try_for_each(|init| writeln!(out, "{}", line(init, begin)))
     }
 

@@ -166,6 +166,15 @@ fn a_running_programs_profile_adds_up_to_what_the_report_says() {
     assert_eq!(on_cpu.sum("cpu"), samples * 10_101_010);
 }
 
+/// Both are of what is asked for apart, and there is nothing of it here.
+#[test]
+fn what_was_not_followed_is_an_empty_profile() {
+    for of in [FlameOf::Parked, FlameOf::Assists] {
+        let profile = of_running(&Pprof { of });
+        assert!(profile.sample.is_empty() && !profile.sample_type.is_empty());
+    }
+}
+
 #[test]
 fn inlined_calls_are_lines_of_one_location() {
     use super::builder::Builder;
