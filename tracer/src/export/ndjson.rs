@@ -74,6 +74,14 @@ fn until_ready(timeline: &StartupTimeline) -> Option<Line<'static>> {
     Some(Line::Phase { name: "ready", start_ns, duration_ns, done: true, steps: Vec::new(), parts: None })
 }
 
+impl Report {
+    /// The line of each init.
+    pub(super) fn init_lines(&self) -> io::Result<Vec<serde_json::Value>> {
+        let inits = self.timeline.inits.iter().enumerate();
+        Ok(inits.map(|(seq, init)| serde_json::to_value(init_line(seq, init))).collect::<Result<_, _>>()?)
+    }
+}
+
 fn init_line(seq: usize, init: &Init) -> Line<'_> {
     let (file, line) = init.functions.first().map_or((None, None), place);
     Line::Init {

@@ -12,6 +12,7 @@ mod gc;
 mod listing;
 mod oracle;
 mod output;
+mod readers;
 mod readme;
 mod slowinit;
 #[path = "../support/mod.rs"]

@@ -5,7 +5,7 @@ mod ndjson;
 mod startup;
 mod text;
 
-pub(super) use gctrace::Gctrace;
+pub(super) use gctrace::{Gctrace, milliseconds};
 pub(super) use ndjson::schema;
 
 #[cfg(test)]

@@ -113,6 +113,11 @@ impl Drop for Program {
     }
 }
 
+/// What gotrace says of a program whose goroutines are made to help the collector.
+pub(super) fn assisting(fixture: &Fixture, options: &[&str]) -> Report {
+    Program::start(fixture, "").under_gotrace("assists 1024", options).1
+}
+
 /// The lines of a type for which something holds.
 fn those<'a>(report: &'a Report, kind: &str, which: impl Fn(&Value) -> bool) -> Vec<&'a Value> {
     report.all(kind).into_iter().filter(|line| which(line)).collect()
