@@ -21,7 +21,14 @@ fn read(bytes: &[u8]) -> Result<(Vec<String>, bool), CaptureError> {
 }
 
 fn symbol(number: u64) -> Symbol {
-    let frame = Frame { function: format!("main.f{number}"), file: None, line: 7, inlined: false };
+    let frame = Frame {
+        function: format!("main.f{number}"),
+        file: None,
+        line: 7,
+        inlined: false,
+        begins: 0,
+        address: None,
+    };
     Symbol { address: RuntimeAddr(number), frames: vec![frame] }
 }
 

@@ -30,6 +30,8 @@ impl Symbols for Known {
             file: (address.0 % 2 == 0).then(|| format!("/src/\u{202e}{}.go", address.0)),
             line: 7,
             inlined,
+            begins: 3,
+            address: None,
         };
         match address.0 % 3 {
             0 => Vec::new(),
@@ -71,6 +73,7 @@ fn subject() -> Subject {
             stripped: false,
             dwarf: true,
         },
+        code: None,
         kernel: "6.1.0".to_owned(),
         wall_clock_unix_ns: 1_700_000_000_000_000_000,
         repetition: None,

@@ -37,6 +37,18 @@ pub enum FlameOf {
     Assists,
 }
 
+impl FlameOf {
+    /// What it shows, in words, and what its weights are.
+    pub(super) fn title(self) -> (&'static str, Weight) {
+        match self {
+            Self::Blocked => ("where goroutines were blocked", Weight::Time),
+            Self::OnCpu => ("where it was on a CPU", Weight::Samples),
+            Self::Parked => ("where goroutines were parked", Weight::Time),
+            Self::Assists => ("where goroutines helped the garbage collector", Weight::Time),
+        }
+    }
+}
+
 /// What is at the bottom of a flame graph.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FlameBy {
@@ -106,12 +118,7 @@ impl BlockingFlame {
         let exe = &report.subject.exe;
         let name = exe.file_name().unwrap_or(exe.as_os_str()).to_string_lossy();
         let (pid, span) = (report.subject.pid, report.span().for_people());
-        let (what, weight) = match self.of {
-            FlameOf::Blocked => ("where goroutines were blocked", Weight::Time),
-            FlameOf::OnCpu => ("where it was on a CPU", Weight::Samples),
-            FlameOf::Parked => ("where goroutines were parked", Weight::Time),
-            FlameOf::Assists => ("where goroutines helped the garbage collector", Weight::Time),
-        };
+        let (what, weight) = self.of.title();
         write_svg(&self.folded(report), &format!("{name} ({pid}), {span}: {what}"), weight, out)
     }
 
@@ -174,5 +181,5 @@ fn path(root: Option<String>, stack: &[Frame], leaf: Option<String>) -> Vec<Cow<
 
 /// What stands among frames and is no function.
 pub(super) fn label(text: String) -> Frame {
-    Frame { function: text, file: None, line: 0, inlined: false }
+    Frame { function: text, file: None, line: 0, inlined: false, begins: 0, address: None }
 }

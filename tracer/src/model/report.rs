@@ -52,6 +52,7 @@ pub struct Subject {
     /// How it is linked.
     pub linking: Linking,
     /// Where its code is in the file; none when that is not known.
+    #[serde(default)]
     pub code: Option<CodeSegment>,
     /// The kernel's release.
     pub kernel: String,
