@@ -276,7 +276,8 @@ fn report(tables: &Tables, before: Option<&Tables>, blocked_now: Vec<BlockedNow>
     })
 }
 
-fn whole() -> BlockingReport {
+/// A running program.
+pub(super) fn whole() -> BlockingReport {
     report(&tables(), None, blocked_now())
 }
 

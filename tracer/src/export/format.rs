@@ -6,6 +6,7 @@ use regex::Regex;
 
 use super::blocking_flame::{FlameBy, FlameOf};
 use super::gc::Gctrace;
+use super::html::Html;
 use super::ndjson::Ndjson;
 use super::picture::{Folded, Svg};
 use super::text::{InitOrder, Text};
@@ -24,6 +25,8 @@ pub enum Format {
     Svg,
     /// The garbage collector's cycles, as `GODEBUG=gctrace=1` prints them.
     Gctrace,
+    /// One page with tables and charts, for a browser.
+    Html,
 }
 
 /// How reports look.
@@ -58,7 +61,7 @@ impl Default for View {
 
 impl Format {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Text, Self::Ndjson, Self::Folded, Self::Svg, Self::Gctrace];
+    pub const ALL: [Self; 6] = [Self::Text, Self::Ndjson, Self::Folded, Self::Svg, Self::Gctrace, Self::Html];
 
     /// Its name on a command line.
     #[must_use]
@@ -69,6 +72,7 @@ impl Format {
             Self::Folded => "folded",
             Self::Svg => "svg",
             Self::Gctrace => "gctrace",
+            Self::Html => "html",
         }
     }
 
@@ -81,6 +85,7 @@ impl Format {
             Self::Folded => "Stacks with their weights, for flame graph tools",
             Self::Svg => "A flame graph",
             Self::Gctrace => "The garbage collector's cycles, as GODEBUG=gctrace=1 prints them",
+            Self::Html => "A page with tables and charts, for a browser",
         }
     }
 
@@ -93,6 +98,7 @@ impl Format {
             Self::Folded => &[".folded"],
             Self::Svg => &[".svg"],
             Self::Gctrace => &[".gctrace"],
+            Self::Html => &[".html"],
         }
     }
 
@@ -111,7 +117,7 @@ impl Format {
     pub const fn appends(self) -> bool {
         match self {
             Self::Text | Self::Ndjson | Self::Gctrace => true,
-            Self::Folded | Self::Svg => false,
+            Self::Folded | Self::Svg | Self::Html => false,
         }
     }
 
@@ -124,6 +130,7 @@ impl Format {
             Self::Folded => Box::new(Folded(view.clone())),
             Self::Svg => Box::new(Svg(view.clone())),
             Self::Gctrace => Box::new(Gctrace),
+            Self::Html => Box::new(Html),
         }
     }
 
@@ -157,6 +164,7 @@ mod tests {
         assert_eq!(Format::of_path(Path::new("b.svg")), Some(Format::Svg));
         assert_eq!(Format::of_path(Path::new("b.folded")), Some(Format::Folded));
         assert_eq!(Format::of_path(Path::new("b.gctrace")), Some(Format::Gctrace));
+        assert_eq!(Format::of_path(Path::new("b.html")), Some(Format::Html));
         assert_eq!(Format::of_path(Path::new("b.png")), None);
         assert_eq!(Format::of_path(Path::new("ndjson")), None);
         assert_eq!(Format::of_path(Path::new(".ndjson")), None);

@@ -127,7 +127,8 @@ pub(super) fn of_this_version(golden: &str) -> String {
     golden.replace("\"gotrace\":\"VERSION\"", &version)
 }
 
-fn report() -> Report {
+/// A start.
+pub(super) fn report() -> Report {
     Report {
         subject: subject(),
         timeline: StartupTimeline {

@@ -1,0 +1,34 @@
+//! What stands out.
+
+use std::io::{self, Write};
+
+use super::markup::Words;
+use super::page::{end, section};
+use crate::model::Finding;
+
+/// Writes the section; the costliest comes first.
+#[expect(single_use_lifetimes, reason = "impl Trait needs its name")]
+pub(super) fn write<'a>(findings: impl Iterator<Item = &'a Finding>, out: &mut dyn Write) -> io::Result<()> {
+    section("findings", "What stands out", out)?;
+    let mut findings = findings.peekable();
+    if findings.peek().is_none() {
+        writeln!(out, "<p class=good>Nothing does.")?;
+        return end(out);
+    }
+    writeln!(out, "<ol class=findings>")?;
+    for finding in findings {
+        write!(
+            out,
+            "<li data-finding={}><b class=cost>{}</b><div><p>{}",
+            finding.id,
+            finding.duration.for_people(),
+            Words(&finding.text)
+        )?;
+        if let Some(place) = &finding.place {
+            write!(out, "<p class=place>at <code>{}</code>", Words(&place.to_string()))?;
+        }
+        writeln!(out, "<p class=advice>{}</div>", Words(finding.advice))?;
+    }
+    writeln!(out, "</ol>")?;
+    end(out)
+}
