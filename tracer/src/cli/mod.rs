@@ -10,6 +10,7 @@ mod kernel_config;
 mod kernel_side;
 mod list;
 mod log;
+mod open;
 mod output;
 mod ready;
 mod report;

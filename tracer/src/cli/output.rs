@@ -85,6 +85,12 @@ impl Outputs {
         Format::ALL.into_iter().find(|format| holds(*format) && self.has(*format))
     }
 
+    /// The files that a browser shows.
+    pub(super) fn shown(&self) -> Vec<PathBuf> {
+        let shown = self.files.iter().filter(|(_, format, _)| matches!(format, Format::Html | Format::Svg));
+        shown.map(|(path, _, _)| path.clone()).collect()
+    }
+
     /// Whether that format is wanted.
     pub(super) fn has(&self, format: Format) -> bool {
         self.stdout == Some(format) || self.files.iter().any(|(_, of_file, _)| *of_file == format)

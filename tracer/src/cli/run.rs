@@ -13,6 +13,7 @@ use anyhow::Context as _;
 use regex::Regex;
 
 use super::collection;
+use super::open::Opener;
 use super::output::{self, Outputs, format_name};
 use super::ring::ring_size;
 use super::session::{Options, Session, Trace};
@@ -50,13 +51,16 @@ Exit codes: the program's own (128 + N when signal N killed it) when the tracing
 cannot trace here, 4 when the program is not found or no Go program that gotrace knows, 5 when more than 1 %
 of the data was lost, 6 when a budget was exceeded. Of several runs the first that failed gives the code.")]
 pub(super) struct Args {
-    /// Write the report to FILE; the format follows from its name (.txt, .ndjson, .gctrace, or
+    /// Write the report to FILE; the format follows from its name (.txt, .ndjson, .html, .gctrace, or
     /// .folded and .svg for flame graphs). Repeatable; - is standard output
     #[arg(short, long, value_name = "FILE")]
     output: Vec<PathBuf>,
     /// Write every report in this format, whatever its file's name
     #[arg(short, long, value_parser = format_name(), conflicts_with = "json")]
     format: Option<Format>,
+    /// Show the page or the flame graph (-o FILE.html, FILE.svg) when it is written, as the user who called sudo
+    #[arg(long)]
+    open: bool,
     /// Show only what matches in a flame graph (-o FILE.svg, FILE.folded): phases, packages, functions
     #[arg(long, value_name = "REGEX")]
     focus: Option<Regex>,
@@ -142,6 +146,7 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     };
     let path = command::resolve(name, std::env::var_os("PATH").as_deref())?;
     let mut outputs = Outputs::open(&args.output, args.json, args.format)?;
+    let opener = args.open.then(|| Opener::of(outputs.shown())).transpose()?;
     if args.repeat > 1 {
         if let Some(format) = outputs.any(|format| !format.appends()) {
             anyhow::bail!("{} is of one start: leave out --repeat, or that output", format.name());
@@ -153,6 +158,9 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
         View { order: args.sort.order(), inits: args.top, focus: args.focus.clone(), ..View::default() };
     outputs.add(Told::Start(&report), &view, |_| true)?;
     outputs.commit()?;
+    if let Some(opener) = opener {
+        opener.show(common);
+    }
     let mut series = Series::default();
     series.add(Start::of(&report))?;
     let within = is_within(&args.budget, &series, common);

@@ -24,10 +24,11 @@ pub(super) fn write<'a>(findings: impl Iterator<Item = &'a Finding>, out: &mut d
             finding.duration.for_people(),
             Words(&finding.text)
         )?;
+        write!(out, "<p class=advice>")?;
         if let Some(place) = &finding.place {
-            write!(out, "<p class=place>at <code>{}</code>", Words(&place.to_string()))?;
+            write!(out, "at <code>{}</code> · ", Words(&place.to_string()))?;
         }
-        writeln!(out, "<p class=advice>{}</div>", Words(finding.advice))?;
+        writeln!(out, "{}</div>", Words(finding.advice))?;
     }
     writeln!(out, "</ol>")?;
     end(out)

@@ -71,10 +71,12 @@ impl Cell {
         match self {
             Self::Nothing => write!(out, "<{tag}>"),
             Self::Number(value, shown) => write!(out, "<{tag} class=n data-v={value}>{}", Words(shown)),
-            Self::Words(words) => write!(out, "<{tag}>{}", Words(words)),
-            Self::Folded(words, lines) if lines.is_empty() => write!(out, "<{tag}>{}", Words(words)),
+            Self::Words(words) => write!(out, "<{tag}{}>{}", long(words), Words(words)),
+            Self::Folded(words, lines) if lines.is_empty() => {
+                write!(out, "<{tag}{}>{}", long(words), Words(words))
+            }
             Self::Folded(words, lines) => {
-                write!(out, "<{tag}><details><summary>{}</summary><ul>", Words(words))?;
+                write!(out, "<{tag}{}><details><summary>{}</summary><ul>", long(words), Words(words))?;
                 lines.iter().try_for_each(|line| write!(out, "<li>{}", Words(line)))?;
                 write!(out, "</ul></details>")
             }
@@ -84,6 +86,13 @@ impl Cell {
             }
         }
     }
+}
+
+/// What is longer than this takes several lines.
+const LONG: usize = 90;
+
+fn long(words: &str) -> &'static str {
+    if words.len() > LONG { " class=l" } else { "" }
 }
 
 /// Draws a bar. Its rectangles are a thousandth of the whole wide at least, so that they can be seen.

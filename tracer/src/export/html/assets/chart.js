@@ -89,7 +89,7 @@ class Chart {
   }
 
   draw() {
-    const full = Math.max(this.plot.clientWidth, 300);
+    const full = Math.max(this.plot.clientWidth - 8, 300);
     this.width = full - this.left - 1;
     const top = this.hasAxis ? AXIS : 0;
     const height = top + this.rows.length * ROW + 1;
@@ -115,13 +115,22 @@ class Chart {
       drawn("line", { class: "grid", x1: this.x(at), x2: this.x(at), y1: AXIS - 5, y2: height }),
       drawn("text", { class: "tick", x: this.x(at) + 3, y: 12 }, moment(at, step)),
     ]);
-    for (const { at, name } of this.marks.filter((mark) => mark.at >= from && mark.at <= to)) {
+    return [...parts, ...this.drawMarks(height)];
+  }
+
+  /** Moments with a name; names that have no room beside each other share one. */
+  drawMarks(height) {
+    const marks = this.marks.filter(({ at }) => at >= this.view.from && at <= this.view.to);
+    return marks.flatMap(({ at, name }, index) => {
       const x = this.x(at);
       const title = drawn("title", {}, `${name} after ${time(at)}`);
-      parts.push(drawn("line", { class: "mark", x1: x, x2: x, y1: 0, y2: height }, title));
-      parts.push(drawn("text", { class: "mark", x: x - 3, y: 12, "text-anchor": "end" }, name));
-    }
-    return parts;
+      const line = drawn("line", { class: "mark", x1: x, x2: x, y1: 0, y2: height }, title);
+      const next = marks[index + 1];
+      if (next && this.x(next.at) - x < 60) return [line];
+      const before = marks.slice(0, index).filter((mark) => x - this.x(mark.at) < 60);
+      const names = [...before.map((mark) => mark.name), name].join(", ");
+      return [line, drawn("text", { class: "mark", x: x - 4, y: 12, "text-anchor": "end" }, names)];
+    });
   }
 
   drawRow(row, index, y) {
