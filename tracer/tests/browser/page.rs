@@ -33,6 +33,7 @@ impl Page {
         for domain in ["Page", "Runtime", "Log", "Network"] {
             page.call(&format!("{domain}.enable"), &json!({}));
         }
+        page.call("Performance.enable", &json!({"timeDomain": "threadTicks"}));
         page.size(1280, 800);
         page.call("Page.navigate", &json!({"url": address}));
         page.browser.wait_for("Page.loadEventFired");
@@ -95,6 +96,14 @@ impl Page {
             self.call("Input.dispatchKeyEvent", &event);
             self.call("Input.dispatchKeyEvent", &json!({"type": "keyUp", "key": key}));
         }
+    }
+
+    /// What the page has cost so far: CPU time of its thread, in seconds.
+    pub(crate) fn cost(&mut self) -> f64 {
+        let told = self.call("Performance.getMetrics", &json!({}));
+        let metrics = told["metrics"].as_array().unwrap();
+        let of_tasks = metrics.iter().find(|metric| metric["name"] == "TaskDuration").unwrap();
+        of_tasks["value"].as_f64().unwrap()
     }
 
     /// Makes the window that large.

@@ -6,15 +6,28 @@ use super::markup::Words;
 use super::page::{end, section};
 use crate::model::Finding;
 
+/// So many are seen at once.
+const FIRST: usize = 8;
+
 /// Writes the section; the costliest comes first.
 #[expect(single_use_lifetimes, reason = "impl Trait needs its name")]
 pub(super) fn write<'a>(findings: impl Iterator<Item = &'a Finding>, out: &mut dyn Write) -> io::Result<()> {
     section("findings", "What stands out", out)?;
-    let mut findings = findings.peekable();
-    if findings.peek().is_none() {
+    let findings: Vec<&Finding> = findings.collect();
+    let (first, rest) = findings.split_at(findings.len().min(FIRST));
+    if first.is_empty() {
         writeln!(out, "<p class=good>Nothing does.")?;
-        return end(out);
     }
+    list(first, out)?;
+    if !rest.is_empty() {
+        writeln!(out, "<details><summary>{} more</summary>", rest.len())?;
+        list(rest, out)?;
+        writeln!(out, "</details>")?;
+    }
+    end(out)
+}
+
+fn list(findings: &[&Finding], out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "<ol class=findings>")?;
     for finding in findings {
         write!(
@@ -30,6 +43,5 @@ pub(super) fn write<'a>(findings: impl Iterator<Item = &'a Finding>, out: &mut d
         }
         writeln!(out, "{}</div>", Words(finding.advice))?;
     }
-    writeln!(out, "</ol>")?;
-    end(out)
+    writeln!(out, "</ol>")
 }

@@ -269,7 +269,7 @@ fn objects(report: &BlockingReport, out: &mut dyn Write) -> io::Result<()> {
     let objects = report.by_object();
     let from = report.slow_from.for_people();
     if objects.is_empty() {
-        return writeln!(out, "<p>No wait or call of {from} or more.");
+        return writeln!(out, "<p>Nothing is known of what waits and calls of {from} and more were on.");
     }
     let row = |(name, sums): &(String, crate::model::blocking::ObjectSums)| {
         vec![

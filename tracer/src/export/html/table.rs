@@ -7,7 +7,7 @@ use crate::export::text::shares::{share, share_of};
 use crate::units::Nanos;
 
 /// A table has no more rows: a browser lays out so many in a moment.
-const MOST_ROWS: usize = 2000;
+const MOST_ROWS: usize = 1000;
 
 /// What a column holds.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn what_is_left_out_is_said() {
         let many = table(MOST_ROWS + 3);
-        assert!(many.contains("The first 2000 rows; 3 more are left out"));
+        assert!(many.contains("The first 1000 rows; 3 more are left out"));
         assert_eq!(many.matches("<tr>").count(), MOST_ROWS + 1);
     }
 }

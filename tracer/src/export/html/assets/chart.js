@@ -27,7 +27,7 @@ class Chart {
     this.cutNote = element("p", { class: "cut" });
     this.said = element("div", { class: "about", "aria-live": "polite" });
     this.tools = element("div", { class: "tools", role: "toolbar", "aria-label": "Zoom" });
-    host.replaceChildren(this.tools, this.plot, this.said, this.cutNote);
+    host.replaceChildren(this.tools, this.plot, this.said);
     this.note = note;
     host.hidden = false;
     this.current = this.firstBox();
@@ -95,6 +95,7 @@ class Chart {
     const height = top + this.rows.length * ROW + 1;
     this.svg.setAttribute("viewBox", `0 0 ${full} ${height}`);
     this.svg.setAttribute("height", height);
+    this.narrow = 0;
     this.left_out = 0;
     this.count = 0;
     const parts = this.hasAxis ? this.drawAxis(height) : [];
@@ -103,17 +104,19 @@ class Chart {
     const active = this.svg.querySelector(".current");
     if (active) this.plot.setAttribute("aria-activedescendant", active.id);
     else this.plot.removeAttribute("aria-activedescendant");
-    const left = this.left_out ? `${counted(this.left_out, "box", "boxes")} left out of the drawing: zoom in. ` : "";
-    this.cutNote.textContent = left + this.note;
+    const narrow = this.narrow ? `${counted(this.narrow, "box is", "boxes are")} too narrow here: zoom in. ` : "";
+    const left = this.left_out ? `${counted(this.left_out, "box is", "boxes are")} not drawn: zoom in. ` : "";
+    this.cutNote.textContent = narrow + left + this.note;
   }
 
   drawAxis(height) {
     const { from, to } = this.view;
     const all = ticks(from, to, this.width / 110);
     const step = all.length > 1 ? all[1] - all[0] : to - from;
+    const isFree = (at) => this.marks.every((mark) => Math.abs(this.x(mark.at) - this.x(at) - 50) > 100);
     const parts = all.flatMap((at) => [
       drawn("line", { class: "grid", x1: this.x(at), x2: this.x(at), y1: AXIS - 5, y2: height }),
-      drawn("text", { class: "tick", x: this.x(at) + 3, y: 12 }, moment(at, step)),
+      drawn("text", { class: "tick", x: this.x(at) + 3, y: 12 }, isFree(at) ? moment(at, step) : ""),
     ]);
     return [...parts, ...this.drawMarks(height)];
   }
@@ -172,7 +175,7 @@ class Chart {
 
   /** Boxes that are too narrow to be told apart. */
   drawNarrow({ x, end, count, box, found }, y) {
-    this.left_out += count;
+    this.narrow += count;
     const title = drawn("title", {}, count === 1 ? box.name : `${count} boxes, too narrow here`);
     const width = Math.max(end - x, 0.6);
     return drawn("rect", { class: this.classes(`${box.kind} narrow`, found), x, y: y + 1, width, height: ROW - 2 }, title);

@@ -15,6 +15,7 @@ function listen(chart) {
     button("−", "Zoom out", () => zoomBy(chart, 2)),
     button("All", "Show all", () => chart.zoom(chart.whole)),
     element("span", { class: "hint" }, KEYS),
+    chart.cutNote,
   );
   plot.addEventListener("keydown", (event) => press(chart, event));
   plot.addEventListener("focus", () => chart.current && chart.say(chart.current.box));

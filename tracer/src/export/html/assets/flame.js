@@ -3,17 +3,17 @@
 /** The program's own module, whose functions stand out. */
 const MODULE = told("header")[0]?.module;
 
-/** What is drawn of a running program: what the stacks are of, and each with its weight. */
+/** What is drawn of a running program: the lines, and what stacks with which weights each of them is. */
 function flames() {
   const suffered = told("blocking").filter((line) => line.class === "suffered");
   const calls = suffered.filter((line) => line.kind !== "wait" && line.retried !== false);
   const parked = suffered.filter((line) => line.kind === "wait");
   const all = [
-    { name: "Blocked time", unit: time, stacks: calls.flatMap(blockedStacks) },
-    { name: "On a CPU", unit: (count) => counted(count, "sample"), stacks: told("on_cpu").map(sampledStack) },
-    { name: "Parked time", unit: time, stacks: parked.map(parkedStack) },
+    { name: "Blocked time", unit: time, lines: calls, stacksOf: blockedStacks },
+    { name: "On a CPU", unit: (count) => counted(count, "sample"), lines: told("on_cpu"), stacksOf: sampledStacks },
+    { name: "Parked time", unit: time, lines: parked, stacksOf: parkedStacks },
   ];
-  return all.filter((flame) => flame.stacks.length > 0);
+  return all.filter((flame) => flame.lines.length > 0);
 }
 
 /** A sum's time, split by what the slow ones of it were on. */
@@ -30,26 +30,39 @@ function blockedStacks(line) {
   return stacks;
 }
 
-function sampledStack({ stack, syscall, count }) {
+function sampledStacks({ stack, syscall, count }) {
   const leaf = syscall ? [`[${syscall}]`] : [];
-  return { frames: [...outermostFirst(stack), ...leaf], weight: count };
+  return [{ frames: [...outermostFirst(stack), ...leaf], weight: count }];
 }
 
-function parkedStack({ stack, wait_reason, total_ns }) {
-  return { frames: [...outermostFirst(stack), `[${wait_reason}]`], weight: total_ns };
+function parkedStacks({ stack, wait_reason, total_ns }) {
+  return [{ frames: [...outermostFirst(stack), `[${wait_reason}]`], weight: total_ns }];
 }
 
 /** The functions of a stack; where in them is left out, so that a function is one box. */
 function outermostFirst(stack) {
   if (stack.length === 0) return ["(no stack)"];
-  return stack.map((frame) => frame.replace(/ [^ ]+:\d+$/, "")).reverse();
+  return stack.map(functionOf).reverse();
+}
+
+const functionsByFrame = new Map();
+
+function functionOf(frame) {
+  let name = functionsByFrame.get(frame);
+  if (name === undefined) {
+    name = frame.replace(/ [^ ]+:\d+$/, "");
+    functionsByFrame.set(frame, name);
+  }
+  return name;
 }
 
 /** Puts the stacks together and lays them out: one row for each depth, the heaviest first. */
-function layOut({ stacks, unit }) {
+function layOut({ lines, stacksOf, unit }) {
   const root = { name: "all", weight: 0, children: new Map() };
-  for (const { frames, weight } of stacks) {
-    if (weight > 0) addStack(root, frames, weight);
+  for (const line of lines) {
+    for (const { frames, weight } of stacksOf(line)) {
+      if (weight > 0) addStack(root, frames, weight);
+    }
   }
   const rows = [];
   place(root, 0, 0, rows);
@@ -101,13 +114,12 @@ function kindOf(name, depth) {
 function drawFlame(host) {
   const all = flames();
   if (all.length === 0) return undefined;
-  const laidOut = all.map(layOut);
-  const chart = new Chart(host, { ...laidOut[0], role: "tree" });
-  const buttons = all.map(({ name }, index) => {
-    const button = element("button", { type: "button", "aria-pressed": index === 0 }, name);
+  const chart = new Chart(host, { ...layOut(all[0]), role: "tree" });
+  const buttons = all.map((flame, index) => {
+    const button = element("button", { type: "button", "aria-pressed": index === 0 }, flame.name);
     button.addEventListener("click", () => {
       buttons.forEach((other) => other.setAttribute("aria-pressed", other === button));
-      chart.show(laidOut[index]);
+      chart.show(layOut(flame));
     });
     return button;
   });
