@@ -5,6 +5,7 @@ mod collection;
 mod diff;
 mod doctor;
 mod exit;
+mod generate;
 mod inspect;
 mod kernel_config;
 mod kernel_side;
@@ -83,6 +84,7 @@ enum Verb {
     List(list::Args),
     Inspect(inspect::Args),
     Doctor(doctor::Args),
+    Generate(generate::Args),
 }
 
 impl Common {
@@ -116,5 +118,6 @@ pub fn main() -> ExitCode {
         Verb::List(args) => list::run(args, &common),
         Verb::Inspect(args) => inspect::run(args),
         Verb::Doctor(args) => doctor::run(args),
+        Verb::Generate(args) => generate::run(args),
     })
 }

@@ -50,8 +50,17 @@ impl BlockingFlame {
     #[must_use]
     pub fn folded(&self, report: &BlockingReport) -> Folded {
         let mut folded = Folded::merged(self.focus.clone());
+        self.stacks(report, &mut |frames, weight| {
+            let names: Vec<String> = frames.iter().map(|frame| frame.function.clone()).collect();
+            folded.add(&names, weight);
+        });
+        folded
+    }
+
+    /// Every stack, the outermost frame first, and its weight; none is left out, and equal ones come apart.
+    pub(super) fn stacks(&self, report: &BlockingReport, add: &mut dyn FnMut(&[Frame], u64)) {
         match self.of {
-            FlameOf::Blocked => report.suffered().for_each(|entry| self.add(entry, &mut folded)),
+            FlameOf::Blocked => report.suffered().for_each(|entry| self.add(entry, add)),
             FlameOf::OnCpu => {
                 for on_cpu in &report.on_cpu {
                     let root = match self.by {
@@ -60,11 +69,10 @@ impl BlockingFlame {
                         FlameBy::Stack | FlameBy::Object => None,
                     };
                     let leaf = on_cpu.syscall.as_ref().map(|syscall| format!("[{syscall}]"));
-                    folded.add(&path(root, &on_cpu.stack, leaf), on_cpu.count);
+                    add(&path(root, &on_cpu.stack, leaf), on_cpu.count);
                 }
             }
         }
-        folded
     }
 
     /// Writes the lines of the stacks.
@@ -91,17 +99,17 @@ impl BlockingFlame {
     }
 
     /// An entry's time, split by what the slow ones of it were on.
-    fn add(&self, entry: &Entry, folded: &mut Folded) {
+    fn add(&self, entry: &Entry, add: &mut dyn FnMut(&[Frame], u64)) {
         let mut rest = entry.sums.total.0;
         for (name, sums) in &entry.objects {
             let weight = sums.total.0.min(rest);
             rest -= weight;
-            folded.add(&self.path(entry, Some(name)), weight);
+            add(&self.path(entry, Some(name)), weight);
         }
-        folded.add(&self.path(entry, None), rest);
+        add(&self.path(entry, None), rest);
     }
 
-    fn path(&self, entry: &Entry, object: Option<&str>) -> Vec<String> {
+    fn path(&self, entry: &Entry, object: Option<&str>) -> Vec<Frame> {
         let what = object.map(str::to_owned).or_else(|| entry.object_type().map(str::to_owned));
         let root = match self.by {
             FlameBy::Stack => None,
@@ -134,8 +142,13 @@ fn made_at(origin: Option<&Frame>) -> String {
 }
 
 /// From the bottom to the top.
-fn path(root: Option<String>, stack: &[Frame], leaf: Option<String>) -> Vec<String> {
-    let unknown = stack.is_empty().then(|| "(no stack)".to_owned());
-    let frames = stack.iter().rev().map(|frame| frame.function.clone());
-    root.into_iter().chain(unknown).chain(frames).chain(leaf).collect()
+fn path(root: Option<String>, stack: &[Frame], leaf: Option<String>) -> Vec<Frame> {
+    let unknown = stack.is_empty().then(|| label("(no stack)".to_owned()));
+    let frames = stack.iter().rev().cloned();
+    root.map(label).into_iter().chain(unknown).chain(frames).chain(leaf.map(label)).collect()
+}
+
+/// What stands among frames and is no function.
+pub(super) fn label(text: String) -> Frame {
+    Frame { function: text, file: None, line: 0, inlined: false }
 }

@@ -5,6 +5,7 @@ mod line;
 use std::collections::HashMap;
 use std::io::{self, Write};
 
+use schemars::{Schema, SchemaGenerator};
 use tracer_ebpf::wire::syscall::wait_kind;
 
 use self::line::{Line, Object, Origin, Times, functions};
@@ -19,6 +20,11 @@ use crate::model::blocking::{
 
 /// So many objects are told for each sum, the costliest.
 const OBJECTS: usize = 8;
+
+/// The schema of its lines.
+pub(in crate::export) fn schema(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<Line<'static>>()
+}
 
 impl BlockingReport {
     /// Writes the whole report as NDJSON.

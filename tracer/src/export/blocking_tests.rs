@@ -276,7 +276,7 @@ fn report(tables: &Tables, before: Option<&Tables>, blocked_now: Vec<BlockedNow>
     })
 }
 
-/// A running program.
+/// A report in which everything is that can be told.
 pub(super) fn whole() -> BlockingReport {
     report(&tables(), None, blocked_now())
 }

@@ -4,6 +4,7 @@
 
 use std::io::{self, Write};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
 use super::Side;
@@ -17,8 +18,10 @@ use crate::units::Nanos;
 #[derive(Clone, Copy, Debug)]
 pub struct DiffNdjson;
 
-#[derive(Serialize)]
+/// A line of diff --json.
+#[derive(Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[schemars(rename = "DiffLine")]
 enum Line<'a> {
     Header {
         schema: u64,
@@ -71,7 +74,7 @@ enum Line<'a> {
     },
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Input<'a> {
     file: &'a str,
     runs: usize,
@@ -82,7 +85,7 @@ struct Input<'a> {
     programs: Vec<ProgramRow<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct ProgramRow<'a> {
     exe: &'a str,
     go_version: &'a str,
@@ -90,14 +93,14 @@ struct ProgramRow<'a> {
 }
 
 /// `kind` is total, phase or init; `name` the figure's among those, for an init its package.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Figure<'a> {
     kind: &'static str,
     name: &'a str,
     nth: u32,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Statistics {
     runs: usize,
     unfinished: usize,
@@ -108,12 +111,17 @@ struct Statistics {
     max_ns: Option<Nanos>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Part {
     name: &'static str,
     a_ns: Nanos,
     b_ns: Nanos,
     difference_ns: i64,
+}
+
+/// The schema of its lines.
+pub(in crate::export) fn schema(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<Line<'static>>()
 }
 
 impl DiffNdjson {

@@ -9,7 +9,9 @@ use super::gc::Gctrace;
 use super::html::Html;
 use super::ndjson::Ndjson;
 use super::picture::{Folded, Svg};
+use super::speedscope::Speedscope;
 use super::text::{InitOrder, Text};
+use super::trace_event::TraceEvent;
 use super::{Export, Told};
 
 /// A format that a report can be written in.
@@ -23,6 +25,10 @@ pub enum Format {
     Folded,
     /// A flame graph.
     Svg,
+    /// Stacks with their weights, or in the order of time, for <https://www.speedscope.app>.
+    Speedscope,
+    /// Everything that has a time, on the tracks of its goroutines, for <https://ui.perfetto.dev>.
+    TraceEvent,
     /// The garbage collector's cycles, as `GODEBUG=gctrace=1` prints them.
     Gctrace,
     /// One page with tables and charts, for a browser.
@@ -61,7 +67,16 @@ impl Default for View {
 
 impl Format {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Text, Self::Ndjson, Self::Folded, Self::Svg, Self::Gctrace, Self::Html];
+    pub const ALL: [Self; 8] = [
+        Self::Text,
+        Self::Ndjson,
+        Self::Folded,
+        Self::Svg,
+        Self::Speedscope,
+        Self::TraceEvent,
+        Self::Gctrace,
+        Self::Html,
+    ];
 
     /// Its name on a command line.
     #[must_use]
@@ -71,6 +86,8 @@ impl Format {
             Self::Ndjson => "ndjson",
             Self::Folded => "folded",
             Self::Svg => "svg",
+            Self::Speedscope => "speedscope",
+            Self::TraceEvent => "trace_event",
             Self::Gctrace => "gctrace",
             Self::Html => "html",
         }
@@ -84,6 +101,10 @@ impl Format {
             Self::Ndjson => "One JSON object a line",
             Self::Folded => "Stacks with their weights, for flame graph tools",
             Self::Svg => "A flame graph",
+            Self::Speedscope => "Flame graphs for speedscope, of a start in the order of time",
+            Self::TraceEvent => {
+                "What has a time, on its goroutine's track: for Perfetto and chrome://tracing"
+            }
             Self::Gctrace => "The garbage collector's cycles, as GODEBUG=gctrace=1 prints them",
             Self::Html => "A page with tables and charts, for a browser",
         }
@@ -97,6 +118,8 @@ impl Format {
             Self::Ndjson => &[".ndjson", ".jsonl"],
             Self::Folded => &[".folded"],
             Self::Svg => &[".svg"],
+            Self::Speedscope => &[".speedscope.json"],
+            Self::TraceEvent => &[".trace.json"],
             Self::Gctrace => &[".gctrace"],
             Self::Html => &[".html"],
         }
@@ -117,7 +140,7 @@ impl Format {
     pub const fn appends(self) -> bool {
         match self {
             Self::Text | Self::Ndjson | Self::Gctrace => true,
-            Self::Folded | Self::Svg | Self::Html => false,
+            Self::Folded | Self::Svg | Self::Speedscope | Self::TraceEvent | Self::Html => false,
         }
     }
 
@@ -129,6 +152,8 @@ impl Format {
             Self::Ndjson => Box::new(Ndjson),
             Self::Folded => Box::new(Folded(view.clone())),
             Self::Svg => Box::new(Svg(view.clone())),
+            Self::Speedscope => Box::new(Speedscope(view.clone())),
+            Self::TraceEvent => Box::new(TraceEvent),
             Self::Gctrace => Box::new(Gctrace),
             Self::Html => Box::new(Html),
         }
@@ -165,6 +190,9 @@ mod tests {
         assert_eq!(Format::of_path(Path::new("b.folded")), Some(Format::Folded));
         assert_eq!(Format::of_path(Path::new("b.gctrace")), Some(Format::Gctrace));
         assert_eq!(Format::of_path(Path::new("b.html")), Some(Format::Html));
+        assert_eq!(Format::of_path(Path::new("b.speedscope.json")), Some(Format::Speedscope));
+        assert_eq!(Format::of_path(Path::new("b.trace.json")), Some(Format::TraceEvent));
+        assert_eq!(Format::of_path(Path::new("b.json")), None);
         assert_eq!(Format::of_path(Path::new("b.png")), None);
         assert_eq!(Format::of_path(Path::new("ndjson")), None);
         assert_eq!(Format::of_path(Path::new(".ndjson")), None);

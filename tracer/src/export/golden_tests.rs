@@ -127,7 +127,7 @@ pub(super) fn of_this_version(golden: &str) -> String {
     golden.replace("\"gotrace\":\"VERSION\"", &version)
 }
 
-/// A start.
+/// A start in which everything is that can be told of one.
 pub(super) fn report() -> Report {
     Report {
         subject: subject(),

@@ -20,12 +20,15 @@ mod ndjson;
 mod parking;
 mod picture;
 mod repeats;
+mod schema;
 mod shared_lines;
+mod speedscope;
 mod startup_flame;
 mod status;
 mod status_ndjson;
 mod subject;
 mod text;
+mod trace_event;
 
 use std::io;
 
@@ -39,6 +42,7 @@ pub use format::{Format, View};
 pub use html::Html;
 pub use ndjson::Ndjson;
 pub use repeats::RepeatsText;
+pub use schema::schema;
 pub use startup_flame::StartupFlame;
 pub use text::{InitOrder, Text};
 

@@ -5,7 +5,10 @@ mod line;
 
 use std::io::{self, Write};
 
-use self::line::{Line, Parts, Step};
+use schemars::{Schema, SchemaGenerator};
+
+pub(super) use self::line::Parts;
+use self::line::{Line, Step};
 use super::Export;
 use super::header::{Header, write_line};
 use super::shared_lines::{FindingLine, MissingLine};
@@ -45,6 +48,11 @@ impl Export for Ndjson {
     fn running(&self, report: &BlockingReport, out: &mut dyn Write) -> io::Result<()> {
         report.write_ndjson(out)
     }
+}
+
+/// The schema of its lines.
+pub(in crate::export) fn schema(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<Line<'static>>()
 }
 
 fn phase(phase: &Phase) -> Line<'_> {

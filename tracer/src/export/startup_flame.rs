@@ -4,9 +4,11 @@ use std::io::{self, Write};
 
 use regex::Regex;
 
+use super::blocking_flame::label;
 use super::flamegraph::{Weight, write_svg};
 use super::folded::Folded;
 use crate::model::{Init, PhaseName, Report, StartupTimeline, Wait};
+use crate::target::gobin::Frame;
 use crate::units::Nanos;
 
 /// The chart of a start.
@@ -18,34 +20,25 @@ pub struct StartupFlame {
 
 /// Something that took a while, and what of it.
 struct Span {
-    frames: Vec<String>,
+    frames: Vec<Frame>,
     start: Nanos,
     end: Nanos,
     parts: Vec<Self>,
 }
+
+/// A stretch of time in which nothing but the leaf changes hands: the outermost frame first, each with the number
+/// of what it is of. Equal functions with the same number have not been left in between.
+pub(super) type Path = [(usize, Frame)];
 
 impl StartupFlame {
     /// The stacks in the order of time; weights are nanoseconds of wall time.
     #[must_use]
     pub fn folded(&self, report: &Report) -> Folded {
         let mut folded = Folded::in_order(self.focus.clone());
-        let timeline = &report.timeline;
-        for phase in timeline.phases.iter().filter(|phase| phase.name != PhaseName::Main) {
-            let end = Nanos(phase.start.0 + phase.duration.0);
-            let inits = timeline.inits.iter().enumerate();
-            let within = inits.filter(|(_, init)| init.start >= phase.start && init.start < end);
-            let mut parts: Vec<Span> = within.map(|(index, init)| of_init(timeline, index, init)).collect();
-            if parts.is_empty() {
-                parts = phase
-                    .steps
-                    .iter()
-                    .map(|step| span(vec![step.name.to_owned()], step.start, step.duration, Vec::new()))
-                    .collect();
-            }
-            let phase = span(vec![phase.name.name().to_owned()], phase.start, phase.duration, parts);
-            let (start, end) = (phase.start, phase.end);
-            add(&mut folded, &mut Vec::new(), phase, start, end);
-        }
+        stretches(report, &mut |path, from, until| {
+            let names: Vec<String> = path.iter().map(|(_, frame)| frame.function.clone()).collect();
+            folded.add(&names, until.since(from).0);
+        });
         folded
     }
 
@@ -69,7 +62,29 @@ impl StartupFlame {
     }
 }
 
-fn span(frames: Vec<String>, start: Nanos, duration: Nanos, parts: Vec<Span>) -> Span {
+/// Every stretch of the start, in order: what was running, from when, and until when.
+pub(super) fn stretches(report: &Report, add: &mut dyn FnMut(&Path, Nanos, Nanos)) {
+    let timeline = &report.timeline;
+    let mut walk = Walk { path: Vec::new(), number: 0, add };
+    for phase in timeline.phases.iter().filter(|phase| phase.name != PhaseName::Main) {
+        let end = Nanos(phase.start.0 + phase.duration.0);
+        let inits = timeline.inits.iter().enumerate();
+        let within = inits.filter(|(_, init)| init.start >= phase.start && init.start < end);
+        let mut parts: Vec<Span> = within.map(|(index, init)| of_init(timeline, index, init)).collect();
+        if parts.is_empty() {
+            parts = phase
+                .steps
+                .iter()
+                .map(|step| span(vec![label(step.name.to_owned())], step.start, step.duration, Vec::new()))
+                .collect();
+        }
+        let phase = span(vec![label(phase.name.name().to_owned())], phase.start, phase.duration, parts);
+        let (start, end) = (phase.start, phase.end);
+        walk.span(phase, start, end);
+    }
+}
+
+fn span(frames: Vec<Frame>, start: Nanos, duration: Nanos, parts: Vec<Span>) -> Span {
     Span { frames, start, end: Nanos(start.0.saturating_add(duration.0)), parts }
 }
 
@@ -81,38 +96,54 @@ fn of_init(timeline: &StartupTimeline, index: usize, init: &Init) -> Span {
         let end = start.0.saturating_add(wall.0);
         let (own, others) = waits.into_iter().partition(|wait| wait.start >= start && wait.start.0 < end);
         waits = others;
-        let name = &timed.function.name;
         let own: Vec<&Wait> = own;
-        let own = own.into_iter().map(|wait| of_wait(wait, name)).collect();
-        parts.push(span(vec![name.clone()], start, wall, own));
+        let own = own.into_iter().map(|wait| of_wait(wait, &timed.function.name)).collect();
+        parts.push(span(vec![timed.function.begin()], start, wall, own));
     }
     parts.extend(waits.into_iter().map(|wait| of_wait(wait, "")));
     parts.sort_by_key(|part| part.start);
-    span(vec![init.package()], init.start, init.wall, parts)
+    span(vec![label(init.package())], init.start, init.wall, parts)
 }
 
 /// A wait with the calls that led to it, from the init function `within` on.
 fn of_wait(wait: &Wait, within: &str) -> Span {
-    let calls = wait.stack.iter().rev().map(|frame| frame.function.clone());
-    let mut frames: Vec<String> = calls.skip_while(|function| function == within).collect();
+    let calls = wait.stack.iter().rev().cloned();
+    let mut frames: Vec<Frame> = calls.skip_while(|frame| frame.function == within).collect();
     let details = [wait.syscall.as_deref(), wait.object.as_deref()].into_iter().flatten();
     let leaf: Vec<&str> = std::iter::once(wait.cause.name()).chain(details).collect();
-    frames.push(format!("[{}]", leaf.join(", ")));
+    frames.push(label(format!("[{}]", leaf.join(", "))));
     span(frames, wait.start, wait.duration, Vec::new())
 }
 
-/// Adds a span, cut to what is around it, and returns where it ended.
-fn add(folded: &mut Folded, path: &mut Vec<String>, span: Span, from: Nanos, until: Nanos) -> Nanos {
-    let depth = path.len();
-    let (start, end) = (span.start.max(from), span.end.min(until));
-    path.extend(span.frames);
-    let mut at = start;
-    for part in span.parts {
-        let begin = part.start.clamp(at, end.max(at));
-        folded.add(path, begin.since(at).0);
-        at = add(folded, path, part, begin, end).max(begin);
+/// Goes through spans, cut to what is around them.
+struct Walk<'a> {
+    path: Vec<(usize, Frame)>,
+    number: usize,
+    add: &'a mut dyn FnMut(&Path, Nanos, Nanos),
+}
+
+impl Walk<'_> {
+    /// Returns where it ended.
+    fn span(&mut self, span: Span, from: Nanos, until: Nanos) -> Nanos {
+        let depth = self.path.len();
+        let (start, end) = (span.start.max(from), span.end.min(until));
+        self.number += 1;
+        let number = self.number;
+        self.path.extend(span.frames.into_iter().map(|frame| (number, frame)));
+        let mut at = start;
+        for part in span.parts {
+            let begin = part.start.clamp(at, end.max(at));
+            self.stretch(at, begin);
+            at = self.span(part, begin, end).max(begin);
+        }
+        self.stretch(at, end);
+        self.path.truncate(depth);
+        end
     }
-    folded.add(path, end.since(at).0);
-    path.truncate(depth);
-    end
+
+    fn stretch(&mut self, from: Nanos, until: Nanos) {
+        if from < until {
+            (self.add)(&self.path, from, until);
+        }
+    }
 }

@@ -2,14 +2,17 @@
 
 use std::io::{self, Write};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
 use super::header::{Header, write_line};
 use crate::model::{MainView, Stage, StatusReport};
 use crate::units::Nanos;
 
-#[derive(Serialize)]
+/// A line of attach --now.
+#[derive(Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[schemars(rename = "NowLine")]
 enum Line<'a> {
     Header(Header<'a>),
     StartupStatus {
@@ -66,6 +69,11 @@ enum Line<'a> {
         complete: bool,
         target_overhead_ns: Option<Nanos>,
     },
+}
+
+/// The schema of its lines.
+pub(in crate::export) fn schema(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<Line<'static>>()
 }
 
 impl StatusReport {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::super::header::Header;
@@ -10,8 +11,10 @@ use crate::model::blocking::{ObjectSums, Site, Sums};
 use crate::target::gobin::Frame;
 use crate::units::Nanos;
 
-#[derive(Serialize)]
+/// A line of a report on a running program: of attach.
+#[derive(Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[schemars(rename = "RunningLine")]
 pub(super) enum Line<'a> {
     Header(Header<'a>),
     Blocking {
@@ -135,7 +138,7 @@ pub(super) enum Line<'a> {
 }
 
 /// How often and how long. Quantiles are upper bounds.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct Times {
     count: u64,
     errors: u64,
@@ -163,7 +166,7 @@ impl Times {
 }
 
 /// What an object took of a sum.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct Object<'a> {
     object: &'a str,
     count: u64,
@@ -178,7 +181,7 @@ impl<'a> Object<'a> {
 }
 
 /// A line of code.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct Origin<'a> {
     function: &'a str,
     file: Option<&'a str>,

@@ -6,6 +6,7 @@ mod startup;
 pub(super) mod text;
 
 pub(super) use gctrace::Gctrace;
+pub(super) use ndjson::schema;
 
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
 use crate::export::header::write_line;
@@ -11,8 +12,10 @@ use crate::model::gc::{GcReport, HeldUpBy, Incident, StopSums, ToldCycle, WorldS
 use crate::target::gobin::Frame;
 use crate::units::Nanos;
 
-#[derive(Serialize)]
+/// A line about the garbage collector, among those of run, watch and attach.
+#[derive(Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[schemars(rename = "GcLine")]
 enum Line<'a> {
     Gc {
         cycle: u32,
@@ -110,13 +113,13 @@ enum Line<'a> {
     },
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Charged<'a> {
     phase: &'static str,
     package: Option<&'a str>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Holder {
     goid: u64,
     tid: u32,
@@ -130,7 +133,7 @@ struct Holder {
     sleeping: u32,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Blocked<'a> {
     goid: Option<u64>,
     syscall: Option<&'a str>,
@@ -140,11 +143,16 @@ struct Blocked<'a> {
     site: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Stops {
     count: u64,
     total_ns: Nanos,
     max_ns: Nanos,
+}
+
+/// The schema of its lines.
+pub(in crate::export) fn schema(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<Line<'static>>()
 }
 
 impl GcReport {

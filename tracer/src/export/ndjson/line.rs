@@ -1,14 +1,18 @@
 //! The lines of a run's report, field by field.
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
 
 use crate::export::header::Header;
 use crate::export::shared_lines::{FindingLine, MissingLine};
 use crate::model::{self, Cause};
 use crate::units::Nanos;
 
-#[derive(Serialize)]
+/// A line of a report on a start: of run, and of watch.
+#[derive(Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[schemars(rename = "StartLine")]
 pub(super) enum Line<'a> {
     Header(Header<'a>),
     Phase {
@@ -102,7 +106,7 @@ pub(super) enum Line<'a> {
     },
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct Step {
     pub(super) name: &'static str,
     pub(super) start_ns: Nanos,
@@ -110,14 +114,15 @@ pub(super) struct Step {
 }
 
 /// Where the time of a phase or an init went.
-#[derive(Serialize)]
-pub(super) struct Parts {
+#[derive(Serialize, JsonSchema)]
+pub(in crate::export) struct Parts {
     on_cpu_ns: Nanos,
     runnable_ns: Nanos,
     blocked_ns: Nanos,
     remainder_ns: Nanos,
     /// What `blocked_ns` consists of, by cause: `file_ns` and so on.
     #[serde(serialize_with = "by_cause")]
+    #[schemars(schema_with = "of_causes")]
     blocked: [(Cause, Nanos); Cause::ALL.len()],
     syscalls: u64,
     page_faults: Option<u64>,
@@ -125,7 +130,7 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    pub(super) fn of(parts: &model::Parts) -> Self {
+    pub(in crate::export) fn of(parts: &model::Parts) -> Self {
         Self {
             on_cpu_ns: parts.on_cpu,
             runnable_ns: parts.runnable,
@@ -141,4 +146,13 @@ impl Parts {
 
 fn by_cause<S: Serializer>(blocked: &[(Cause, Nanos)], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(blocked.iter().map(|(cause, time)| (format!("{}_ns", cause.name()), time)))
+}
+
+/// What [`by_cause`] writes.
+fn of_causes(generator: &mut SchemaGenerator) -> Schema {
+    let names = Cause::ALL.map(|cause| format!("{}_ns", cause.name()));
+    let time = generator.subschema_for::<Nanos>();
+    let properties: Map<String, Value> =
+        names.iter().map(|name| (name.clone(), time.clone().to_value())).collect();
+    schemars::json_schema!({ "type": "object", "properties": properties, "required": names })
 }

@@ -3,5 +3,7 @@
 mod ndjson;
 pub(super) mod text;
 
+pub(super) use ndjson::schema;
+
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ use object::LittleEndian as LE;
 use object::elf;
 use object::elf::{Dyn64, FileHeader64, ProgramHeader64, SectionHeader64};
 use object::pod::slice_from_bytes;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::error::BinaryError;
@@ -31,7 +32,7 @@ pub(super) struct Segment {
 }
 
 /// How a program is linked.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Linking {
     /// Position independent: loaded at an address that the kernel chooses.
     pub pie: bool,

@@ -1,0 +1,207 @@
+//! For <https://www.speedscope.app>, in its own format: <https://www.speedscope.app/file-format-schema.json>. A start
+//! is a profile in the order of time; of a running program there are two, of its blocked time and of its samples.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+
+use regex::Regex;
+use serde::Serialize;
+
+use super::startup_flame::{Path, stretches};
+use super::{BlockingFlame, Export, FlameOf, View, printable};
+use crate::model::blocking::BlockingReport;
+use crate::model::{Report, Subject};
+use crate::target::gobin::Frame;
+
+/// The format.
+pub(super) struct Speedscope(pub(super) View);
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct File {
+    #[serde(rename = "$schema")]
+    schema: &'static str,
+    exporter: &'static str,
+    name: String,
+    active_profile_index: usize,
+    profiles: Vec<Profile>,
+    shared: Shared,
+}
+
+#[derive(Serialize)]
+struct Shared {
+    frames: Vec<SharedFrame>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Serialize)]
+struct SharedFrame {
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u32>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+enum Profile {
+    Evented { name: String, unit: Unit, start_value: u64, end_value: u64, events: Vec<Event> },
+    Sampled(Sampled),
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Sampled {
+    name: String,
+    unit: Unit,
+    start_value: u64,
+    end_value: u64,
+    samples: Vec<Vec<usize>>,
+    weights: Vec<u64>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Unit {
+    Nanoseconds,
+    /// They are counted.
+    None,
+}
+
+/// A frame is opened or closed, so long after the beginning.
+#[derive(Serialize)]
+struct Event {
+    #[serde(rename = "type")]
+    kind: Kind,
+    frame: usize,
+    at: u64,
+}
+
+#[derive(Serialize)]
+enum Kind {
+    O,
+    C,
+}
+
+/// All frames so far, each once.
+#[derive(Default)]
+struct Frames {
+    all: Vec<SharedFrame>,
+    places: HashMap<SharedFrame, usize>,
+}
+
+impl Frames {
+    fn place(&mut self, frame: &Frame) -> usize {
+        let frame = SharedFrame {
+            name: printable(&frame.function),
+            file: frame.file.as_deref().map(printable),
+            line: frame.file.as_ref().and(Some(frame.line)).filter(|line| *line > 0),
+        };
+        let next = self.all.len();
+        let place = *self.places.entry(frame.clone()).or_insert(next);
+        if place == next {
+            self.all.push(frame);
+        }
+        place
+    }
+}
+
+impl Export for Speedscope {
+    fn start(&self, report: &Report, out: &mut dyn Write) -> io::Result<()> {
+        let name = format!("the start of {}", name(&report.subject));
+        let mut frames = Frames::default();
+        let profile = started(report, name.clone(), self.0.focus.as_ref(), &mut frames);
+        write(name, 0, vec![profile], frames, out)
+    }
+
+    fn running(&self, report: &BlockingReport, out: &mut dyn Write) -> io::Result<()> {
+        let subject = &report.subject;
+        let name = format!("{} ({}), {}", name(subject), subject.pid, report.span().for_people());
+        let mut frames = Frames::default();
+        let profiles = [FlameOf::Blocked, FlameOf::OnCpu].map(|of| {
+            let View { by, focus, .. } = self.0.clone();
+            Profile::Sampled(sampled(report, &BlockingFlame { of, by, focus }, &name, &mut frames))
+        });
+        write(name, usize::from(self.0.of == FlameOf::OnCpu), profiles.into(), frames, out)
+    }
+}
+
+fn write(
+    name: String,
+    active_profile_index: usize,
+    profiles: Vec<Profile>,
+    frames: Frames,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let file = File {
+        schema: "https://www.speedscope.app/file-format-schema.json",
+        exporter: concat!("gotrace@", env!("CARGO_PKG_VERSION")),
+        name,
+        active_profile_index,
+        profiles,
+        shared: Shared { frames: frames.all },
+    };
+    serde_json::to_writer(&mut *out, &file)?;
+    out.write_all(b"\n")
+}
+
+fn name(subject: &Subject) -> String {
+    let exe = &subject.exe;
+    printable(&exe.file_name().unwrap_or(exe.as_os_str()).to_string_lossy())
+}
+
+/// Frames that are opened and closed in the order of time.
+fn started(report: &Report, name: String, focus: Option<&Regex>, frames: &mut Frames) -> Profile {
+    let begin = report.timeline.begin;
+    let mut events = Vec::new();
+    let mut open: Vec<(usize, usize)> = Vec::new();
+    let mut at = 0;
+    let mut go_to = |path: &Path, from: u64, open: &mut Vec<(usize, usize)>, at: u64| {
+        let path: Vec<(usize, usize)> =
+            path.iter().map(|(number, frame)| (*number, frames.place(frame))).collect();
+        // What stays open stays so only when nothing was between.
+        let alike = if from == at { open.iter().zip(&path).take_while(|(a, b)| a == b).count() } else { 0 };
+        events.extend(open.drain(alike..).rev().map(|(_, frame)| Event { kind: Kind::C, frame, at }));
+        let opened = path.into_iter().skip(alike);
+        for (number, frame) in opened {
+            events.push(Event { kind: Kind::O, frame, at: from });
+            open.push((number, frame));
+        }
+    };
+    stretches(report, &mut |path, from, until| {
+        if focus.is_some_and(|focus| !path.iter().any(|(_, frame)| focus.is_match(&frame.function))) {
+            return;
+        }
+        go_to(path, from.since(begin).0, &mut open, at);
+        at = until.since(begin).0;
+    });
+    go_to(&[], at, &mut open, at);
+    Profile::Evented { name, unit: Unit::Nanoseconds, start_value: 0, end_value: at, events }
+}
+
+/// Stacks and their weights, each stack once.
+fn sampled(report: &BlockingReport, flame: &BlockingFlame, name: &str, frames: &mut Frames) -> Sampled {
+    let (what, unit) = match flame.of {
+        FlameOf::Blocked => ("where goroutines were blocked", Unit::Nanoseconds),
+        FlameOf::OnCpu => ("where it was on a CPU", Unit::None),
+    };
+    let mut places: HashMap<Vec<usize>, usize> = HashMap::new();
+    let mut samples: Vec<Vec<usize>> = Vec::new();
+    let mut weights: Vec<u64> = Vec::new();
+    flame.stacks(report, &mut |stack, weight| {
+        let is_in = |focus: &Regex| stack.iter().any(|frame| focus.is_match(&frame.function));
+        if weight == 0 || !flame.focus.as_ref().is_none_or(is_in) {
+            return;
+        }
+        let stack: Vec<usize> = stack.iter().map(|frame| frames.place(frame)).collect();
+        if let Some(place) = places.get(&stack) {
+            weights[*place] = weights[*place].saturating_add(weight);
+        } else {
+            places.insert(stack.clone(), samples.len());
+            samples.push(stack);
+            weights.push(weight);
+        }
+    });
+    let end_value = weights.iter().fold(0, |sum: u64, weight| sum.saturating_add(*weight));
+    Sampled { name: format!("{name}: {what}"), unit, start_value: 0, end_value, samples, weights }
+}
