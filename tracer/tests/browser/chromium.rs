@@ -34,7 +34,9 @@ impl Browser {
         command.args([
             "--headless=new",
             "--remote-debugging-pipe",
-            "--disable-gpu",
+            // Drawings with WebGL, as speedscope's are, without a graphics processor.
+            "--use-angle=swiftshader",
+            "--enable-unsafe-swiftshader",
             "--disable-dev-shm-usage",
             "--disable-background-networking",
             "--disable-component-update",

@@ -1,6 +1,7 @@
 //! What gotrace writes for a browser, opened in one: headless Chromium, driven by its own protocol.
 //!
-//! `cargo xtask test` finds Chromium and says where it is (`GOTRACE_CHROMIUM`). By hand:
+//! `cargo xtask test` finds Chromium and the pages of speedscope and says where they are (`GOTRACE_CHROMIUM`,
+//! `GOTRACE_SPEEDSCOPE`). By hand:
 //! `GOTRACE_CHROMIUM=/usr/bin/chromium cargo test -p tracer --test browser -- --include-ignored`.
 
 mod chromium;
@@ -9,6 +10,8 @@ mod many;
 mod page;
 mod reports;
 mod running_page;
+mod server;
+mod speedscope;
 mod start_page;
 
 use std::path::PathBuf;

@@ -132,17 +132,23 @@ impl Page {
 
     /// Fails if anything was written to the console, or asked of anybody but the page's own file.
     pub(crate) fn assert_quiet(&mut self) {
+        self.assert_no_complaint();
+        let others: Vec<String> =
+            self.requests().into_iter().filter(|address| *address != self.address).collect();
+        assert!(others.is_empty(), "asked for: {others:?}");
+    }
+
+    /// Fails if anything was written to the console.
+    pub(crate) fn assert_no_complaint(&mut self) {
         self.eval("0");
         let complaint = |event: &&Value| match event["method"].as_str().unwrap_or("") {
-            "Runtime.exceptionThrown" | "Log.entryAdded" => true,
-            "Runtime.consoleAPICalled" => event["params"]["type"] != "log",
+            "Runtime.exceptionThrown" => true,
+            "Log.entryAdded" => event["params"]["entry"]["level"] == "error",
+            "Runtime.consoleAPICalled" => event["params"]["type"] == "error",
             _ => false,
         };
         let complaints: Vec<&Value> = self.browser.events.iter().filter(complaint).collect();
         assert!(complaints.is_empty(), "on the console: {complaints:#?}");
-        let others: Vec<String> =
-            self.requests().into_iter().filter(|address| *address != self.address).collect();
-        assert!(others.is_empty(), "asked for: {others:?}");
     }
 
     /// What was asked for.
