@@ -44,6 +44,14 @@ impl Page {
         self.browser.call(Some(&self.session), method, parameters)
     }
 
+    /// The same page once more, with its script or without.
+    pub(crate) fn reload(&mut self, with_script: bool) {
+        self.call("Emulation.setScriptExecutionDisabled", &json!({"value": !with_script}));
+        self.browser.events.retain(|event| event["method"] != "Page.loadEventFired");
+        self.call("Page.reload", &json!({}));
+        self.browser.wait_for("Page.loadEventFired");
+    }
+
     /// What an expression of JavaScript is, once it is there.
     pub(crate) fn eval(&mut self, expression: &str) -> Value {
         let parameters = json!({"expression": expression, "returnByValue": true, "awaitPromise": true});

@@ -70,6 +70,26 @@ fn names_from_outside_do_nothing() {
 
 #[test]
 #[ignore = "needs Chromium"]
+fn it_is_whole_without_its_script() {
+    let (_folder, mut page) = open();
+    page.reload(false);
+    let shown = page.text("document.body.innerText");
+    for part in
+        ["main.main after 215.00 ms", "sleeps for 100.00 ms", "part11", "INCOMPLETE", "need JavaScript"]
+    {
+        assert!(shown.contains(part), "{part} is not in {shown}");
+    }
+    assert_eq!(
+        page.eval(
+            "document.querySelectorAll('thead button, .chart:not([hidden]), #search:not([hidden])').length"
+        ),
+        0
+    );
+    page.screenshot("start-without-script.png");
+}
+
+#[test]
+#[ignore = "needs Chromium"]
 fn the_timeline_is_used_by_keyboard() {
     let (_folder, mut page) = open();
     page.eval("document.querySelector('#timeline-chart .plot').focus()");

@@ -8,6 +8,7 @@ mod comparing;
 mod endings;
 mod gc;
 mod listing;
+mod opening;
 mod oracle;
 mod output;
 mod readme;

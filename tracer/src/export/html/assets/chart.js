@@ -163,6 +163,10 @@ class Chart {
         continue;
       }
       flush();
+      if (this.count >= MOST_BOXES) {
+        this.left_out += 1;
+        continue;
+      }
       parts.push(this.drawBox(box, index, x, Math.max(end - x, NARROWEST), y, isCurrent));
     }
     flush();
@@ -182,10 +186,7 @@ class Chart {
   }
 
   drawBox(box, row, x, width, y, isCurrent) {
-    if (++this.count > MOST_BOXES) {
-      this.left_out += 1;
-      return drawn("g");
-    }
+    this.count += 1;
     const group = drawn("g", {
       id: `${this.host.id}-${this.count}`,
       class: this.classes(`box ${box.kind}${isCurrent ? " current" : ""}`, this.hit(box)),
@@ -196,7 +197,7 @@ class Chart {
     });
     group.box = { row, box };
     group.append(drawn("rect", { x, y: y + 0.5, width: Math.max(width - 0.5, 0.5), height: ROW - 1, rx: 1.5 }));
-    const label = cut(box.name, Math.floor((width - 6) / CHARACTER));
+    const label = cut(printable(box.name), Math.floor((width - 6) / CHARACTER));
     if (label) group.append(drawn("text", { x: x + 3, y: y + 13 }, label));
     return group;
   }
