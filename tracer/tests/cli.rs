@@ -218,6 +218,27 @@ fn diff_reads_what_run_writes_and_refuses_the_rest_by_name() {
 }
 
 #[test]
+fn what_other_programs_need_is_printed() {
+    let printed = |args: &[&str]| {
+        let output = gotrace(&[&["generate"], args].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let schema: serde_json::Value = serde_json::from_str(&printed(&["schema"])).unwrap();
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    for shell in ["bash", "zsh", "fish"] {
+        let script = printed(&["completions", shell]);
+        assert!(script.contains("ready-when") && script.contains("speedscope"), "{shell}: {script}");
+    }
+    assert!(printed(&["man"]).starts_with(".ie"), "{}", printed(&["man"]));
+    let page = printed(&["man", "run"]);
+    assert!(page.contains(".TH gotrace-run 1") && page.contains("\\-\\-ready\\-when"), "{page}");
+    let unknown = gotrace(&["generate", "man", "fly"]);
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(said(&unknown).contains("fly") && unknown.stdout.is_empty());
+}
+
+#[test]
 fn doctor_names_every_check_and_its_exit_code_says_whether_all_is_well() {
     let output = gotrace(&["doctor"]);
     let stdout = String::from_utf8_lossy(&output.stdout);

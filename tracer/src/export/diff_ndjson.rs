@@ -23,13 +23,9 @@ pub struct DiffNdjson;
 #[serde(tag = "type", rename_all = "snake_case")]
 #[schemars(rename = "DiffLine")]
 enum Line<'a> {
-    Header {
-        schema: u64,
-        report: &'static str,
-        gotrace: &'static str,
-        a: Input<'a>,
-        b: Input<'a>,
-    },
+    /// What is compared: the first line.
+    Header { schema: u64, report: &'static str, gotrace: &'static str, a: Input<'a>, b: Input<'a> },
+    /// A figure that both have.
     Change {
         #[serde(flatten)]
         figure: Figure<'a>,
@@ -41,28 +37,28 @@ enum Line<'a> {
         b: Statistics,
         parts: Vec<Part>,
     },
+    /// A figure that only B has.
     Added {
         #[serde(flatten)]
         figure: Figure<'a>,
         b: Statistics,
     },
+    /// A figure that only A has.
     Removed {
         #[serde(flatten)]
         figure: Figure<'a>,
         a: Statistics,
     },
+    /// A figure that came to its end on one side only, or on none.
     Unfinished {
         #[serde(flatten)]
         figure: Figure<'a>,
         a: Statistics,
         b: Statistics,
     },
-    Moved {
-        package: &'a str,
-        nth: u32,
-        a_seq: usize,
-        b_seq: usize,
-    },
+    /// An init that ran in another order.
+    Moved { package: &'a str, nth: u32, a_seq: usize, b_seq: usize },
+    /// The last line.
     Summary {
         slower: usize,
         faster: usize,

@@ -12,6 +12,7 @@ use crate::units::Nanos;
 
 /// The header of a report on one process.
 #[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
 pub(super) struct Header<'a> {
     schema: u64,
     gotrace: &'static str,

@@ -24,6 +24,7 @@ mod schema;
 mod shared_lines;
 mod speedscope;
 mod startup_flame;
+mod startup_spans;
 mod status;
 mod status_ndjson;
 mod subject;

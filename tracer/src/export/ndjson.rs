@@ -7,8 +7,7 @@ use std::io::{self, Write};
 
 use schemars::{Schema, SchemaGenerator};
 
-pub(super) use self::line::Parts;
-use self::line::{Line, Step};
+use self::line::{Line, Parts, Step};
 use super::Export;
 use super::header::{Header, write_line};
 use super::shared_lines::{FindingLine, MissingLine};

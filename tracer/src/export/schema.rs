@@ -32,3 +32,7 @@ pub fn schema() -> Value {
         "$defs": definitions,
     })
 }
+
+#[cfg(test)]
+#[path = "schema_tests.rs"]
+mod tests;

@@ -8,6 +8,7 @@ use crate::units::Nanos;
 
 /// What stands out.
 #[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
 pub(super) struct FindingLine<'a> {
     id: &'static str,
     /// Of a start only: null when it is about no package's init.
@@ -45,6 +46,7 @@ impl<'a> FindingLine<'a> {
 
 /// A probe that is not there.
 #[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
 pub(super) struct MissingLine<'a> {
     probe: &'static str,
     function: &'a str,

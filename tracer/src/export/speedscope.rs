@@ -7,7 +7,9 @@ use std::io::{self, Write};
 use regex::Regex;
 use serde::Serialize;
 
-use super::startup_flame::{Path, stretches};
+use super::blocking_flame::label;
+use super::startup_flame::frame as title;
+use super::startup_spans::{Level, stretches};
 use super::{BlockingFlame, Export, FlameOf, View, printable};
 use crate::model::blocking::BlockingReport;
 use crate::model::{Report, Subject};
@@ -152,31 +154,59 @@ fn name(subject: &Subject) -> String {
 
 /// Frames that are opened and closed in the order of time.
 fn started(report: &Report, name: String, focus: Option<&Regex>, frames: &mut Frames) -> Profile {
-    let begin = report.timeline.begin;
-    let mut events = Vec::new();
-    let mut open: Vec<(usize, usize)> = Vec::new();
-    let mut at = 0;
-    let mut go_to = |path: &Path, from: u64, open: &mut Vec<(usize, usize)>, at: u64| {
-        let path: Vec<(usize, usize)> =
-            path.iter().map(|(number, frame)| (*number, frames.place(frame))).collect();
-        // What stays open stays so only when nothing was between.
-        let alike = if from == at { open.iter().zip(&path).take_while(|(a, b)| a == b).count() } else { 0 };
-        events.extend(open.drain(alike..).rev().map(|(_, frame)| Event { kind: Kind::C, frame, at }));
-        let opened = path.into_iter().skip(alike);
-        for (number, frame) in opened {
-            events.push(Event { kind: Kind::O, frame, at: from });
-            open.push((number, frame));
+    let mut open = Open::default();
+    let (mut phase, mut at) = (None, 0);
+    stretches(report, |path, duration| {
+        // Between phases there may be time of which it is not known what it was.
+        if let Some(Level::Phase(name)) = path.first()
+            && phase.replace(*name) != Some(*name)
+            && let Some(phase) = report.timeline.phases.iter().find(|phase| phase.name == *name)
+        {
+            at = phase.start.since(report.timeline.begin).0;
         }
-    };
-    stretches(report, &mut |path, from, until| {
-        if focus.is_some_and(|focus| !path.iter().any(|(_, frame)| focus.is_match(&frame.function))) {
-            return;
+        let from = at;
+        at = at.saturating_add(duration.0);
+        let is_in = |focus: &Regex| path.iter().any(|level| focus.is_match(&title(level)));
+        if duration.0 > 0 && focus.is_none_or(is_in) {
+            open.go_to(path, from, at, frames);
         }
-        go_to(path, from.since(begin).0, &mut open, at);
-        at = until.since(begin).0;
     });
-    go_to(&[], at, &mut open, at);
-    Profile::Evented { name, unit: Unit::Nanoseconds, start_value: 0, end_value: at, events }
+    let end_value = open.until;
+    open.go_to(&[], end_value, end_value, frames);
+    Profile::Evented { name, unit: Unit::Nanoseconds, start_value: 0, end_value, events: open.events }
+}
+
+/// What is open, and since when nothing has changed.
+#[derive(Default)]
+struct Open<'a> {
+    path: Vec<(Level<'a>, usize)>,
+    until: u64,
+    events: Vec<Event>,
+}
+
+impl<'a> Open<'a> {
+    /// What is on the path lasts from then until then. What stays open does so only when nothing was between.
+    fn go_to(&mut self, path: &[Level<'a>], from: u64, until: u64, frames: &mut Frames) {
+        let both = self.path.iter().zip(path);
+        let alike = both.take_while(|((open, _), level)| from == self.until && open.is_same(level)).count();
+        let closed = self.path.drain(alike..).rev();
+        let at = self.until;
+        self.events.extend(closed.map(|(_, frame)| Event { kind: Kind::C, frame, at }));
+        for level in &path[alike..] {
+            let frame = frames.place(&frame_of(level));
+            self.events.push(Event { kind: Kind::O, frame, at: from });
+            self.path.push((*level, frame));
+        }
+        self.until = until;
+    }
+}
+
+fn frame_of(level: &Level<'_>) -> Frame {
+    match level {
+        Level::Function(function) => function.begin(),
+        Level::Call(frame) => (*frame).clone(),
+        _ => label(title(level)),
+    }
 }
 
 /// Stacks and their weights, each stack once.
@@ -205,3 +235,7 @@ fn sampled(report: &BlockingReport, flame: &BlockingFlame, name: &str, frames: &
     let end_value = weights.iter().fold(0, |sum: u64, weight| sum.saturating_add(*weight));
     Sampled { name: format!("{name}: {what}"), unit, start_value: 0, end_value, samples, weights }
 }
+
+#[cfg(test)]
+#[path = "speedscope_tests.rs"]
+mod tests;

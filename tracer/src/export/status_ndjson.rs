@@ -14,7 +14,9 @@ use crate::units::Nanos;
 #[serde(tag = "type", rename_all = "snake_case")]
 #[schemars(rename = "NowLine")]
 enum Line<'a> {
+    /// Whose report it is: the first line.
     Header(Header<'a>),
+    /// How far the start is.
     StartupStatus {
         state: &'static str,
         stuck: bool,
@@ -36,6 +38,7 @@ enum Line<'a> {
         page_faults: u64,
         major_faults: u64,
     },
+    /// Where the main goroutine is, and what it waits for.
     BlockedNow {
         goid: u64,
         state: &'static str,
@@ -55,11 +58,9 @@ enum Line<'a> {
         stack: Vec<String>,
         stack_whole: bool,
     },
-    Missing {
-        probe: &'static str,
-        function: &'static str,
-        reason: String,
-    },
+    /// What could not be seen, and why.
+    Missing { probe: &'static str, function: &'static str, reason: String },
+    /// The last line.
     Summary {
         to_main_ns: Option<Nanos>,
         to_ready_ns: Option<Nanos>,

@@ -16,7 +16,9 @@ use crate::units::Nanos;
 #[serde(tag = "type", rename_all = "snake_case")]
 #[schemars(rename = "RunningLine")]
 pub(super) enum Line<'a> {
+    /// Whose report it is: the first line.
     Header(Header<'a>),
+    /// Calls or waits that were alike: of the same kind, at the same place. `fd`, `object` and `goid` are of the longest.
     Blocking {
         kind: &'static str,
         class: &'static str,
@@ -38,6 +40,7 @@ pub(super) enum Line<'a> {
         origin: Option<Origin<'a>>,
         stack: Vec<String>,
     },
+    /// A goroutine that had not come back when the span ended.
     BlockedNow {
         goid: u64,
         state: &'static str,
@@ -54,17 +57,20 @@ pub(super) enum Line<'a> {
         origin: Option<Origin<'a>>,
         stack: Vec<String>,
     },
+    /// All calls of a system call by one kind of caller.
     Syscall {
         syscall: String,
         caller: &'static str,
         #[serde(flatten)]
         times: Times,
     },
+    /// Time in which nobody waited for anything, by its class.
     Idle {
         class: &'static str,
         #[serde(flatten)]
         times: Times,
     },
+    /// What the calls do to Go's scheduler.
     Scheduler {
         threads_made: u64,
         threads_for_blocking: u64,
@@ -77,6 +83,7 @@ pub(super) enum Line<'a> {
         poller: Times,
         poller_waits: u64,
     },
+    /// One of the slowest calls and waits.
     Slow {
         end_ns: Nanos,
         duration_ns: Nanos,
@@ -96,6 +103,7 @@ pub(super) enum Line<'a> {
         site: Option<Origin<'a>>,
         stack: Vec<String>,
     },
+    /// Where the program was met on a CPU, and how often.
     OnCpu {
         count: u64,
         caller: &'static str,
@@ -104,8 +112,11 @@ pub(super) enum Line<'a> {
         origin: Option<Origin<'a>>,
         stack: Vec<String>,
     },
+    /// What stands out.
     Finding(FindingLine<'a>),
+    /// What could not be seen, and why.
     Missing(MissingLine<'a>),
+    /// A probe's account: its hits, and how many of them were lost.
     Loss {
         probe: &'static str,
         hits: u64,
@@ -113,6 +124,7 @@ pub(super) enum Line<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         by_reason: Option<BTreeMap<String, u64>>,
     },
+    /// The last line.
     Summary {
         to_main_ns: Option<Nanos>,
         to_ready_ns: Option<Nanos>,

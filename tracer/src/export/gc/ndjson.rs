@@ -17,6 +17,7 @@ use crate::units::Nanos;
 #[serde(tag = "type", rename_all = "snake_case")]
 #[schemars(rename = "GcLine")]
 enum Line<'a> {
+    /// A cycle, with the figures that the runtime itself keeps.
     Gc {
         cycle: u32,
         trigger: Option<&'static str>,
@@ -52,6 +53,7 @@ enum Line<'a> {
         #[serde(flatten)]
         charged: Option<Charged<'a>>,
     },
+    /// The world was stopped.
     Stw {
         reason: String,
         start_ns: Option<Nanos>,
@@ -66,6 +68,7 @@ enum Line<'a> {
         looks: u32,
         held_up_by: Option<Holder>,
     },
+    /// A cycle or a stop that took long, and why.
     GcIncident {
         kind: &'static str,
         start_ns: Nanos,
@@ -78,15 +81,13 @@ enum Line<'a> {
         blocked_untold: usize,
         throttled_ns: Option<Nanos>,
     },
-    GcAssist {
-        count: u64,
-        share: f64,
-        cpu_ns: Nanos,
-        created_by: Option<String>,
-        stack: Vec<String>,
-    },
+    /// Goroutines that were made to help, by where they allocated.
+    GcAssist { count: u64, share: f64, cpu_ns: Nanos, created_by: Option<String>, stack: Vec<String> },
+    /// What stands out.
     Finding(FindingLine<'a>),
+    /// What could not be seen, and why.
     Missing(MissingLine<'a>),
+    /// The sums of them all.
     GcSummary {
         refused: Option<&'a str>,
         gc_percent: Option<i32>,

@@ -14,7 +14,9 @@ use crate::units::Nanos;
 #[serde(tag = "type", rename_all = "snake_case")]
 #[schemars(rename = "StartLine")]
 pub(super) enum Line<'a> {
+    /// Whose report it is: the first line.
     Header(Header<'a>),
+    /// A phase of the start; `parts` of it are the main thread's.
     Phase {
         name: &'static str,
         start_ns: Nanos,
@@ -25,6 +27,7 @@ pub(super) enum Line<'a> {
         #[serde(flatten)]
         parts: Option<Parts>,
     },
+    /// A package's init; `parts` of it are the main thread's.
     Init {
         seq: usize,
         package: String,
@@ -42,6 +45,7 @@ pub(super) enum Line<'a> {
         file: Option<&'a str>,
         line: Option<u32>,
     },
+    /// A function of a package's init; without times where it could not be seen to begin.
     InitFunction {
         package: String,
         function: &'a str,
@@ -50,11 +54,9 @@ pub(super) enum Line<'a> {
         start_ns: Option<Nanos>,
         wall_ns: Option<Nanos>,
     },
-    AtMain {
-        threads: u64,
-        ps: Option<u64>,
-        goroutines: u64,
-    },
+    /// What there was when `main.main` began.
+    AtMain { threads: u64, ps: Option<u64>, goroutines: u64 },
+    /// A long wait of the main goroutine; its stack is innermost first.
     Wait {
         package: Option<String>,
         kind: &'static str,
@@ -66,27 +68,17 @@ pub(super) enum Line<'a> {
         goid: Option<u64>,
         stack: Vec<String>,
     },
-    Call {
-        package: Option<String>,
-        syscall: &'a str,
-        object: &'a str,
-        result: i64,
-        returned_ns: Nanos,
-    },
-    Library {
-        path: &'a str,
-        package: Option<String>,
-        start_ns: Nanos,
-        duration_ns: Nanos,
-        bytes: u64,
-    },
+    /// A file opened or an address connected before `main.main`.
+    Call { package: Option<String>, syscall: &'a str, object: &'a str, result: i64, returned_ns: Nanos },
+    /// A file of which code was mapped before `main.main`.
+    Library { path: &'a str, package: Option<String>, start_ns: Nanos, duration_ns: Nanos, bytes: u64 },
+    /// What stands out.
     Finding(FindingLine<'a>),
+    /// What could not be seen, and why.
     Missing(MissingLine<'a>),
-    Loss {
-        probe: &'static str,
-        hits: u64,
-        dropped: u64,
-    },
+    /// A probe's account: its hits, and how many of their records were lost.
+    Loss { probe: &'static str, hits: u64, dropped: u64 },
+    /// The last line.
     Summary {
         to_main_ns: Option<Nanos>,
         to_ready_ns: Option<Nanos>,
@@ -115,7 +107,7 @@ pub(super) struct Step {
 
 /// Where the time of a phase or an init went.
 #[derive(Serialize, JsonSchema)]
-pub(in crate::export) struct Parts {
+pub(super) struct Parts {
     on_cpu_ns: Nanos,
     runnable_ns: Nanos,
     blocked_ns: Nanos,
@@ -130,7 +122,7 @@ pub(in crate::export) struct Parts {
 }
 
 impl Parts {
-    pub(in crate::export) fn of(parts: &model::Parts) -> Self {
+    pub(super) fn of(parts: &model::Parts) -> Self {
         Self {
             on_cpu_ns: parts.on_cpu,
             runnable_ns: parts.runnable,

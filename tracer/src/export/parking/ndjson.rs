@@ -20,6 +20,7 @@ const KIND: &str = "wait";
 #[serde(tag = "type", rename_all = "snake_case")]
 #[schemars(rename = "WaitsLine")]
 enum Line<'a> {
+    /// Goroutines that were parked for the same, at the same place, until the same.
     Blocking {
         kind: &'static str,
         class: &'static str,
@@ -35,7 +36,9 @@ enum Line<'a> {
         origin: Option<Place<'a>>,
         stack: Vec<String>,
     },
+    /// What could not be seen, and why.
     Missing(MissingLine<'a>),
+    /// What the probes cost the program.
     Overhead {
         of: &'static str,
         hits: u64,

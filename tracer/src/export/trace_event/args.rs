@@ -2,10 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::export::ndjson::Parts;
 use crate::model::blocking::{BlockedNow, Entry, Site, SlowCall};
 use crate::model::gc::{HeldUpBy, Incident, ToldCycle, Trigger, WorldStop};
-use crate::model::{Init, Library, Phase, TimedFunction, Wait};
+use crate::model::{Cause, Init, Library, Parts, Phase, TimedFunction, Wait};
 use crate::target::gobin::Frame;
 use crate::units::Nanos;
 
@@ -30,10 +29,7 @@ impl Args<'_> {
     pub(super) fn to_json(&self) -> Value {
         let mut args = match self {
             Self::None => json!({}),
-            Self::Phase(phase) => json!({
-                "done": phase.done,
-                "parts": phase.parts.as_ref().map(Parts::of),
-            }),
+            Self::Phase(phase) => json!({ "done": phase.done, "parts": phase.parts.as_ref().map(parts) }),
             Self::Init(init) => json!({
                 "done": init.done,
                 "module": init.module,
@@ -41,7 +37,7 @@ impl Args<'_> {
                 "goroutines_at_main": init.started.map(|started| started.at_main),
                 "allocs": init.heap.map(|heap| heap.allocs),
                 "bytes": init.heap.map(|heap| heap.bytes),
-                "parts": init.parts.as_ref().map(Parts::of),
+                "parts": init.parts.as_ref().map(parts),
             }),
             Self::Function(timed) => json!({ "at": timed.function.begin().to_string() }),
             Self::Wait(wait) => json!({
@@ -88,6 +84,25 @@ impl Args<'_> {
         }
         args
     }
+}
+
+/// Where the main thread's time went, but for what it did not go to.
+fn parts(parts: &Parts) -> Value {
+    let blocked = Cause::ALL.map(|cause| (format!("{}_ns", cause.name()), parts.blocked_by(cause)));
+    let blocked: Map<String, Value> = blocked
+        .into_iter()
+        .filter(|(_, time)| time.0 > 0)
+        .map(|(name, time)| (name, time.0.into()))
+        .collect();
+    json!({
+        "on_cpu_ns": parts.on_cpu,
+        "runnable_ns": parts.runnable,
+        "blocked": blocked,
+        "remainder_ns": parts.remainder,
+        "syscalls": parts.syscalls,
+        "minor_faults": parts.minor_faults,
+        "major_faults": parts.major_faults,
+    })
 }
 
 fn slow(call: &SlowCall, entry: Option<&Entry>) -> Value {

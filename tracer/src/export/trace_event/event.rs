@@ -117,26 +117,29 @@ impl<'a> Writer<'a> {
         self.metadata(tid, "thread_sort_index", json!({ "sort_index": sort }))
     }
 
-    /// A slice begins. What began before the trace is shown from there on, and says how long before.
-    pub(super) fn begin(
+    /// A slice begins.
+    pub(super) fn begin(&mut self, tid: u64, at: Nanos, name: &str, category: &str) -> io::Result<()> {
+        let event = self.event(Phase::B, tid, at);
+        self.write(&Event { name: Some(&printable(name)), cat: Some(category), ..event })
+    }
+
+    /// The slice that began last on the track, at `began`, ends. One that began before the trace is shown from there
+    /// on, and says how long before. What else is to be told of it comes with its end: speedscope would make it a part
+    /// of its name otherwise.
+    pub(super) fn end(
         &mut self,
         tid: u64,
+        began: Nanos,
         at: Nanos,
         name: &str,
-        category: &str,
         mut args: Value,
     ) -> io::Result<()> {
-        let earlier = self.zero.since(at);
+        let earlier = self.zero.since(began);
         if earlier > Nanos(0) {
             args["began_before_ns"] = earlier.0.into();
         }
-        let event = self.event(Phase::B, tid, at);
-        self.write(&Event { name: Some(&printable(name)), cat: Some(category), args: Some(args), ..event })
-    }
-
-    /// The slice that began last on the track ends.
-    pub(super) fn end(&mut self, tid: u64, at: Nanos) -> io::Result<()> {
-        self.write(&self.event(Phase::E, tid, at))
+        let event = self.event(Phase::E, tid, at);
+        self.write(&Event { name: Some(&printable(name)), args: Some(args), ..event })
     }
 
     /// Something that takes no time.

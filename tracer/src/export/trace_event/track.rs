@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::io;
 
 use super::args::Args;
-use super::event::Writer;
+use super::event::{Reach, Writer};
 use crate::units::Nanos;
 
 /// Tracks whose number is no goroutine's have those from here on: readers keep 32 bits of it.
@@ -109,24 +109,29 @@ fn lanes(slices: &[Slice<'_>]) -> Vec<Vec<usize>> {
     lanes.into_iter().map(|(_, lane)| lane).collect()
 }
 
+/// Writes slices of one track. What took no time is a moment: readers cannot tell where a slice without length lies.
 #[expect(single_use_lifetimes, reason = "impl Trait needs its name")]
 fn nested<'a>(
     tid: u64,
     slices: impl Iterator<Item = &'a Slice<'a>>,
     writer: &mut Writer<'_>,
 ) -> io::Result<()> {
-    let mut open: Vec<Nanos> = Vec::new();
+    let mut open: Vec<&Slice<'_>> = Vec::new();
+    let close = |slice: &Slice<'_>, writer: &mut Writer<'_>| {
+        writer.end(tid, slice.start, slice.end, &slice.name, slice.args.to_json())
+    };
     for slice in slices {
-        while let Some(end) = open.pop_if(|end| *end <= slice.start) {
-            writer.end(tid, end)?;
+        while let Some(over) = open.pop_if(|open| open.end <= slice.start) {
+            close(over, writer)?;
         }
-        writer.begin(tid, slice.start, &slice.name, slice.category, slice.args.to_json())?;
-        open.push(slice.end);
+        if slice.start < slice.end {
+            writer.begin(tid, slice.start, &slice.name, slice.category)?;
+            open.push(slice);
+        } else {
+            writer.instant(tid, slice.start, &slice.name, Reach::Track, Some(slice.args.to_json()))?;
+        }
     }
-    while let Some(end) = open.pop() {
-        writer.end(tid, end)?;
-    }
-    Ok(())
+    open.into_iter().rev().try_for_each(|slice| close(slice, writer))
 }
 
 #[cfg(test)]
