@@ -37,6 +37,8 @@ fn incidents(incidents: &[Incident], out: &mut dyn Write) -> io::Result<()> {
     if incidents.is_empty() {
         return Ok(());
     }
+    let mut longest: Vec<&Incident> = incidents.iter().collect();
+    longest.sort_by_key(|incident| std::cmp::Reverse(incident.duration));
     let row = |incident: &Incident| {
         vec![
             Cell::time(incident.duration),
@@ -53,9 +55,9 @@ fn incidents(incidents: &[Incident], out: &mut dyn Write) -> io::Result<()> {
             Column("verdict", Kind::Words, ""),
             Column("evidence", Kind::Words, "Unfolded: who was blocked meanwhile"),
         ],
-        rows: incidents.iter().map(row).collect(),
+        rows: longest.into_iter().map(row).collect(),
         head: 3,
-        sorted: None,
+        sorted: Some((0, true)),
     }
     .write(out)
 }

@@ -34,7 +34,7 @@ function drawHeap(host, above) {
   ]);
   host.replaceChildren(element("p", { class: "key" }, ...key), svg);
   host.hidden = false;
-  const draw = (view) => drawCurves(svg, series, most, view, Math.max(host.clientWidth, 300));
+  const draw = (view) => drawCurves(svg, series, most, view, Math.max(host.clientWidth - 10, 300));
   if (above) above.onview = draw;
   new ResizeObserver(() => draw(above?.view ?? { from: 0, to: spanLength() })).observe(host);
 }

@@ -3,15 +3,16 @@
 const BEGIN = told("header")[0]?.start_ns ?? 0;
 const SUMMARY = told("summary")[0] ?? {};
 
-/** A stretch of time as a box. */
+/** A stretch of time as a box; what began before the report is drawn from the report's begin on. */
 function span(name, kind, start, duration, details = []) {
-  const from = Math.max(0, start - BEGIN);
-  return { name, kind, from, to: from + duration, details };
+  const at = start - BEGIN;
+  return { name, kind, from: Math.max(0, at), to: Math.max(0, at + duration), at, took: duration, details };
 }
 
 /** What is said of a stretch of time. */
-function aboutSpan({ from, to, details }) {
-  return [`at ${time(from)}, ${time(to - from)}`, ...details];
+function aboutSpan({ at, took, details }) {
+  const when = at < 0 ? `begun ${time(-at)} before the report` : `at ${time(at)}`;
+  return [`${when}, ${time(took)}`, ...details];
 }
 
 /** Puts boxes that overlap into rows of their own: at most so many, and says how many had no room. */
@@ -39,7 +40,8 @@ function gcLanes() {
   const stops = told("stw")
     .filter((stop) => stop.start_ns !== null)
     .map((stop) => span(stop.reason, "stop", stop.start_ns, stop.total_ns ?? 0, stop.stack));
-  const incidents = told("gc_incident").map((incident) => {
+  const notable = told("gc_incident").filter((incident) => incident.verdict !== "unrelated");
+  const incidents = notable.map((incident) => {
     return span(`${incident.kind}: ${incident.verdict}`, "incident", incident.start_ns, incident.duration_ns, [incident.text]);
   });
   return [lanes("GC cycles", cycles, 2), lanes("stops", stops, 3), lanes("incidents", incidents, 4)];
@@ -158,10 +160,7 @@ function drawSlow(host) {
   return new Chart(host, { rows, to: spanLength(), hasAxis: true, role: "listbox", about: aboutSpan, note: note + left });
 }
 
-/** A call that began before the span is drawn from the span's begin on. */
 function slowBox(name, call) {
-  const end = call.end_ns - BEGIN;
-  const from = Math.max(0, end - call.duration_ns);
-  const details = [`${time(call.duration_ns)} for ${call.cause}, result ${call.result}`, ...call.stack];
-  return { name, kind: "blocked", from, to: end, details };
+  const details = [`for ${call.cause}, result ${call.result}`, ...call.stack];
+  return span(name, "blocked", call.end_ns - call.duration_ns, call.duration_ns, details);
 }
