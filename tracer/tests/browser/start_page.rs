@@ -72,7 +72,7 @@ fn names_from_outside_do_nothing() {
 #[ignore = "needs Chromium"]
 fn it_is_whole_without_its_script() {
     let (_folder, mut page) = open();
-    page.reload(false);
+    page.reload_without_script();
     let shown = page.text("document.body.innerText");
     for part in
         ["main.main after 215.00 ms", "sleeps for 100.00 ms", "part11", "INCOMPLETE", "need JavaScript"]

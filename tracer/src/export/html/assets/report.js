@@ -51,4 +51,5 @@ document.addEventListener("keydown", (event) => {
   find.focus();
   find.select();
 });
-document.documentElement.dataset.ready = "";
+// The charts are drawn with the first frame.
+requestAnimationFrame(() => requestAnimationFrame(() => (document.documentElement.dataset.ready = "")));
