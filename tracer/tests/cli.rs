@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "cli/capture.rs"]
+mod capture;
 #[path = "support/image/mod.rs"]
 mod image;
 #[path = "support/transcript.rs"]
@@ -175,6 +177,31 @@ fn a_flame_graph_of_several_starts_is_refused() {
     assert_eq!(output.status.code(), Some(1));
     assert!(said(&output).contains("svg is of one start"), "{}", said(&output));
     assert!(!chart.exists(), "an empty chart was left");
+}
+
+/// Before the process or the program is even looked for.
+#[test]
+fn a_format_that_cannot_tell_such_a_history_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let look = "one look has nothing to tell as that";
+    for (args, suffix, says) in [
+        (&["attach", "--now", "4294967295"][..], "pb.gz", look),
+        (&["attach", "--now", "4294967295"], "csv", look),
+        (&["attach", "--now", "4294967295"], "inittrace", look),
+        (&["attach", "--now", "4294967295"], "svg", look),
+        (&["attach", "4294967295"], "inittrace", "gotrace run sees them"),
+        (&["run", "--", "true"], "inittrace", "add --heap"),
+        (&["run", "--heap", "--repeat", "2", "--", "true"], "inittrace", "is of one start"),
+        (&["run", "--repeat", "2", "--", "true"], "pb.gz", "is of one start"),
+    ] {
+        let file = folder.path().join(format!("report.{suffix}"));
+        let (verb, rest) = args.split_first().unwrap();
+        let given = [&[*verb, "-o", file.to_str().unwrap()], rest].concat();
+        let output = gotrace(&given);
+        assert_eq!(output.status.code(), Some(1), "{args:?} {suffix}: {}", said(&output));
+        assert!(said(&output).contains(says), "{args:?} {suffix}: {}", said(&output));
+        assert!(!file.exists(), "an empty report was left");
+    }
 }
 
 #[test]

@@ -5,10 +5,13 @@ use std::path::Path;
 use regex::Regex;
 
 use super::blocking_flame::{FlameBy, FlameOf};
+use super::csv::Csv;
 use super::gc::Gctrace;
 use super::html::Html;
+use super::inittrace::Inittrace;
 use super::ndjson::Ndjson;
 use super::picture::{Folded, Svg};
+use super::pprof::Pprof;
 use super::speedscope::Speedscope;
 use super::text::{InitOrder, Text};
 use super::trace_event::TraceEvent;
@@ -33,6 +36,23 @@ pub enum Format {
     Gctrace,
     /// One page with tables and charts, for a browser.
     Html,
+    /// A profile, for `go tool pprof` and its kin.
+    Pprof,
+    /// The lines of `GODEBUG=inittrace=1`.
+    Inittrace,
+    /// A table for spreadsheets.
+    Csv,
+}
+
+/// What a report can be of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum History {
+    /// How a program started.
+    Start,
+    /// What a running program was seen to do.
+    Running,
+    /// One look at a running program, from memory alone.
+    Look,
 }
 
 /// How reports look.
@@ -67,7 +87,7 @@ impl Default for View {
 
 impl Format {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Text,
         Self::Ndjson,
         Self::Folded,
@@ -76,6 +96,9 @@ impl Format {
         Self::TraceEvent,
         Self::Gctrace,
         Self::Html,
+        Self::Pprof,
+        Self::Inittrace,
+        Self::Csv,
     ];
 
     /// Its name on a command line.
@@ -90,6 +113,9 @@ impl Format {
             Self::TraceEvent => "trace_event",
             Self::Gctrace => "gctrace",
             Self::Html => "html",
+            Self::Pprof => "pprof",
+            Self::Inittrace => "inittrace",
+            Self::Csv => "csv",
         }
     }
 
@@ -107,6 +133,9 @@ impl Format {
             }
             Self::Gctrace => "The garbage collector's cycles, as GODEBUG=gctrace=1 prints them",
             Self::Html => "A page with tables and charts, for a browser",
+            Self::Pprof => "A profile, for go tool pprof and its kin",
+            Self::Inittrace => "The inits, as GODEBUG=inittrace=1 prints them",
+            Self::Csv => "A table for spreadsheets: the inits of a start, or where goroutines were blocked",
         }
     }
 
@@ -122,6 +151,9 @@ impl Format {
             Self::TraceEvent => &[".trace.json"],
             Self::Gctrace => &[".gctrace"],
             Self::Html => &[".html"],
+            Self::Pprof => &[".pb.gz"],
+            Self::Inittrace => &[".inittrace"],
+            Self::Csv => &[".csv"],
         }
     }
 
@@ -140,7 +172,29 @@ impl Format {
     pub const fn appends(self) -> bool {
         match self {
             Self::Text | Self::Ndjson | Self::Gctrace => true,
-            Self::Folded | Self::Svg | Self::Speedscope | Self::TraceEvent | Self::Html => false,
+            Self::Folded
+            | Self::Svg
+            | Self::Speedscope
+            | Self::TraceEvent
+            | Self::Html
+            | Self::Pprof
+            | Self::Inittrace
+            | Self::Csv => false,
+        }
+    }
+
+    /// Why it cannot tell such a history; none when it can.
+    #[must_use]
+    pub const fn refusal(self, of: History) -> Option<&'static str> {
+        match (self, of) {
+            (Self::Text | Self::Ndjson, _) => None,
+            (_, History::Look) => {
+                Some("one look has nothing to tell as that: leave out --now, or that output")
+            }
+            (Self::Inittrace, History::Running) => {
+                Some("the inits of a running program are over: gotrace run sees them")
+            }
+            (_, History::Start | History::Running) => None,
         }
     }
 
@@ -156,6 +210,9 @@ impl Format {
             Self::TraceEvent => Box::new(TraceEvent),
             Self::Gctrace => Box::new(Gctrace),
             Self::Html => Box::new(Html),
+            Self::Pprof => Box::new(Pprof { of: view.of }),
+            Self::Inittrace => Box::new(Inittrace),
+            Self::Csv => Box::new(Csv),
         }
     }
 
@@ -193,6 +250,8 @@ mod tests {
         assert_eq!(Format::of_path(Path::new("b.speedscope.json")), Some(Format::Speedscope));
         assert_eq!(Format::of_path(Path::new("b.trace.json")), Some(Format::TraceEvent));
         assert_eq!(Format::of_path(Path::new("b.json")), None);
+        assert_eq!(Format::of_path(Path::new("b.pb.gz")), Some(Format::Pprof));
+        assert_eq!(Format::of_path(Path::new("b.gz")), None);
         assert_eq!(Format::of_path(Path::new("b.png")), None);
         assert_eq!(Format::of_path(Path::new("ndjson")), None);
         assert_eq!(Format::of_path(Path::new(".ndjson")), None);

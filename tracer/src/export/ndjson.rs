@@ -74,6 +74,14 @@ fn until_ready(timeline: &StartupTimeline) -> Option<Line<'static>> {
     Some(Line::Phase { name: "ready", start_ns, duration_ns, done: true, steps: Vec::new(), parts: None })
 }
 
+impl Report {
+    /// The line of each init.
+    pub(super) fn init_lines(&self) -> io::Result<Vec<serde_json::Value>> {
+        let inits = self.timeline.inits.iter().enumerate();
+        Ok(inits.map(|(seq, init)| serde_json::to_value(init_line(seq, init))).collect::<Result<_, _>>()?)
+    }
+}
+
 fn init_line(seq: usize, init: &Init) -> Line<'_> {
     let (file, line) = init.functions.first().map_or((None, None), place);
     Line::Init {
@@ -87,6 +95,7 @@ fn init_line(seq: usize, init: &Init) -> Line<'_> {
         goroutines_started: init.started.map(|started| started.total),
         goroutines_at_main: init.started.map(|started| started.at_main),
         module: init.module.as_deref(),
+        imported_by: init.imported_by.as_deref(),
         allocs: init.heap.map(|heap| heap.allocs),
         bytes: init.heap.map(|heap| heap.bytes),
         file,

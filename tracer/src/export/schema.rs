@@ -1,6 +1,8 @@
 //! The JSON Schema of whatever gotrace writes as JSON, made from the types that are written.
 
+use schemars::Schema;
 use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
 use serde_json::{Value, json};
 
 use super::inspect::Inspection;
@@ -11,7 +13,10 @@ use crate::event::recorded::SCHEMA;
 /// writes. Properties that it does not know may come: fields are added, never renamed.
 #[must_use]
 pub fn schema() -> Value {
-    let mut generator = SchemaSettings::draft2020_12().for_serialize().into_generator();
+    // "uint64" and the like are no formats of JSON Schema, and validators that are strict refuse them.
+    let without_formats = RecursiveTransform(|schema: &mut Schema| drop(schema.remove("format")));
+    let settings = SchemaSettings::draft2020_12().for_serialize().with_transform(without_formats);
+    let mut generator = settings.into_generator();
     let every = [
         ndjson::schema(&mut generator),
         blocking_ndjson::schema(&mut generator),

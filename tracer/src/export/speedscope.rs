@@ -35,7 +35,7 @@ struct Shared {
     frames: Vec<SharedFrame>,
 }
 
-#[derive(Clone, PartialEq, Eq, Hash, Serialize)]
+#[derive(Serialize)]
 struct SharedFrame {
     name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,23 +88,32 @@ enum Kind {
 /// All frames so far, each once.
 #[derive(Default)]
 struct Frames {
-    all: Vec<SharedFrame>,
-    places: HashMap<SharedFrame, usize>,
+    all: Vec<Frame>,
+    /// Where those of a function are.
+    places: HashMap<String, Vec<usize>>,
 }
 
 impl Frames {
     fn place(&mut self, frame: &Frame) -> usize {
-        let frame = SharedFrame {
+        let is_it = |known: &Frame| (known.line, &known.file) == (frame.line, &frame.file);
+        let of_function = self.places.get(&frame.function).map_or(&[][..], Vec::as_slice);
+        if let Some(place) = of_function.iter().find(|place| is_it(&self.all[**place])) {
+            return *place;
+        }
+        let place = self.all.len();
+        self.all.push(frame.clone());
+        self.places.entry(frame.function.clone()).or_default().push(place);
+        place
+    }
+}
+
+impl SharedFrame {
+    fn of(frame: &Frame) -> Self {
+        Self {
             name: printable(&frame.function),
             file: frame.file.as_deref().map(printable),
             line: frame.file.as_ref().and(Some(frame.line)).filter(|line| *line > 0),
-        };
-        let next = self.all.len();
-        let place = *self.places.entry(frame.clone()).or_insert(next);
-        if place == next {
-            self.all.push(frame);
         }
-        place
     }
 }
 
@@ -113,7 +122,7 @@ impl Export for Speedscope {
         let name = format!("the start of {}", name(&report.subject));
         let mut frames = Frames::default();
         let profile = started(report, name.clone(), self.0.focus.as_ref(), &mut frames);
-        write(name, 0, vec![profile], frames, out)
+        write(name, 0, vec![profile], &frames, out)
     }
 
     fn running(&self, report: &BlockingReport, out: &mut dyn Write) -> io::Result<()> {
@@ -124,7 +133,7 @@ impl Export for Speedscope {
             let View { by, focus, .. } = self.0.clone();
             Profile::Sampled(sampled(report, &BlockingFlame { of, by, focus }, &name, &mut frames))
         });
-        write(name, usize::from(self.0.of == FlameOf::OnCpu), profiles.into(), frames, out)
+        write(name, usize::from(self.0.of == FlameOf::OnCpu), profiles.into(), &frames, out)
     }
 }
 
@@ -132,7 +141,7 @@ fn write(
     name: String,
     active_profile_index: usize,
     profiles: Vec<Profile>,
-    frames: Frames,
+    frames: &Frames,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let file = File {
@@ -141,7 +150,7 @@ fn write(
         name,
         active_profile_index,
         profiles,
-        shared: Shared { frames: frames.all },
+        shared: Shared { frames: frames.all.iter().map(SharedFrame::of).collect() },
     };
     serde_json::to_writer(&mut *out, &file)?;
     out.write_all(b"\n")

@@ -22,7 +22,13 @@ fn one(root: &Value, schema: &Value, value: &Value, at: &str) -> Result<(), Refu
     let refuse = |why: String| Err(format!("{at}: {why}: {value}"));
     for (keyword, of) in keywords {
         let holds = match keyword.as_str() {
-            "$schema" | "$defs" | "title" | "description" | "format" | "default" => true,
+            "$schema"
+            | "$defs"
+            | "title"
+            | "description"
+            | "default"
+            | "properties"
+            | "additionalProperties" => true,
             "$ref" => {
                 let name = of.as_str().and_then(|name| name.strip_prefix("#/$defs/")).expect("a definition");
                 one(root, &root["$defs"][name], value, at)?;
@@ -54,7 +60,6 @@ fn one(root: &Value, schema: &Value, value: &Value, at: &str) -> Result<(), Refu
                 }
                 true
             }
-            "properties" | "additionalProperties" => true,
             other => panic!("unknown keyword {other}"),
         };
         if !holds {

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::Context as _;
 
 use super::super::Exit;
+use super::super::kernel_config::kernel_release;
 use super::super::output::Outputs;
-use super::super::report::kernel_release;
 use super::gc::GcSpan;
 use super::live::{Live, STACK_FROM};
 use super::moments::Ended;
@@ -138,7 +138,7 @@ impl<'a> Reporter<'a> {
         }
         let began = before.map_or(self.live.since, |(ended, _)| ended);
         let missing = |reason: String| MissingProbe {
-            probe: "blocked_now",
+            probe: "blocked_now".into(),
             function: "runtime.allgs".to_owned(),
             reason,
             is_detail: true,
@@ -159,6 +159,7 @@ impl<'a> Reporter<'a> {
             ended,
             stack_from: STACK_FROM.min(self.live.slow_from),
             slow_from: self.live.slow_from,
+            frequency: self.live.frequency,
             tables: &tables,
             before: before.map(|(_, tables)| tables),
             slow: &self.live.slow,

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::collector::goal;
 use crate::model::blocking::{BlockedNow, Entry, Site, SlowCall};
 use crate::model::gc::{HeldUpBy, Incident, ToldCycle, Trigger, WorldStop};
 use crate::model::{Cause, Init, Library, Parts, Phase, TimedFunction, Wait};
@@ -136,7 +137,6 @@ fn blocked_now(one: &BlockedNow) -> Value {
 
 fn cycle(told: &ToldCycle, incident: Option<&Incident>) -> Value {
     let cycle = &told.cycle;
-    let bounded = |bytes: u64| (bytes != u64::MAX).then_some(bytes);
     json!({
         "trigger": told.trigger.map(Trigger::name),
         "forced": cycle.forced,
@@ -145,7 +145,7 @@ fn cycle(told: &ToldCycle, incident: Option<&Incident>) -> Value {
         "heap_start_bytes": cycle.heap_start,
         "heap_end_bytes": cycle.heap_end,
         "heap_marked_bytes": cycle.heap_marked,
-        "heap_goal_bytes": bounded(cycle.heap_goal),
+        "heap_goal_bytes": goal(cycle),
         "assist_ns": cycle.assist,
         "dedicated_ns": cycle.dedicated,
         "fractional_ns": cycle.fractional,

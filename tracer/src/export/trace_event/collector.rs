@@ -6,7 +6,7 @@ use std::io;
 use super::args::{Args, after};
 use super::event::Writer;
 use super::track::{Slice, Tracks};
-use crate::model::gc::{GcCycle, GcReport, Incident, IncidentKind, Trigger, WorldStop};
+use crate::model::gc::{GcCycle, GcReport, Incident, IncidentKind, NO_LIMIT, Trigger, WorldStop};
 use crate::target::gobin::Frame;
 use crate::units::Nanos;
 
@@ -126,13 +126,19 @@ fn parts<'a>(cycle: &GcCycle) -> impl Iterator<Item = Slice<'a>> + use<'a> {
     })
 }
 
+/// What the heap was to be at most; none where GOGC is off and nothing else bounds it, though the runtime has a figure.
+pub(super) fn goal(cycle: &GcCycle) -> Option<u64> {
+    let is_bounded = cycle.gc_percent >= 0 || cycle.memory_limit < NO_LIMIT;
+    is_bounded.then_some(cycle.heap_goal).filter(|goal| *goal != u64::MAX)
+}
+
 /// The heap where the runtime's figures tell it: at a cycle's begin and end.
 fn heap(cycle: &GcCycle, writer: &mut Writer<'_>) -> io::Result<()> {
     writer.counter(cycle.start, "heap", "bytes", cycle.heap_start)?;
     writer.counter(cycle.end(), "heap", "bytes", cycle.heap_end)?;
     writer.counter(cycle.end(), "heap live (marked)", "bytes", cycle.heap_marked)?;
-    if cycle.heap_goal != u64::MAX {
-        writer.counter(cycle.end(), "heap goal", "bytes", cycle.heap_goal)?;
+    if let Some(goal) = goal(cycle) {
+        writer.counter(cycle.end(), "heap goal", "bytes", goal)?;
     }
     match cycle.surroundings.rss {
         Some(rss) => writer.counter(cycle.noted.max(cycle.end()), "RSS", "bytes", rss),

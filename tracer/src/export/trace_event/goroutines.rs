@@ -3,27 +3,32 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use serde_json::Value;
+
 use super::collector::Held;
 use super::event::{Reach, Writer};
 use super::track::{Owner, Slice, Tracks};
 use crate::target::gobin::Frame;
 use crate::units::Nanos;
 
-/// The tracks so far, in the order of the goroutines' numbers; threads come behind them.
+/// The tracks so far, in the order of the goroutines' numbers; threads come behind them, and last who only idled.
 #[derive(Default)]
 pub(super) struct Goroutines<'a>(BTreeMap<Owner, Track<'a>>);
 
 #[derive(Default)]
 struct Track<'a> {
+    /// Whether there is more to tell than that it had nothing to do.
+    is_busy: bool,
     origin: Option<&'a Frame>,
     slices: Vec<Slice<'a>>,
-    instants: Vec<(Nanos, String, serde_json::Value)>,
+    instants: Vec<(Nanos, String, Value)>,
 }
 
 impl<'a> Goroutines<'a> {
     /// Adds a stretch of time of the goroutine that `origin` made.
-    pub(super) fn add(&mut self, owner: Owner, origin: Option<&'a Frame>, slice: Slice<'a>) {
+    pub(super) fn add(&mut self, owner: Owner, origin: Option<&'a Frame>, slice: Slice<'a>, is_idle: bool) {
         let track = self.track(owner, origin);
+        track.is_busy |= !is_idle;
         track.slices.push(slice);
     }
 
@@ -34,9 +39,12 @@ impl<'a> Goroutines<'a> {
         origin: Option<&'a Frame>,
         at: Nanos,
         name: String,
-        args: serde_json::Value,
+        args: Value,
+        is_idle: bool,
     ) {
-        self.track(owner, origin).instants.push((at, name, args));
+        let track = self.track(owner, origin);
+        track.is_busy |= !is_idle;
+        track.instants.push((at, name, args));
     }
 
     /// Writes all of them, those that held the world up too, with an arrow to where it had stopped.
@@ -54,9 +62,11 @@ impl<'a> Goroutines<'a> {
             if let Some(stopped) = held.stopped {
                 arrows.entry(owner).or_default().push((track.slices.len(), start, stopped));
             }
+            track.is_busy = true;
             track.slices.push(held.slice);
         }
-        for (owner, track) in self.0 {
+        let (busy, idle): (Vec<_>, Vec<_>) = self.0.into_iter().partition(|(_, track)| track.is_busy);
+        for (owner, track) in busy.into_iter().chain(idle) {
             let name = name(owner, track.origin);
             let tid = tracks.open(owner, &name, writer)?;
             let on = tracks.write(tid, &name, &track.slices, writer)?;

@@ -9,7 +9,7 @@ use super::event::Writer;
 use super::goroutines::Goroutines;
 use super::track::{Owner, Slice, Tracks};
 use crate::event::blocking::{Key, Kind};
-use crate::model::blocking::{BlockedNow, BlockingReport, Entry, Since, SlowCall};
+use crate::model::blocking::{BlockedNow, BlockingReport, Class, Entry, Since, SlowCall, Standing};
 use crate::model::syscall_name;
 use crate::units::Nanos;
 
@@ -26,18 +26,20 @@ pub(super) fn write(report: &BlockingReport, writer: &mut Writer<'_>) -> io::Res
         let entry = by_key.get(&call.call.key).copied();
         let owner = call.call.goid.map_or(Owner::Thread(call.tid), Owner::Goroutine);
         let origin = entry.and_then(|entry| entry.origin.as_ref());
-        goroutines.add(owner, origin, slow(call, entry));
+        let is_idle = entry.is_some_and(|entry| matches!(entry.class, Class::Idle(_)));
+        goroutines.add(owner, origin, slow(call, entry), is_idle);
     }
     for one in &report.blocked_now {
         let (owner, origin) = (Owner::Goroutine(one.goid), one.origin.as_ref());
         let (name, args) = (name_of(one), Args::BlockedNow(one));
+        let is_idle = matches!(one.standing(), Standing::Idle(_));
         match one.since.map(Since::time) {
             Some(since) => {
                 let end = report.ended.max(since);
                 let slice = Slice { start: since, end, name, category: one.standing().name(), args };
-                goroutines.add(owner, origin, slice);
+                goroutines.add(owner, origin, slice, is_idle);
             }
-            None => goroutines.add_instant(owner, origin, report.ended, name, args.to_json()),
+            None => goroutines.add_instant(owner, origin, report.ended, name, args.to_json(), is_idle),
         }
     }
     goroutines.write(held, &mut tracks, writer)

@@ -110,7 +110,6 @@ fn lanes(slices: &[Slice<'_>]) -> Vec<Vec<usize>> {
 }
 
 /// Writes slices of one track. What took no time is a moment: readers cannot tell where a slice without length lies.
-#[expect(single_use_lifetimes, reason = "impl Trait needs its name")]
 fn nested<'a>(
     tid: u64,
     slices: impl Iterator<Item = &'a Slice<'a>>,
@@ -136,17 +135,40 @@ fn nested<'a>(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn slice((start, end): (u64, u64)) -> Slice<'static> {
+        let (start, end) = (Nanos(start), Nanos(end));
+        Slice { start, end, name: String::new(), category: "", args: Args::None }
+    }
+
+    proptest! {
+        #[test]
+        fn on_one_track_all_is_within_or_beside(
+            spans in proptest::collection::vec((0..60_u64, 0..30_u64), 0..40)
+        ) {
+            let slices: Vec<_> = spans.iter().map(|(start, length)| slice((*start, start + length))).collect();
+            let lanes = lanes(&slices);
+            let mut all: Vec<usize> = lanes.concat();
+            all.sort_unstable();
+            prop_assert_eq!(all, (0..slices.len()).collect::<Vec<_>>());
+            for lane in lanes {
+                for (nth, one) in lane.iter().enumerate() {
+                    for other in &lane[nth + 1..] {
+                        let (one, other) = (&slices[*one], &slices[*other]);
+                        let beside = one.end <= other.start;
+                        let within = one.start <= other.start && other.end <= one.end;
+                        prop_assert!(beside || within);
+                    }
+                }
+            }
+        }
+    }
 
     #[test]
     fn what_overlaps_is_on_another_track() {
-        let slice = |(start, end)| Slice {
-            start: Nanos(start),
-            end: Nanos(end),
-            name: String::new(),
-            category: "",
-            args: Args::None,
-        };
         let lanes = |spans: &[(u64, u64)]| lanes(&spans.iter().copied().map(slice).collect::<Vec<_>>());
         assert_eq!(lanes(&[(0, 10), (2, 5), (5, 10), (10, 12)]), [[0, 1, 2, 3]]);
         assert_eq!(lanes(&[(2, 5), (0, 10)]), [[1, 0]], "the outer one first");

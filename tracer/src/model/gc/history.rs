@@ -8,6 +8,7 @@ use super::figures::Figures;
 use super::stop::{StopReason, total_in};
 use super::totals::Totals;
 use crate::event::gc::{Cycle, Stop};
+use crate::event::{Event, EventKind};
 use crate::target::gobin::CollectorLayout;
 use crate::units::Nanos;
 
@@ -49,6 +50,18 @@ impl GcHistory {
             left_out: Totals::default(),
             left_out_from: None,
             refused: check::shape(&layout).err(),
+        }
+    }
+
+    /// Takes note of the collector's among these events, which came together; best at once, while the surroundings are
+    /// still those of the moment.
+    pub fn note(&mut self, events: &[Event], surroundings: Surroundings) {
+        for event in events {
+            match &event.kind {
+                EventKind::Stop(stop) => self.note_stop(event.time, stop),
+                EventKind::GcCycle(cycle) => self.note_cycle(event.time, cycle, surroundings),
+                _ => {}
+            }
         }
     }
 
