@@ -13,6 +13,7 @@ mod kernel_config;
 mod kernel_side;
 mod list;
 mod log;
+mod open;
 mod order;
 mod output;
 mod ready;

@@ -121,6 +121,12 @@ impl Outputs {
         Format::ALL.into_iter().find(|format| holds(*format) && self.has(*format))
     }
 
+    /// The files that a browser shows.
+    pub(super) fn shown(&self) -> Vec<PathBuf> {
+        let shown = self.files.iter().filter(|(_, format, _)| matches!(format, Format::Html | Format::Svg));
+        shown.map(|(path, _, _)| path.clone()).collect()
+    }
+
     /// Refuses formats that tell one start only; `why` says that there are more.
     pub(super) fn ensure_appends(&self, why: &str) -> anyhow::Result<()> {
         match self.any(|format| !format.appends()) {

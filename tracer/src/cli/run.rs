@@ -15,6 +15,7 @@ use regex::Regex;
 use super::clock::wall_clock_at;
 use super::collection;
 use super::kernel_config::kernel_release;
+use super::open::Opener;
 use super::order::Sort;
 use super::output::{self, Outputs, format_name};
 use super::recorder::{Recorder, size};
@@ -56,7 +57,7 @@ Exit codes: the program's own (128 + N when signal N killed it) when the tracing
 cannot trace here, 4 when the program is not found or no Go program that gotrace knows, 5 when more than 1 %
 of the data was lost, 6 when a budget was exceeded. Of several runs the first that failed gives the code.")]
 pub(super) struct Args {
-    /// Write the report to FILE; the format follows from its name (.txt, .ndjson, .csv, .gctrace, .inittrace, .pb.gz for
+    /// Write the report to FILE; the format follows from its name (.txt, .ndjson, .html, .csv, .gctrace, .inittrace, .pb.gz for
     /// a profile, .trace.json, .speedscope.json, .folded and .svg for flame graphs; .gotrace is a capture, for gotrace
     /// report). Repeatable; - is standard output
     #[arg(short, long, value_name = "FILE")]
@@ -64,6 +65,9 @@ pub(super) struct Args {
     /// Write every report in this format, whatever its file's name
     #[arg(short, long, value_parser = format_name(), conflicts_with = "json")]
     format: Option<Format>,
+    /// Show the page or the flame graph (-o FILE.html, FILE.svg) when it is written, as the user who called sudo
+    #[arg(long)]
+    open: bool,
     /// Show only what matches in a flame graph (-o FILE.svg, FILE.folded): phases, packages, functions
     #[arg(long, value_name = "REGEX")]
     focus: Option<Regex>,
@@ -140,6 +144,7 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     if outputs.has(Format::Inittrace) && !args.heap {
         anyhow::bail!("inittrace also tells what inits allocate: add --heap");
     }
+    let opener = args.open.then(|| Opener::of(outputs.shown())).transpose()?;
     if args.repeat > 1 {
         outputs.ensure_appends("--repeat makes several")?;
         return repeat::run(args, common, &path, outputs);
@@ -151,6 +156,9 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     outputs.add(Told::Start(&report), &view, |_| true)?;
     outputs.commit()?;
     let recorded = recorder.commit();
+    if let Some(opener) = opener {
+        opener.show(common);
+    }
     let mut series = Series::default();
     series.add(Start::of(&report))?;
     let within = is_within(&args.budget, &series, common);

@@ -7,6 +7,7 @@ use regex::Regex;
 use super::blocking_flame::{FlameBy, FlameOf};
 use super::csv::Csv;
 use super::gc::Gctrace;
+use super::html::Html;
 use super::inittrace::Inittrace;
 use super::ndjson::Ndjson;
 use super::picture::{Folded, Svg};
@@ -33,6 +34,8 @@ pub enum Format {
     TraceEvent,
     /// The garbage collector's cycles, as `GODEBUG=gctrace=1` prints them.
     Gctrace,
+    /// One page with tables and charts, for a browser.
+    Html,
     /// A profile, for `go tool pprof` and its kin.
     Pprof,
     /// The lines of `GODEBUG=inittrace=1`.
@@ -84,7 +87,7 @@ impl Default for View {
 
 impl Format {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Text,
         Self::Ndjson,
         Self::Folded,
@@ -92,6 +95,7 @@ impl Format {
         Self::Speedscope,
         Self::TraceEvent,
         Self::Gctrace,
+        Self::Html,
         Self::Pprof,
         Self::Inittrace,
         Self::Csv,
@@ -108,6 +112,7 @@ impl Format {
             Self::Speedscope => "speedscope",
             Self::TraceEvent => "trace_event",
             Self::Gctrace => "gctrace",
+            Self::Html => "html",
             Self::Pprof => "pprof",
             Self::Inittrace => "inittrace",
             Self::Csv => "csv",
@@ -127,6 +132,7 @@ impl Format {
                 "What has a time, on its goroutine's track: for Perfetto and chrome://tracing"
             }
             Self::Gctrace => "The garbage collector's cycles, as GODEBUG=gctrace=1 prints them",
+            Self::Html => "A page with tables and charts, for a browser",
             Self::Pprof => "A profile, for go tool pprof and its kin",
             Self::Inittrace => "The inits, as GODEBUG=inittrace=1 prints them",
             Self::Csv => "A table for spreadsheets: the inits of a start, or where goroutines were blocked",
@@ -144,6 +150,7 @@ impl Format {
             Self::Speedscope => &[".speedscope.json"],
             Self::TraceEvent => &[".trace.json"],
             Self::Gctrace => &[".gctrace"],
+            Self::Html => &[".html"],
             Self::Pprof => &[".pb.gz"],
             Self::Inittrace => &[".inittrace"],
             Self::Csv => &[".csv"],
@@ -169,6 +176,7 @@ impl Format {
             | Self::Svg
             | Self::Speedscope
             | Self::TraceEvent
+            | Self::Html
             | Self::Pprof
             | Self::Inittrace
             | Self::Csv => false,
@@ -201,6 +209,7 @@ impl Format {
             Self::Speedscope => Box::new(Speedscope(view.clone())),
             Self::TraceEvent => Box::new(TraceEvent),
             Self::Gctrace => Box::new(Gctrace),
+            Self::Html => Box::new(Html),
             Self::Pprof => Box::new(Pprof { of: view.of }),
             Self::Inittrace => Box::new(Inittrace),
             Self::Csv => Box::new(Csv),
@@ -237,6 +246,7 @@ mod tests {
         assert_eq!(Format::of_path(Path::new("b.svg")), Some(Format::Svg));
         assert_eq!(Format::of_path(Path::new("b.folded")), Some(Format::Folded));
         assert_eq!(Format::of_path(Path::new("b.gctrace")), Some(Format::Gctrace));
+        assert_eq!(Format::of_path(Path::new("b.html")), Some(Format::Html));
         assert_eq!(Format::of_path(Path::new("b.speedscope.json")), Some(Format::Speedscope));
         assert_eq!(Format::of_path(Path::new("b.trace.json")), Some(Format::TraceEvent));
         assert_eq!(Format::of_path(Path::new("b.json")), None);

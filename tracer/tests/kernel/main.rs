@@ -10,6 +10,7 @@ mod endings;
 mod formats;
 mod gc;
 mod listing;
+mod opening;
 mod oracle;
 mod output;
 mod readers;

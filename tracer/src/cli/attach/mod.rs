@@ -23,6 +23,7 @@ use self::waits::Plan;
 use super::collection::{ensure_collector, gctrace};
 use super::exit::TargetRefused;
 use super::kernel_config::kernel_release;
+use super::open::Opener;
 use super::output::{Outputs, format_name};
 use super::ring::ring_size;
 use super::{Common, Exit};
@@ -57,18 +58,21 @@ const MOST_LOOKS: usize = 5;
 Exit codes: 0 when the report is whole; 3 when this machine or the process may not be looked into, 4 when there is
 no such process or it is no Go program that gotrace knows.")]
 pub(super) struct Args {
-    /// Write the report to FILE; the format follows from its name (.txt, .ndjson, .csv, .gctrace, .pb.gz for a
+    /// Write the report to FILE; the format follows from its name (.txt, .ndjson, .html, .csv, .gctrace, .pb.gz for a
     /// profile, or .folded and .svg for flame graphs). Repeatable; - is standard output
     #[arg(short, long, value_name = "FILE")]
     output: Vec<PathBuf>,
     /// Write every report in this format, whatever its file's name
     #[arg(short, long, value_parser = format_name(), conflicts_with = "json")]
     format: Option<Format>,
+    /// Show the page or the flame graph (-o FILE.html, FILE.svg) when it is written, as the user who called sudo
+    #[arg(long)]
+    open: bool,
     /// One JSON object a line instead of text
     #[arg(long)]
     json: bool,
     /// Look once, by memory and /proc alone: how far the start is, and where the main goroutine is
-    #[arg(long, conflicts_with_all = ["duration", "interval", "slow"])]
+    #[arg(long, conflicts_with_all = ["duration", "interval", "slow", "open"])]
     now: bool,
     /// End after that time, such as 30s
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
@@ -190,9 +194,14 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
         outputs.finish(|color, out| report.write(Format::Text, color, out))?;
         return Ok(Exit::Ok);
     }
+    let opener = args.open.then(|| Opener::of(outputs.shown())).transpose()?;
     doctor::fit(doctor::checks(&format!("gotrace attach {}", args.who)))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(follow(args, common, &process, &binary, outputs))
+    let exit = runtime.block_on(follow(args, common, &process, &binary, outputs))?;
+    if let Some(opener) = opener {
+        opener.show(common);
+    }
+    Ok(exit)
 }
 
 async fn follow(

@@ -3,7 +3,7 @@
 mod gctrace;
 mod ndjson;
 mod startup;
-mod text;
+pub(super) mod text;
 
 pub(super) use gctrace::{Gctrace, milliseconds};
 pub(super) use ndjson::schema;

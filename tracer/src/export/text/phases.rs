@@ -70,7 +70,8 @@ impl Text {
     }
 }
 
-fn label(name: PhaseName, dynamic: bool) -> &'static str {
+/// A phase for people.
+pub(in super::super) fn label(name: PhaseName, dynamic: bool) -> &'static str {
     match name {
         PhaseName::Exec => "exec",
         PhaseName::DynamicLink if dynamic => "dynamic linking",
