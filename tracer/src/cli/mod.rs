@@ -7,6 +7,7 @@ mod diff;
 mod doctor;
 mod exit;
 mod inits;
+mod generate;
 mod inspect;
 mod kernel_config;
 mod kernel_side;
@@ -89,6 +90,7 @@ enum Verb {
     List(list::Args),
     Inspect(inspect::Args),
     Doctor(doctor::Args),
+    Generate(generate::Args),
 }
 
 impl Common {
@@ -123,5 +125,6 @@ pub fn main() -> ExitCode {
         Verb::List(args) => list::run(args, &common),
         Verb::Inspect(args) => inspect::run(args),
         Verb::Doctor(args) => doctor::run(args),
+        Verb::Generate(args) => generate::run(args),
     })
 }

@@ -7,10 +7,12 @@ mod blocking;
 mod capturing;
 mod comparing;
 mod endings;
+mod formats;
 mod gc;
 mod listing;
 mod oracle;
 mod output;
+mod readers;
 mod readme;
 mod slowinit;
 #[path = "../support/mod.rs"]

@@ -65,6 +65,8 @@ pub(super) struct Live<'a> {
     redact: bool,
     /// What takes this long is told by itself.
     pub(super) slow_from: Nanos,
+    /// How many times a second it is looked where the program runs.
+    pub(super) frequency: u64,
     /// The program that the process became.
     pub(super) replaced: Option<String>,
 }
@@ -133,6 +135,7 @@ impl<'a> Live<'a> {
             slow: SlowCalls::new(redact),
             redact,
             slow_from: slow,
+            frequency,
             replaced: None,
         })
     }

@@ -159,6 +159,7 @@ impl<'a> Reporter<'a> {
             ended,
             stack_from: STACK_FROM.min(self.live.slow_from),
             slow_from: self.live.slow_from,
+            frequency: self.live.frequency,
             tables: &tables,
             before: before.map(|(_, tables)| tables),
             slow: &self.live.slow,
