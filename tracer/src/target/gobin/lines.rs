@@ -59,6 +59,7 @@ pub struct Frame {
     /// Whether this function was inlined into the next frame's.
     pub inlined: bool,
     /// The line that the function begins in; zero when it is not known: the tables have it from Go 1.20 on.
+    #[serde(default)]
     pub begins: u32,
     /// The instruction, as the binary states its address; none of what stands for a line of code and no single place.
     pub address: Option<VirtAddr>,
