@@ -3,7 +3,7 @@
 //! A Go binary has three address spaces: bytes in the file, addresses as the ELF file states them, and
 //! addresses in a running process (shifted by the load bias when the binary is position independent).
 
-use std::fmt;
+use std::{fmt, iter};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,12 @@ impl Nanos {
         Self(self.0.saturating_sub(earlier.0))
     }
 
+    /// The time `duration` later. What is read may be from anywhere, so sums end at the largest there is.
+    #[must_use]
+    pub fn plus(self, duration: Self) -> Self {
+        Self(self.0.saturating_add(duration.0))
+    }
+
     /// With three or four digits and a unit.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "shown with four digits")]
@@ -55,6 +61,12 @@ impl Nanos {
     #[expect(clippy::cast_precision_loss, reason = "shown with three digits")]
     pub fn as_millis_f64(self) -> f64 {
         self.0 as f64 / 1e6
+    }
+}
+
+impl iter::Sum for Nanos {
+    fn sum<I: Iterator<Item = Self>>(times: I) -> Self {
+        times.fold(Self(0), Self::plus)
     }
 }
 

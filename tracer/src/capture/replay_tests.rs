@@ -210,6 +210,22 @@ proptest! {
     }
 
     #[test]
+    fn no_time_is_too_large_to_be_told(
+        records in prop::collection::vec(record(), 1..40),
+        times in prop::collection::vec((any::<prop::sample::Index>(), 0_usize..19, any::<u64>()), 1..20),
+    ) {
+        let mut records = records;
+        for (index, word, value) in times {
+            let record = index.get_mut(&mut records);
+            if let Some(word) = record.get_mut(8 * word..8 * word + 8).filter(|_| word != 1) {
+                word.copy_from_slice(&value.to_le_bytes());
+            }
+        }
+        let (live, capture) = live(&records, true);
+        prop_assert_eq!(told(&Replay::new(&capture[..]).unwrap().next_start().unwrap().unwrap()), live);
+    }
+
+    #[test]
     fn a_capture_that_is_cut_or_changed_anywhere_is_told_or_refused(
         records in prop::collection::vec(record(), 0..20), cut in any::<prop::sample::Index>(), bit in 0_u8..8,
     ) {

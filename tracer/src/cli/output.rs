@@ -192,5 +192,5 @@ fn buffered(out: &mut dyn Write, write: impl Fn(&mut dyn Write) -> io::Result<()
 
 /// Whether so much was lost that a script must not take the report for whole.
 pub(super) fn is_incomplete(totals: &Totals) -> bool {
-    totals.dropped * 100 > totals.hits * LOSS_LIMIT_PERCENT
+    totals.dropped.saturating_mul(100) > totals.hits.saturating_mul(LOSS_LIMIT_PERCENT)
 }

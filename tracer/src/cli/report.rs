@@ -13,7 +13,7 @@ use super::repeated::Repeated;
 use super::{Common, Exit};
 use crate::capture::Replay;
 use crate::capture::record::Verb;
-use crate::export::{Format, InitOrder, Told, View};
+use crate::export::{Format, History, InitOrder, Told, View};
 
 /// Show a capture again: any report, in any format
 ///
@@ -80,6 +80,7 @@ pub(super) fn open(path: &Path) -> anyhow::Result<Replay<BufReader<File>>> {
 
 /// What `gotrace run` recorded. Returns whether data was lost.
 fn runs(args: &Args, replay: &mut Source, mut outputs: Outputs) -> anyhow::Result<bool> {
+    outputs.ensure(History::Start)?;
     let view = view(args, replay);
     let mut repeated = Repeated::default();
     while let Some(report) = next(args, replay)? {
@@ -105,6 +106,7 @@ fn runs(args: &Args, replay: &mut Source, mut outputs: Outputs) -> anyhow::Resul
 
 /// What `gotrace watch` recorded.
 fn watched(args: &Args, replay: &mut Source, mut outputs: Outputs) -> anyhow::Result<bool> {
+    outputs.ensure(History::Start)?;
     let view = View { rows: 0, ..view(args, replay) };
     outputs.ensure_appends("the capture holds any number of starts")?;
     let mut incomplete = false;

@@ -69,7 +69,7 @@ fn phase(phase: &Phase) -> Line<'_> {
 
 /// What `main.main` did until the program was ready.
 fn until_ready(timeline: &StartupTimeline) -> Option<Line<'static>> {
-    let start_ns = Nanos(timeline.begin.0 + timeline.to_main?.0);
+    let start_ns = timeline.begin.plus(timeline.to_main?);
     let duration_ns = timeline.ready?.since(start_ns);
     Some(Line::Phase { name: "ready", start_ns, duration_ns, done: true, steps: Vec::new(), parts: None })
 }

@@ -169,8 +169,13 @@ impl Report {
         if let Some(to_main) = self.timeline.to_main {
             return MainReached::After(to_main);
         }
-        let hits =
-            |probe| self.losses.iter().filter(|loss| loss.probe == probe).map(|loss| loss.hits).sum::<u64>();
+        let hits = |probe| {
+            self.losses
+                .iter()
+                .filter(|loss| loss.probe == probe)
+                .map(|loss| loss.hits)
+                .fold(0, u64::saturating_add)
+        };
         let is_missing = |probe: Probe| self.missing.iter().any(|missing| missing.probe == probe.name());
         if hits(Probe::MainMain) > 0 {
             MainReached::RecordLost
@@ -189,8 +194,8 @@ impl Report {
     pub fn totals(&self) -> Totals {
         let mut totals = Totals { undecodable: self.undecodable, ..Totals::default() };
         for loss in &self.losses {
-            totals.hits += loss.hits;
-            totals.dropped += loss.dropped;
+            totals.hits = totals.hits.saturating_add(loss.hits);
+            totals.dropped = totals.dropped.saturating_add(loss.dropped);
         }
         totals.unresolved = self.timeline.inits.iter().filter(|init| init.is_unresolved()).count() as u64;
         totals

@@ -24,7 +24,7 @@ impl Text {
         }
         let bold = self.style(Style::new().bold());
         let dim = self.style(Style::new().dimmed());
-        let sum: u64 = timeline.inits.iter().map(|init| init.wall.0).sum();
+        let Nanos(sum) = timeline.inits.iter().map(|init| init.wall).sum();
         let mut rows: Vec<(usize, &Init)> = timeline.inits.iter().enumerate().collect();
         if self.order == InitOrder::Slowest {
             rows.sort_by_key(|(seq, init)| (std::cmp::Reverse(init.wall), *seq));

@@ -134,7 +134,7 @@ impl GcCycle {
     /// From its begin to its end.
     #[must_use]
     pub fn duration(&self) -> Nanos {
-        Nanos(self.sweep_term.0 + self.mark.0 + self.mark_term.0)
+        self.sweep_term.plus(self.mark).plus(self.mark_term)
     }
 
     /// When it ended.
