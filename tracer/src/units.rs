@@ -18,7 +18,8 @@ pub struct FileOffset(pub u64);
 pub struct VirtAddr(pub u64);
 
 /// An address in a running process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct RuntimeAddr(pub u64);
 
 /// Nanoseconds: a duration, or a time on the kernel's boot clock (`CLOCK_BOOTTIME`).

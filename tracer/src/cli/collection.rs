@@ -122,7 +122,7 @@ pub(super) fn program_began(
 
 /// What a report says of a probe that is not to be had.
 pub(super) fn told(MissingHook { hook, function, reason }: MissingHook) -> MissingProbe {
-    MissingProbe { probe: hook.name(), function, reason, is_detail: true }
+    MissingProbe { probe: hook.name().into(), function, reason, is_detail: true }
 }
 
 /// Refuses to write lines of gctrace where there would be none: they would look like those of a program that never

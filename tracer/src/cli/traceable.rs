@@ -50,7 +50,7 @@ impl Traceable {
     /// What could not be probed.
     pub(super) fn missing(&self) -> Vec<MissingProbe> {
         let missing = |MissingHook { hook, function, reason }: &MissingHook| MissingProbe {
-            probe: hook.name(),
+            probe: hook.name().into(),
             function: function.clone(),
             reason: reason.clone(),
             is_detail: hook.is_detail(),

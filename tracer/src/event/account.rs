@@ -1,21 +1,24 @@
 //! What the main thread waits for.
 
+use serde::{Deserialize, Serialize};
 use tracer_ebpf::main_thread::NONE;
 use tracer_ebpf::wire::Probe;
 use tracer_ebpf::wire::account::Wait as Record;
 pub use tracer_ebpf::wire::account::{Account, WaitKind};
 
+use super::stored::by_number;
 use super::{DecodeError, prefix};
 use crate::units::{Nanos, RuntimeAddr};
 
 /// The main thread was kept off the CPU for long.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wait {
     /// When it left the CPU.
     pub start: Nanos,
     /// How long it could not run: in a system call, the sum of all its waits.
     pub duration: Nanos,
     /// What the kernel side takes it to have waited for.
+    #[serde(with = "by_number")]
     pub kind: WaitKind,
     /// The system call's number; none for a page fault.
     pub syscall: Option<u64>,

@@ -3,18 +3,22 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use serde::{Deserialize, Serialize};
 pub use tracer_ebpf::wire::blocking::{BUCKETS, Caller, Kind, bucket_end};
 use tracer_ebpf::wire::{Probe, blocking as wire};
 
+use super::stored::{by_number, histogram};
 use super::{DecodeError, prefix};
 use crate::units::{Nanos, RuntimeAddr};
 
 /// What is summed up apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Key {
     /// How the time was spent.
+    #[serde(with = "by_number")]
     pub kind: Kind,
     /// Who made the system call.
+    #[serde(with = "by_number")]
     pub caller: Caller,
     /// Its number; for a wait, that of the call that would have blocked.
     pub syscall: u64,
@@ -27,7 +31,7 @@ pub struct Key {
 }
 
 /// A stack, as far as it was taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum StackTaken {
     /// It was too short to take the stack.
     TooShort,
@@ -38,7 +42,7 @@ pub enum StackTaken {
 }
 
 /// The sums of one [`Key`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallTotal {
     /// Of what.
     pub key: Key,
@@ -53,6 +57,7 @@ pub struct CallTotal {
     /// The longest's.
     pub longest: Nanos,
     /// How many took how long; bucket `i` ends at [`bucket_end`]`(i)` nanoseconds.
+    #[serde(with = "histogram")]
     pub histogram: Vec<u32>,
 }
 
@@ -117,7 +122,7 @@ pub struct Socket {
 }
 
 /// A thread that is in a system call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InSyscall {
     /// Its id in the initial PID namespace.
     pub tid: u32,
@@ -128,7 +133,7 @@ pub struct InSyscall {
 }
 
 /// A goroutine that the network poller has parked, or that gave up without another system call so far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parked {
     /// Its id.
     pub goid: u64,

@@ -8,6 +8,7 @@ mod process;
 pub mod profile;
 pub mod recorded;
 mod startup;
+pub(crate) mod stored;
 mod syscall;
 
 use thiserror::Error;

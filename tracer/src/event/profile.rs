@@ -1,5 +1,6 @@
 //! Where a running program was met on a CPU.
 
+use serde::{Deserialize, Serialize};
 use tracer_ebpf::wire::{
     Probe,
     profile::{IN_USER_CODE, Sample as WireSample},
@@ -7,14 +8,16 @@ use tracer_ebpf::wire::{
 
 use super::DecodeError;
 use super::blocking::{Caller, StackTaken};
+use super::stored::by_number;
 use crate::units::RuntimeAddr;
 
 /// Samples that were alike.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Samples {
     /// Where.
     pub stack: StackTaken,
     /// Who ran.
+    #[serde(with = "by_number")]
     pub caller: Caller,
     /// The address behind the go statement that made the goroutine.
     pub gopc: Option<RuntimeAddr>,

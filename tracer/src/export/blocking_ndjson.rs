@@ -81,13 +81,13 @@ impl BlockingReport {
         let standing = one.standing();
         Line::BlockedNow {
             goid: one.goid,
-            state: one.state,
+            state: &one.state,
             class: standing.name(),
             idle: match standing {
                 Standing::Idle(idle) => Some(idle.name()),
                 _ => None,
             },
-            wait_reason: one.wait_reason,
+            wait_reason: one.wait_reason.as_deref(),
             tid: one.tid,
             syscall: one.syscall.as_deref(),
             fd: one.fd,

@@ -167,7 +167,7 @@ fn report() -> Report {
         awaited: None,
         gc: None,
         missing: vec![MissingProbe {
-            probe: "schedinit_done",
+            probe: "schedinit_done".into(),
             function: "runtime.rt0_go".to_owned(),
             reason: "its code has no single call of the function".to_owned(),
             is_detail: false,

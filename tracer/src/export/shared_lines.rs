@@ -45,13 +45,13 @@ impl<'a> FindingLine<'a> {
 /// A probe that is not there.
 #[derive(Serialize)]
 pub(super) struct MissingLine<'a> {
-    probe: &'static str,
+    probe: &'a str,
     function: &'a str,
     reason: &'a str,
 }
 
 impl<'a> MissingLine<'a> {
     pub(super) fn of(missing: &'a MissingProbe) -> Self {
-        Self { probe: missing.probe, function: &missing.function, reason: &missing.reason }
+        Self { probe: &missing.probe, function: &missing.function, reason: &missing.reason }
     }
 }

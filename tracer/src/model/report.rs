@@ -1,7 +1,9 @@
 //! Everything that one run tells, ready for any format.
 
-use std::path::PathBuf;
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize, Serializer};
 use tracer_ebpf::wire::Probe;
 
 use super::gc::GcReport;
@@ -32,7 +34,7 @@ pub struct Report {
 }
 
 /// Whose report it is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Subject {
     /// The process's id.
     pub pid: u32,
@@ -41,6 +43,7 @@ pub struct Subject {
     /// Whether it was watched from the end of its execve on, where its times begin, and not from the call.
     pub watched: bool,
     /// Its executable.
+    #[serde(serialize_with = "in_characters")]
     pub exe: PathBuf,
     /// The Go version that built it, as `go version` prints it.
     pub go_version: String,
@@ -75,8 +78,13 @@ impl Subject {
     }
 }
 
+/// As every report shows it: what is no text is replaced.
+fn in_characters<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+    path.to_string_lossy().serialize(to)
+}
+
 /// One run of several of the same command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repetition {
     /// Its number, from one.
     pub run: u32,
@@ -85,7 +93,7 @@ pub struct Repetition {
 }
 
 /// How the trace of the process ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ending {
     /// The process was still running.
     Running,
@@ -100,10 +108,10 @@ pub enum Ending {
 }
 
 /// A probe that could not be placed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct MissingProbe {
     /// The probe's name.
-    pub probe: &'static str,
+    pub probe: Cow<'static, str>,
     /// The function that was looked for.
     pub function: String,
     /// Why, for people.

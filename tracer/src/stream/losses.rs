@@ -1,12 +1,16 @@
 //! What each probe saw and what of it was lost.
 
 use aya::maps::{Array, MapData, MapError};
+use serde::{Deserialize, Serialize};
 use tracer_ebpf::wire::Probe;
 
+use crate::event::stored::by_number;
+
 /// One probe's account: `hits` = delivered + `dropped`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeLoss {
     /// The probe.
+    #[serde(with = "by_number")]
     pub probe: Probe,
     /// How often it ran in the target.
     pub hits: u64,

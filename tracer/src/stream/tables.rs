@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use aya::maps::{MapData, MapError, StackTraceMap};
+use serde::{Deserialize, Serialize};
 use tracer_ebpf::wire;
 use zerocopy::transmute;
 
@@ -14,7 +15,8 @@ use crate::probe::load::BlockingMaps;
 use crate::units::{Nanos, RuntimeAddr};
 
 /// All that the kernel side has summed up so far.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Tables {
     /// The sums.
     pub calls: Vec<CallTotal>,

@@ -141,9 +141,9 @@ impl Sources<'_, '_> {
         let noted = goroutine.wait_since.and_then(|since| self.observer.on_boot_clock(since));
         Some(BlockedNow {
             goid: goroutine.goid,
-            state: "waiting",
+            state: "waiting".into(),
             syscall: parked.map(|parked| syscall_name(parked.syscall)),
-            wait_reason: Some(wait.text),
+            wait_reason: Some(wait.text.into()),
             tid: None,
             fd: fd.filter(|_| in_poller),
             object: fd.filter(|_| in_poller).and_then(|fd| self.object(fd)),
@@ -181,7 +181,7 @@ impl Sources<'_, '_> {
         let off_cpu = thread.off_cpu_since.map(Since::AtLatest);
         Some(BlockedNow {
             goid: goroutine.goid,
-            state: "syscall",
+            state: "syscall".into(),
             syscall: now.map(|now| syscall_name(now.number)),
             wait_reason: None,
             tid,

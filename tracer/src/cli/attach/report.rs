@@ -138,7 +138,7 @@ impl<'a> Reporter<'a> {
         }
         let began = before.map_or(self.live.since, |(ended, _)| ended);
         let missing = |reason: String| MissingProbe {
-            probe: "blocked_now",
+            probe: "blocked_now".into(),
             function: "runtime.allgs".to_owned(),
             reason,
             is_detail: true,

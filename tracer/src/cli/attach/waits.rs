@@ -94,7 +94,7 @@ impl Waits {
             detached: None,
         };
         let missing = plan.missing.into_iter().map(|missing| MissingProbe {
-            probe: missing.hook.name(),
+            probe: missing.hook.name().into(),
             function: missing.function,
             reason: missing.reason,
             is_detail: true,

@@ -89,7 +89,7 @@ pub(super) fn missing_heap(
         ),
     };
     let function = "runtime.memstats".to_owned();
-    Some(MissingProbe { probe: "heap", function, reason, is_detail: unknown < all })
+    Some(MissingProbe { probe: "heap".into(), function, reason, is_detail: unknown < all })
 }
 
 /// When the program's own time begins: with its call of execve, which the kernel side's account begins with. What

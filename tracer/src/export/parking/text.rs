@@ -58,7 +58,7 @@ impl ParkingReport {
         self.write_rows(dim, out)?;
         for missing in &self.missing {
             let (function, reason) = (printable(&missing.function), printable(&missing.reason));
-            let without = match missing.probe {
+            let without = match &*missing.probe {
                 "made_ready" => "who woke them, and how long they had no P then, is not told",
                 _ => "their stacks are not whole",
             };

@@ -1,10 +1,12 @@
 //! A cycle of the garbage collector, as the runtime has it.
 
+use serde::{Deserialize, Serialize};
+
 use super::figures::Figures;
 use crate::units::Nanos;
 
 /// What else was seen when a cycle was over.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Surroundings {
     /// The process's resident memory, in bytes.
     pub rss: Option<u64>,
