@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 pub struct FileOffset(pub u64);
 
 /// An address as the ELF file states it, before any load bias.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct VirtAddr(pub u64);
 

@@ -6,7 +6,6 @@ use tracer_ebpf::wire::Probe;
 use tracer_ebpf::wire::account::Wait as Record;
 pub use tracer_ebpf::wire::account::{Account, WaitKind};
 
-use super::stored::by_number;
 use super::{DecodeError, prefix};
 use crate::units::{Nanos, RuntimeAddr};
 
@@ -18,7 +17,6 @@ pub struct Wait {
     /// How long it could not run: in a system call, the sum of all its waits.
     pub duration: Nanos,
     /// What the kernel side takes it to have waited for.
-    #[serde(with = "by_number")]
     pub kind: WaitKind,
     /// The system call's number; none for a page fault.
     pub syscall: Option<u64>,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub use tracer_ebpf::wire::blocking::{BUCKETS, Caller, Kind, bucket_end};
 use tracer_ebpf::wire::{Probe, blocking as wire};
 
-use super::stored::{by_number, histogram};
+use super::histogram;
 use super::{DecodeError, prefix};
 use crate::units::{Nanos, RuntimeAddr};
 
@@ -15,10 +15,8 @@ use crate::units::{Nanos, RuntimeAddr};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Key {
     /// How the time was spent.
-    #[serde(with = "by_number")]
     pub kind: Kind,
     /// Who made the system call.
-    #[serde(with = "by_number")]
     pub caller: Caller,
     /// Its number; for a wait, that of the call that would have blocked.
     pub syscall: u64,

@@ -3,12 +3,12 @@
 mod account;
 pub mod blocking;
 pub mod gc;
+mod histogram;
 pub mod parking;
 mod process;
 pub mod profile;
 pub mod recorded;
 mod startup;
-pub(crate) mod stored;
 mod syscall;
 
 use thiserror::Error;

@@ -6,7 +6,7 @@ use tracer_ebpf::wire::{Probe, parking as wire};
 
 use super::DecodeError;
 use super::blocking::StackTaken;
-use super::stored::{by_number, histogram};
+use super::histogram;
 use crate::units::{Nanos, RuntimeAddr};
 
 /// What is summed up apart.
@@ -19,7 +19,6 @@ pub struct ParkKey {
     /// The address behind the go statement that made that goroutine.
     pub gopc: Option<RuntimeAddr>,
     /// Who made it ready.
-    #[serde(with = "by_number")]
     pub waker: Waker,
     /// The address behind the go statement that made the waker.
     pub waker_gopc: Option<RuntimeAddr>,

@@ -8,7 +8,6 @@ use tracer_ebpf::wire::{
 
 use super::DecodeError;
 use super::blocking::{Caller, StackTaken};
-use super::stored::by_number;
 use crate::units::RuntimeAddr;
 
 /// Samples that were alike.
@@ -17,7 +16,6 @@ pub struct Samples {
     /// Where.
     pub stack: StackTaken,
     /// Who ran.
-    #[serde(with = "by_number")]
     pub caller: Caller,
     /// The address behind the go statement that made the goroutine.
     pub gopc: Option<RuntimeAddr>,

@@ -153,7 +153,7 @@ impl Text {
             writeln!(
                 out,
                 "{warn}not probed:{warn:#} {} ({}): {}",
-                missing.probe,
+                printable(&missing.probe),
                 printable(&missing.function),
                 printable(&missing.reason)
             )?;

@@ -43,7 +43,7 @@ pub struct Subject {
     /// Whether it was watched from the end of its execve on, where its times begin, and not from the call.
     pub watched: bool,
     /// Its executable.
-    #[serde(serialize_with = "in_characters")]
+    #[serde(serialize_with = "lossy")]
     pub exe: PathBuf,
     /// The Go version that built it, as `go version` prints it.
     pub go_version: String,
@@ -78,9 +78,9 @@ impl Subject {
     }
 }
 
-/// As every report shows it: what is no text is replaced.
-fn in_characters<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
-    path.to_string_lossy().serialize(to)
+/// As every report shows it: what is no UTF-8 is replaced.
+fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
 }
 
 /// One run of several of the same command.
@@ -94,6 +94,7 @@ pub struct Repetition {
 
 /// How the trace of the process ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Ending {
     /// The process was still running.
     Running,
@@ -108,7 +109,7 @@ pub enum Ending {
 }
 
 /// A probe that could not be placed.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MissingProbe {
     /// The probe's name.
     pub probe: Cow<'static, str>,

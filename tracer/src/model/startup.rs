@@ -12,7 +12,6 @@ use super::objects::{NamedCall, named_calls};
 use super::parts::Cause;
 use super::phases::{Marks, Phase, PhaseName};
 use super::waits::{Symbols, Wait, waits};
-use crate::event::stored::account;
 use crate::event::{self, Account, Event};
 use crate::target::gobin::Frame;
 use crate::units::Nanos;
@@ -27,7 +26,6 @@ pub struct Observation {
     /// When the process was seen to be gone, if it was. The kernel's own word of it is more exact.
     pub gone: Option<Nanos>,
     /// Where the main thread's time had gone by then, when `main.main` had not been reached.
-    #[serde(with = "account")]
     pub closing: Option<Account>,
     /// What the main thread was waiting for then, with the main goroutine's stack.
     pub present: Option<(event::Wait, Vec<Frame>)>,

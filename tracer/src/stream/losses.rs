@@ -4,13 +4,10 @@ use aya::maps::{Array, MapData, MapError};
 use serde::{Deserialize, Serialize};
 use tracer_ebpf::wire::Probe;
 
-use crate::event::stored::by_number;
-
 /// One probe's account: `hits` = delivered + `dropped`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeLoss {
     /// The probe.
-    #[serde(with = "by_number")]
     pub probe: Probe,
     /// How often it ran in the target.
     pub hits: u64,

@@ -41,7 +41,7 @@ impl GcReport {
         }
         for missing in &self.missing {
             let (function, reason) = (printable(&missing.function), printable(&missing.reason));
-            writeln!(out, "  {dim}not seen: {} ({function}): {reason}{dim:#}", missing.probe)?;
+            writeln!(out, "  {dim}not seen: {} ({function}): {reason}{dim:#}", printable(&missing.probe))?;
         }
         writeln!(out)
     }

@@ -7,6 +7,7 @@ use crate::units::Nanos;
 
 /// What else was seen when a cycle was over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Surroundings {
     /// The process's resident memory, in bytes.
     pub rss: Option<u64>,
