@@ -1,5 +1,6 @@
 //! `gotrace attach PID|NAME|PATH`: what a running program is blocked on.
 
+mod around;
 mod gc;
 mod live;
 mod moments;
@@ -209,7 +210,7 @@ async fn follow(
     let waits = args.waits.then(|| Plan::of(process, binary, args.max_overhead)).transpose()?;
     let gc = if args.no_gc { None } else { Some(gc::Plan::of(process, binary)?) };
     ensure_gctrace(&outputs, gc.as_ref())?;
-    let live = Live::attach(process, binary, &options, waits, gc)?;
+    let live = Live::attach(process, observer.symbols(), &options, waits, gc)?;
     let (of, by, focus) = (args.flame.into(), args.by.into(), args.focus.clone());
     let view = View { of, by, focus, ..View::default() };
     let mut reporter = Reporter::new(process, binary, &observer, live, outputs, view, args.stw_slow);

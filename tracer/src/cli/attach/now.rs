@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::event::blocking::{InSyscall, Parked};
 use crate::model::blocking::{BlockedNow, Since};
-use crate::model::{Code as _, LoadedCode, Stack, syscall_name};
+use crate::model::{BinarySymbols, Code as _, LoadedCode, Stack, syscall_name};
 use crate::stream::Tables;
 use crate::target::descriptor::{Descriptor, Object};
 use crate::target::gobin::{Frame, GoBinary, ReasonKind};
@@ -46,9 +46,10 @@ impl<'a> Observer<'a> {
         Ok(Self { process, memory, code: LoadedCode { binary, bias }, list, redact })
     }
 
-    /// By how much its addresses are larger than its binary's.
-    pub(super) fn bias(&self) -> u64 {
-        self.code.bias
+    /// What its addresses mean.
+    pub(super) fn symbols(&self) -> BinarySymbols<'a> {
+        let LoadedCode { binary, bias } = self.code;
+        BinarySymbols { binary, bias }
     }
 
     /// An object in words, as far as it may be told.

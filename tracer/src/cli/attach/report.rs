@@ -8,15 +8,13 @@ use anyhow::Context as _;
 use super::super::Exit;
 use super::super::output::Outputs;
 use super::super::report::kernel_release;
-use super::gc::GcSpan;
 use super::live::{Live, STACK_FROM};
 use super::moments::Ended;
 use super::now::Observer;
 use super::terminal::{Terminal, own_cpu_time};
 use crate::export::{Format, Screen, Told, View};
-use crate::model::blocking::{BlockingInput, BlockingReport};
-use crate::model::{BinarySymbols, Ending, MissingProbe, Subject};
-use crate::stream::Tables;
+use crate::model::blocking::BlockingReport;
+use crate::model::{Ending, Look, MissingProbe, Subject};
 use crate::target::gobin::GoBinary;
 use crate::target::process::Process;
 use crate::units::{Nanos, boot_clock};
@@ -34,10 +32,10 @@ pub(super) struct Reporter<'a> {
     /// Cycles of the collector and stops of the world from this length on are looked at by themselves.
     stw_slow: Nanos,
     terminal: Option<Terminal>,
-    /// Where the last report ended, and the sums by then.
-    before: Option<(Nanos, Tables)>,
+    /// What was known when the last report ended.
+    before: Option<Look>,
     /// The same of the last screen, with gotrace's own CPU time.
-    drawn: Option<(Nanos, Tables, Nanos)>,
+    drawn: Option<(Look, Nanos)>,
 }
 
 impl<'a> Reporter<'a> {
@@ -65,13 +63,14 @@ impl<'a> Reporter<'a> {
     /// A report on the time since the last one.
     pub(super) fn interim(&mut self) -> anyhow::Result<()> {
         let before = self.before.take();
-        let (report, tables) = self.report(Ending::Running, before.as_ref().map(|(at, sums)| (*at, sums)))?;
+        let look = self.look(Ending::Running, before.as_ref())?;
+        let report = self.report(&look, before.as_ref());
         // A flame graph is one picture, of all; and text would spoil the screen.
         let shows_text = self.terminal.is_none();
         let is_due = |format: Format| format.appends() && (shows_text || format != Format::Text);
         self.outputs.add(Told::Running(&report), &self.view, is_due)?;
-        self.before = Some((report.ended, tables));
-        self.live.begin_anew();
+        self.before = Some(look);
+        self.live.following.begin_anew();
         Ok(())
     }
 
@@ -79,11 +78,12 @@ impl<'a> Reporter<'a> {
     pub(super) fn draw(&mut self) -> anyhow::Result<()> {
         let Some(mut terminal) = self.terminal.take() else { return Ok(()) };
         let drawn = self.drawn.take();
-        let before = drawn.as_ref().map(|(at, sums, _)| (*at, sums));
-        let (report, tables) = self.report(Ending::Running, before)?;
+        let before = drawn.as_ref().map(|(look, _)| look);
+        let look = self.look(Ending::Running, before)?;
+        let report = self.report(&look, before);
         let cpu = own_cpu_time();
         let (rows, columns) = terminal.size();
-        let taken = cpu.since(drawn.map_or(Nanos(0), |(_, _, cpu)| cpu));
+        let taken = cpu.since(drawn.map_or(Nanos(0), |(_, cpu)| cpu));
         let screen = Screen {
             rows,
             columns,
@@ -94,7 +94,7 @@ impl<'a> Reporter<'a> {
         let mut lines = Vec::new();
         screen.write(&report, &mut lines)?;
         terminal.show(&String::from_utf8_lossy(&lines))?;
-        self.drawn = Some((report.ended, tables, cpu));
+        self.drawn = Some((look, cpu));
         self.terminal = Some(terminal);
         Ok(())
     }
@@ -108,7 +108,8 @@ impl<'a> Reporter<'a> {
             Ended::Replaced(comm) => Ending::Replaced(comm),
         };
         let before = self.before.take();
-        let (report, _) = self.report(ending, before.as_ref().map(|(at, sums)| (*at, sums)))?;
+        let look = self.look(ending, before.as_ref())?;
+        let report = self.report(&look, before.as_ref());
         self.outputs.add(Told::Running(&report), &self.view, |_| true)?;
         let refused = report.gc.as_ref().and_then(|gc| gc.refused.as_ref());
         if let Some(reason) = refused.filter(|_| self.outputs.has(Format::Gctrace)) {
@@ -121,67 +122,51 @@ impl<'a> Reporter<'a> {
         Ok(if report.losses.is_incomplete() { Exit::Incomplete } else { Exit::Ok })
     }
 
-    /// On the time since then, or since the first probe.
-    fn report(
-        &mut self,
-        ending: Ending,
-        before: Option<(Nanos, &Tables)>,
-    ) -> anyhow::Result<(BlockingReport, Tables)> {
-        self.live.drain();
-        let tables = self.live.tables()?;
+    /// What is known by now, for a report on the time since `before`, or since the first probe.
+    fn look(&mut self, ending: Ending, before: Option<&Look>) -> anyhow::Result<Look> {
+        let live = &mut self.live;
+        live.drain();
+        let tables = live.tables()?;
         let ended = boot_clock();
-        let (losses, undecodable) = self.live.losses()?;
+        let (losses, undecodable) = live.losses()?;
         let is_there = matches!(ending, Ending::Running);
         let mut seen = if is_there { self.observer.look(&tables) } else { Default::default() };
-        if let Some(waits) = &self.live.waits {
-            waits.date(&tables, &mut seen.blocked).context("cannot read who is parked")?;
-        }
-        let began = before.map_or(self.live.since, |(ended, _)| ended);
+        let parking = match &mut live.waits {
+            Some(waits) => {
+                waits.date(&tables, &mut seen.blocked).context("cannot read who is parked")?;
+                Some(waits.seen(&losses)?)
+            }
+            None => None,
+        };
         let missing = |reason: String| MissingProbe {
             probe: "blocked_now".into(),
             function: "runtime.allgs".to_owned(),
             reason,
             is_detail: true,
         };
-        let symbols = BinarySymbols { binary: self.binary, bias: self.observer.bias() };
-        let parking = match &mut self.live.waits {
-            Some(waits) => {
-                let module = self.binary.build_info().and_then(|info| info.main_module());
-                waits.report(&tables, before.map(|(_, tables)| tables), &losses, module, &symbols)?
-            }
-            None => None,
-        };
         let mut missing: Vec<MissingProbe> = seen.untold.into_iter().map(missing).collect();
-        missing.extend(self.live.untold.clone());
-        let mut report = BlockingReport::of(BlockingInput {
-            subject: self.subject(began),
+        missing.extend(live.untold.clone());
+        let began = before.map_or(live.since, |before| before.ended);
+        Ok(Look {
             began,
             ended,
-            stack_from: STACK_FROM.min(self.live.slow_from),
-            slow_from: self.live.slow_from,
-            tables: &tables,
-            before: before.map(|(_, tables)| tables),
-            slow: &self.live.slow,
+            stack_from: STACK_FROM.min(live.slow_from),
+            slow_from: live.slow_from,
+            tables,
             blocked_now: seen.blocked,
             losses,
             undecodable,
             missing,
             ending,
-            symbols: &symbols,
-        });
-        report.parking = parking;
-        report.gc = self.live.collector.as_ref().map(|collector| {
-            collector.report(&GcSpan {
-                began,
-                ended,
-                slow_from: self.stw_slow,
-                tables: &tables,
-                before: before.map(|(_, tables)| tables),
-                blocking: &report,
-                symbols: &symbols,
-            })
-        });
-        Ok((report, tables))
+            parking,
+            gc: live.collector.as_ref().map(|collector| collector.look(self.stw_slow)),
+            subject: self.subject(began),
+        })
+    }
+
+    /// What a look tells.
+    fn report(&self, look: &Look, before: Option<&Look>) -> BlockingReport {
+        look.report(before, &self.live.following, &self.observer.symbols())
     }
 
     fn subject(&self, began: Nanos) -> Subject {

@@ -54,7 +54,7 @@ impl ObjectSums {
 }
 
 /// The slow calls so far. Bounded, whatever comes.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct SlowCalls {
     slowest: BinaryHeap<Reverse<Ranked>>,
     /// How many there were.
@@ -70,7 +70,7 @@ pub struct SlowCalls {
     redact: bool,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Ranked(SlowCall);
 
 impl Ord for Ranked {
