@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
 use tracer_ebpf::wire::Probe;
 
 use crate::event::Hit;
@@ -9,7 +10,8 @@ use crate::target::gobin::{Frame, InitTask, Module};
 use crate::units::VirtAddr;
 
 /// A binary's init tasks by address, and its probe sites, from which a hit tells the load bias.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct InitCatalogue {
     /// Paths and versions.
     modules: Vec<(String, String)>,
@@ -17,14 +19,14 @@ pub struct InitCatalogue {
     sites: HashMap<Probe, VirtAddr>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Entry {
     package: String,
     functions: Vec<InitFunction>,
 }
 
 /// One of the functions that an init task runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InitFunction {
     /// Its name: `net/http.init` for the initialisation of variables, `net/http.init.0` for the first `init`.
     pub name: String,

@@ -178,7 +178,7 @@ impl GoBinary {
 
 /// The package in a function's name: up to the first dot behind the last slash (runtime/symtab.go,
 /// `funcpkgpath`; like Go's own inittrace it leaves escapes such as `%2e` as they are).
-fn package_of(function: &str) -> &str {
+pub(super) fn package_of(function: &str) -> &str {
     let base = function.rfind('/').map_or(0, |slash| slash + 1);
     match function[base..].find('.') {
         Some(dot) => &function[..base + dot],

@@ -13,6 +13,7 @@ mod error;
 mod functions;
 mod globals;
 mod heap;
+mod importers;
 mod init_tasks;
 mod layout;
 mod lines;

@@ -1,0 +1,139 @@
+//! The file that a capture is written to.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::record::End;
+use super::{CaptureError, Record, Writer};
+use crate::files::create_new_private;
+
+/// So often what came is made sure of.
+const FLUSH: Duration = Duration::from_secs(1);
+
+/// A capture that is being written: to `FILE.part` until it is complete. What a session that is killed leaves there can
+/// be read.
+pub struct CaptureFile {
+    path: PathBuf,
+    part: PathBuf,
+    writer: Writer<File>,
+    flushed: Instant,
+    most: u64,
+    /// Whether anything in it is worth keeping when the session fails.
+    has_data: bool,
+    committed: bool,
+}
+
+impl CaptureFile {
+    /// Opens the file to write. It is to have `most` bytes at most, when that is given.
+    ///
+    /// # Errors
+    /// When the directory does not exist or refuses, `path` is a directory, or there is a `FILE.part` already.
+    pub fn create(path: &Path, most: Option<u64>) -> Result<Self, CaptureError> {
+        if path.is_dir() {
+            return Err(io::Error::from(ErrorKind::IsADirectory).into());
+        }
+        let part = with_suffix(path, ".part");
+        let writer = open(&part)?;
+        Ok(Self {
+            path: path.to_owned(),
+            part,
+            writer,
+            flushed: Instant::now(),
+            most: most.unwrap_or(u64::MAX),
+            has_data: false,
+            committed: false,
+        })
+    }
+
+    /// What to write to.
+    pub fn writer(&mut self) -> &mut Writer<File> {
+        self.has_data = true;
+        &mut self.writer
+    }
+
+    /// Makes sure of what came, when that is due.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn tick(&mut self) -> Result<(), CaptureError> {
+        if self.flushed.elapsed() >= FLUSH {
+            self.writer.flush()?;
+            self.flushed = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// Whether it is as large as it may be.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.writer.written() >= self.most
+    }
+
+    /// Ends this file, which from now on is called `FILE.1`, and begins a new one; what was called so before is gone.
+    /// The new file must begin with a [`super::record::Begin`] again.
+    ///
+    /// # Errors
+    /// When a file cannot be written, made or renamed.
+    pub fn rotate(&mut self) -> Result<(), CaptureError> {
+        self.end(&End { because: Some("max-size".into()) })?;
+        fs::rename(&self.part, with_suffix(&self.path, ".1"))?;
+        self.writer = open(&self.part)?;
+        self.has_data = false;
+        Ok(())
+    }
+
+    /// Ends the capture and gives it its name.
+    ///
+    /// # Errors
+    /// When it cannot be brought to disk, or not to its name.
+    pub fn commit(mut self) -> Result<(), CaptureError> {
+        self.end(&End::default())?;
+        fs::rename(&self.part, &self.path)?;
+        self.committed = true;
+        Ok(())
+    }
+
+    fn end(&mut self, end: &End) -> Result<(), CaptureError> {
+        self.writer.record(&Record::End(end.clone()))?;
+        self.writer.flush()?;
+        Ok(self.writer.out().sync_data()?)
+    }
+}
+
+impl Drop for CaptureFile {
+    /// What was recorded before something failed is kept as `FILE.part`.
+    fn drop(&mut self) {
+        if self.committed {
+            return;
+        }
+        if self.has_data {
+            let _ = self.writer.flush();
+        } else {
+            let _ = fs::remove_file(&self.part);
+        }
+    }
+}
+
+fn open(part: &Path) -> Result<Writer<File>, CaptureError> {
+    let file = create_new_private(part).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => io::Error::new(
+            ErrorKind::AlreadyExists,
+            format!(
+                "{} is there: another gotrace writes it, or one was killed that did; gotrace report reads it, \
+                 remove it when it is not needed",
+                part.display()
+            ),
+        ),
+        _ => error,
+    })?;
+    Writer::new(file)
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}
