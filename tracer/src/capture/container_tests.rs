@@ -29,7 +29,9 @@ fn symbol(number: u64) -> Symbol {
 fn small() -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut writer = Writer::new(&mut bytes).unwrap();
-    writer.ring(&[&[1; 40], &[2; 43], b"", &[3; 9]]).unwrap();
+    for record in [&[1; 40][..], &[2; 43], b"", &[3; 9]] {
+        writer.ring(record).unwrap();
+    }
     writer.flush().unwrap();
     let around = Surroundings { rss: Some(4096), throttled: Some(Nanos(3)) };
     writer.record(&Record::Surroundings(around)).unwrap();
@@ -136,7 +138,7 @@ fn a_record_may_be_larger_than_a_block_and_not_larger_than_can_be_read() {
     let symbols: Vec<Symbol> = (0..60_000).map(symbol).collect();
     writer.record(&Record::Symbols(symbols.clone())).unwrap();
     writer.flush().unwrap();
-    assert!(matches!(writer.ring(&[&vec![0; 9 * MOST_RECORD]]), Err(CaptureError::TooLarge { .. })));
+    assert!(matches!(writer.ring(&vec![0; 9 * MOST_RECORD]), Err(CaptureError::TooLarge { .. })));
     drop(writer);
     let mut reader = Reader::new(&bytes[..]).unwrap();
     assert!(matches!(reader.next_record().unwrap(), Some(Record::Symbols(read)) if read == symbols));
@@ -150,7 +152,7 @@ fn a_record_may_be_larger_than_a_block_and_not_larger_than_can_be_read() {
 fn a_writer_that_is_full_says_so() {
     let mut room = [0; 14];
     let mut writer = Writer::new(io::Cursor::new(&mut room[..])).unwrap();
-    writer.ring(&[&[1; 40]]).unwrap();
+    writer.ring(&[1; 40]).unwrap();
     assert!(matches!(writer.flush(), Err(CaptureError::Io(_))));
 }
 
@@ -163,7 +165,7 @@ proptest! {
         let mut bytes = Vec::new();
         let mut writer = Writer::new(&mut bytes).unwrap();
         for (index, record) in records.iter().enumerate() {
-            writer.ring(&[record]).unwrap();
+            writer.ring(record).unwrap();
             if index == usize::from(flush) {
                 writer.flush().unwrap();
             }

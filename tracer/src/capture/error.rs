@@ -12,6 +12,9 @@ pub enum CaptureError {
     /// Another kind of file.
     #[error("is no capture of gotrace")]
     NotACapture,
+    /// Nothing behind its header.
+    #[error("is a capture in which nothing is: gotrace was killed before anything came")]
+    Empty,
     /// From a later gotrace.
     #[error("is a capture of format {version}; this gotrace reads formats up to {VERSION}: use a newer one")]
     Newer {

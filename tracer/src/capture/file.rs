@@ -10,6 +10,9 @@ use super::record::End;
 use super::{CaptureError, Record, Writer};
 use crate::files::create_new_private;
 
+/// How the names of captures end.
+pub const SUFFIX: &str = ".gotrace";
+
 /// So often what came is made sure of.
 const FLUSH: Duration = Duration::from_secs(1);
 
@@ -21,17 +24,15 @@ pub struct CaptureFile {
     writer: Writer<File>,
     flushed: Instant,
     most: u64,
-    /// Whether anything in it is worth keeping when the session fails.
-    has_data: bool,
     committed: bool,
 }
 
 impl CaptureFile {
-    /// Opens the file to write. It is to have `most` bytes at most, when that is given.
+    /// Opens the file to write.
     ///
     /// # Errors
     /// When the directory does not exist or refuses, `path` is a directory, or there is a `FILE.part` already.
-    pub fn create(path: &Path, most: Option<u64>) -> Result<Self, CaptureError> {
+    pub fn create(path: &Path) -> Result<Self, CaptureError> {
         if path.is_dir() {
             return Err(io::Error::from(ErrorKind::IsADirectory).into());
         }
@@ -42,15 +43,18 @@ impl CaptureFile {
             part,
             writer,
             flushed: Instant::now(),
-            most: most.unwrap_or(u64::MAX),
-            has_data: false,
+            most: u64::MAX,
             committed: false,
         })
     }
 
+    /// From that many bytes on it [is full](CaptureFile::is_full).
+    pub fn bound(&mut self, most: u64) {
+        self.most = most;
+    }
+
     /// What to write to.
     pub fn writer(&mut self) -> &mut Writer<File> {
-        self.has_data = true;
         &mut self.writer
     }
 
@@ -81,7 +85,6 @@ impl CaptureFile {
         self.end(&End { because: Some("max-size".into()) })?;
         fs::rename(&self.part, with_suffix(&self.path, ".1"))?;
         self.writer = open(&self.part)?;
-        self.has_data = false;
         Ok(())
     }
 
@@ -104,12 +107,12 @@ impl CaptureFile {
 }
 
 impl Drop for CaptureFile {
-    /// What was recorded before something failed is kept as `FILE.part`.
+    /// What was recorded of a session that failed is kept as `FILE.part`, once there was time to write any of it.
     fn drop(&mut self) {
         if self.committed {
             return;
         }
-        if self.has_data {
+        if self.writer.has_blocks() {
             let _ = self.writer.flush();
         } else {
             let _ = fs::remove_file(&self.part);

@@ -6,17 +6,27 @@
 //! session that was killed everything up to the last whole block can be read. Everything in the file may be hostile:
 //! each length is bounded before anything is made of it.
 
+mod asked;
 mod error;
 mod file;
+mod following;
 mod reader;
 pub mod record;
+mod recording;
+mod redact;
 mod ring;
+mod symbols;
 mod writer;
 
+pub use asked::RecordedAnswers;
 pub use error::CaptureError;
-pub use file::CaptureFile;
-pub use reader::Reader;
+pub use file::{CaptureFile, SUFFIX};
+pub use following::{Replayed, Reported};
+pub use reader::{Reader, is_capture};
 pub use record::Record;
+pub use recording::Recording;
+pub use redact::redact;
+pub use symbols::{KeptSymbols, RecordedSymbols};
 pub use writer::Writer;
 
 /// What a capture begins with: no text, and not what any other tool writes.
@@ -40,3 +50,7 @@ const MOST_RECORD: usize = 16 << 20;
 #[cfg(test)]
 #[path = "container_tests.rs"]
 mod container_tests;
+
+#[cfg(test)]
+#[path = "following_tests.rs"]
+mod following_tests;

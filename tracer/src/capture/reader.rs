@@ -164,6 +164,12 @@ impl<R: Read> Reader<R> {
     }
 }
 
+/// Whether a file that begins so is a capture.
+#[must_use]
+pub fn is_capture(head: &[u8]) -> bool {
+    head.starts_with(&MAGIC)
+}
+
 /// Fills as much of the buffer as there is to read.
 fn read_up_to(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut got = 0;

@@ -12,6 +12,9 @@ const BLOCK: usize = 1 << 20;
 /// What the block is compressed with: zstd's own default, 200 MB a second and more.
 const LEVEL: i32 = 3;
 
+/// What a capture has before its first block.
+const HEADER: u64 = (MAGIC.len() + size_of_val(&VERSION)) as u64;
+
 /// Writes a capture.
 pub struct Writer<W> {
     out: W,
@@ -40,24 +43,21 @@ impl<W: Write> Writer<W> {
             record: Vec::new(),
             deltas: Deltas::default(),
             compressor,
-            written: (MAGIC.len() + size_of_val(&VERSION)) as u64,
+            written: HEADER,
         })
     }
 
-    /// Adds records of the kernel side, as they came out of its ring buffer.
+    /// Adds a record of the kernel side, as it came out of its ring buffer.
     ///
     /// # Errors
     /// Those of the writer.
-    pub fn ring(&mut self, records: &[&[u8]]) -> Result<(), CaptureError> {
-        for record in records {
-            let mut encoded = std::mem::take(&mut self.record);
-            encoded.clear();
-            self.deltas.encode(record, &mut encoded);
-            let added = self.add(Kind::Ring, &encoded);
-            self.record = encoded;
-            added?;
-        }
-        Ok(())
+    pub fn ring(&mut self, record: &[u8]) -> Result<(), CaptureError> {
+        let mut encoded = std::mem::take(&mut self.record);
+        encoded.clear();
+        self.deltas.encode(record, &mut encoded);
+        let added = self.add(Kind::Ring, &encoded);
+        self.record = encoded;
+        added
     }
 
     /// Adds any other record.
@@ -66,7 +66,7 @@ impl<W: Write> Writer<W> {
     /// Those of the writer, and for a record that is too large to be read again.
     pub fn record(&mut self, record: &Record<'_>) -> Result<(), CaptureError> {
         if let Record::Ring(bytes) = record {
-            return self.ring(&[bytes]);
+            return self.ring(bytes);
         }
         let encoded = record.to_json()?;
         self.add(record.kind(), &encoded)
@@ -87,6 +87,11 @@ impl<W: Write> Writer<W> {
     #[must_use]
     pub fn written(&self) -> u64 {
         self.written
+    }
+
+    /// Whether anything was written but the header.
+    pub(super) fn has_blocks(&self) -> bool {
+        self.written > HEADER
     }
 
     /// What it writes to.

@@ -120,7 +120,7 @@ pub struct Socket {
 }
 
 /// A thread that is in a system call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InSyscall {
     /// Its id in the initial PID namespace.
     pub tid: u32,
@@ -131,7 +131,7 @@ pub struct InSyscall {
 }
 
 /// A goroutine that the network poller has parked, or that gave up without another system call so far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parked {
     /// Its id.
     pub goid: u64,

@@ -45,7 +45,7 @@ pub struct ParkTotal {
 }
 
 /// A goroutine that is parked, or ready and does not run yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParkedNow {
     /// Its id.
     pub goid: u64,

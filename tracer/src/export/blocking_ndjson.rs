@@ -121,7 +121,7 @@ impl BlockingReport {
         let taken = self.entries.iter().filter(|entry| entry.key.stack != StackTaken::TooShort);
         let by_reason = self.losses.stacks.iter().map(|(loss, count)| (loss.name(), *count)).collect();
         Line::Loss {
-            probe: "stacks".into(),
+            probe: "stacks",
             hits: taken.map(|entry| entry.sums.count).sum(),
             dropped: self.losses.lost_stacks(),
             by_reason: Some(by_reason),

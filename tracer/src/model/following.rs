@@ -8,7 +8,7 @@ use crate::units::RuntimeAddr;
 
 /// What an event makes one ask about the process, best at once.
 pub trait Around: ObjectNames {
-    /// What else is to be known when a cycle of the collector is over.
+    /// What else is to be known when a cycle of the collector is over. The same for all that are taken in together.
     fn surroundings(&self) -> Surroundings;
 
     /// Whether that is where a function begins which has no frame yet.

@@ -27,7 +27,8 @@ pub struct Look {
     pub slow_from: Nanos,
     /// The sums by then.
     pub tables: Tables,
-    /// Who was blocked.
+    /// Who was blocked. A capture keeps them beside it.
+    #[serde(skip)]
     pub blocked_now: Vec<BlockedNow>,
     /// Every probe's account.
     pub losses: Vec<ProbeLoss>,

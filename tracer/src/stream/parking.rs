@@ -22,6 +22,7 @@ pub struct ParkingTables {
     /// The sums.
     pub totals: Vec<ParkTotal>,
     /// Those that are parked.
+    #[serde(skip)]
     pub parked: Vec<ParkedNow>,
     /// Keys that are none of this version's.
     pub undecodable: u64,
