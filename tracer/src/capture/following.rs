@@ -42,6 +42,7 @@ pub struct Replayed<R> {
     since: u64,
     /// Whether there was the last report.
     is_told: bool,
+    is_ended: bool,
 }
 
 /// A report of a followed program.
@@ -54,8 +55,7 @@ pub struct Reported {
 
 impl<R: Read> Replayed<R> {
     /// Of a capture that begins so.
-    #[must_use]
-    pub fn new(reader: Reader<R>, begin: &Begin) -> Self {
+    pub(super) fn new(reader: Reader<R>, begin: &Begin) -> Self {
         let symbols = KeptSymbols::new(&begin.subject.go_version);
         let layout = symbols.version().and_then(CollectorLayout::of);
         let began = begin.followed.and_then(|followed| followed.gc_began);
@@ -73,6 +73,7 @@ impl<R: Read> Replayed<R> {
             checkpoint: None,
             since: 0,
             is_told: false,
+            is_ended: false,
         }
     }
 
@@ -105,10 +106,17 @@ impl<R: Read> Replayed<R> {
                     }
                 }
                 // One file is of one session.
-                Record::Begin(_) | Record::Start(_) | Record::Surroundings(_) | Record::End(_) => {}
+                Record::Begin(_) | Record::Start(_) | Record::Surroundings(_) => {}
+                Record::End(_) => self.is_ended = true,
             }
         }
         Ok(self.cut())
+    }
+
+    /// Whether the session that wrote it came to its end. Known when there is no next report.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.is_ended && !self.reader.is_cut()
     }
 
     fn looked(&mut self, Looked { why, mut look }: Looked) -> Option<Reported> {

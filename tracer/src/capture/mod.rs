@@ -14,6 +14,7 @@ mod reader;
 pub mod record;
 mod recording;
 mod redact;
+mod replay;
 mod ring;
 mod symbols;
 mod writer;
@@ -26,6 +27,7 @@ pub use reader::{Reader, is_capture};
 pub use record::Record;
 pub use recording::Recording;
 pub use redact::redact;
+pub use replay::Replay;
 pub use symbols::{KeptSymbols, RecordedSymbols};
 pub use writer::Writer;
 
@@ -46,6 +48,9 @@ const MOST_FRAME: usize = MOST_PLAIN + (MOST_PLAIN >> 7) + 1024;
 
 /// The most bytes of one record. It may be longer than a block.
 const MOST_RECORD: usize = 16 << 20;
+
+/// The most records of the kernel side that one start has in a capture: they are all in memory when it is told.
+pub const MOST_RECORDS: u64 = 1 << 20;
 
 #[cfg(test)]
 #[path = "container_tests.rs"]

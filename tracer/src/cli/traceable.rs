@@ -1,6 +1,8 @@
 //! A binary and where it is probed.
 
-use crate::model::MissingProbe;
+use std::cell::OnceCell;
+
+use crate::model::{InitCatalogue, MissingProbe};
 use crate::probe::plan::{self, Detail, MissingHook, StartupPlan};
 use crate::target::gobin::{GoBinary, Machine, Support};
 
@@ -8,6 +10,8 @@ use crate::target::gobin::{GoBinary, Machine, Support};
 pub(super) struct Traceable {
     pub(super) binary: GoBinary,
     pub(super) plan: StartupPlan,
+    /// Its inits, once they were asked for.
+    pub(super) catalogue: OnceCell<InitCatalogue>,
 }
 
 impl Traceable {
@@ -44,7 +48,7 @@ impl Traceable {
                 tracing::warn!("not probed: {hook} ({function}): {reason}");
             }
         }
-        Ok(Self { binary, plan })
+        Ok(Self { binary, plan, catalogue: OnceCell::new() })
     }
 
     /// What could not be probed.

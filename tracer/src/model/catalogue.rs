@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 use tracer_ebpf::wire::Probe;
 
-use crate::event::Hit;
+use crate::event::{Event, EventKind, Hit};
 use crate::target::gobin::{Frame, InitTask, Module};
 use crate::units::VirtAddr;
 
@@ -90,6 +90,13 @@ impl InitCatalogue {
         Some(format!("{path}@{version}"))
     }
 
+    /// With the other's tasks as well.
+    #[must_use]
+    pub fn with(mut self, other: Self) -> Self {
+        self.tasks.extend(other.tasks);
+        self
+    }
+
     /// Adds one more task with its functions.
     pub fn add(&mut self, task: InitTask, functions: Vec<InitFunction>) {
         self.tasks.insert(task.address, Entry { package: task.package, functions });
@@ -111,6 +118,16 @@ impl InitCatalogue {
     #[must_use]
     pub fn bias(&self, hit: &Hit) -> Option<u64> {
         Some(hit.ip.0.wrapping_sub(self.sites.get(&hit.probe)?.0))
+    }
+
+    /// The same, as the first of them tells whose probe was planned; 0 when none does.
+    #[must_use]
+    pub fn bias_of(&self, events: &[Event]) -> u64 {
+        let bias = |event: &Event| match &event.kind {
+            EventKind::Hit(hit) => self.bias(hit),
+            _ => None,
+        };
+        events.iter().find_map(bias).unwrap_or(0)
     }
 
     /// The address, as the binary states it, of the task that this hit began; none for a hit of a probe that

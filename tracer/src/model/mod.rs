@@ -49,7 +49,7 @@ pub use spread::Spread;
 pub use stack::{Code, LoadedCode, Stack};
 pub use start_input::{GcWanted, HeapWanted, StartInput};
 pub use starts::{SeenStart, Starts};
-pub use startup::{Observation, StartupTimeline};
+pub use startup::{Observation, StartupTimeline, start_began};
 pub use status::{AtLeast, Evidence, MainView, Stage, StartupStatus};
 pub use status_report::{StatusReport, Usage};
 pub use symbols::BinarySymbols;

@@ -51,7 +51,7 @@ pub enum HeapWanted {
 }
 
 /// What is known of the garbage collector besides its cycles and stops.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct GcWanted {
     /// `runtime.runtimeInitTime`, when there was a cycle to read it at.
     pub program_began: Option<Nanos>,

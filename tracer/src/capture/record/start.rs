@@ -47,6 +47,8 @@ pub struct Starts {
     pub catalogue: InitCatalogue,
     /// What could not be probed.
     pub missing: Vec<MissingProbe>,
+    /// Whether what the collector does was looked at.
+    pub gc: bool,
     /// How many inits a table had.
     pub top: usize,
     /// Whether they were in the order in which they ran.

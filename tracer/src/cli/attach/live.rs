@@ -7,10 +7,13 @@ use tracer_ebpf::config::{Config, FileConfig, GoConfig, HeapConfig, WatchConfig}
 use tracer_ebpf::wire::blocking::BRIEF_ENTRIES;
 
 use super::super::kernel_config::go_config;
+use super::super::recorder::Recorder;
 use super::super::ring::Ring;
 use super::around::AroundProcess;
+use super::capture::Capture;
 use super::gc::{self, Collector};
 use super::waits::{Plan, Waits};
+use crate::capture::RecordedAnswers;
 use crate::event::EventKind;
 use crate::model::{BinarySymbols, Following, MissingProbe};
 use crate::probe::attach::Attached;
@@ -63,6 +66,7 @@ pub(super) struct Live<'a> {
     pub(super) following: Following,
     /// What takes this long is told by itself.
     pub(super) slow_from: Nanos,
+    pub(super) capture: Capture,
     /// The program that the process became.
     pub(super) replaced: Option<String>,
 }
@@ -75,6 +79,7 @@ impl<'a> Live<'a> {
         options: &Options,
         waits: Option<Plan>,
         gc: Option<Result<gc::Plan, MissingProbe>>,
+        recorder: Recorder,
     ) -> anyhow::Result<Self> {
         let binary = symbols.binary;
         let own = pid_namespace::current()?;
@@ -133,6 +138,7 @@ impl<'a> Live<'a> {
             since: boot_clock(),
             following: Following::new(redact, history),
             slow_from: slow,
+            capture: Capture::new(recorder, redact),
             replaced: None,
         })
     }
@@ -140,12 +146,16 @@ impl<'a> Live<'a> {
     /// Takes what the ring holds.
     pub(super) fn drain(&mut self) {
         let around = AroundProcess::new(self.process, self.symbols);
-        for event in self.ring.drain() {
-            self.following.note(&event, &around);
+        let asked = RecordedAnswers::new(&around);
+        let records = self.ring.take();
+        for record in &records {
+            let Some(event) = self.ring.decode(record) else { continue };
+            self.following.note(&event, &asked);
             if let EventKind::Exec { comm, .. } = event.kind {
                 self.replaced = Some(comm);
             }
         }
+        self.capture.took(&records, asked.answers());
     }
 
     /// The sums by now.
@@ -175,8 +185,8 @@ impl<'a> Live<'a> {
         }
     }
 
-    /// Disarms the probes.
-    pub(super) fn detach(self) -> Duration {
-        self.attached.detach()
+    /// Disarms the probes, which takes that long.
+    pub(super) fn detach(self) -> (Capture, Duration) {
+        (self.capture, self.attached.detach())
     }
 }

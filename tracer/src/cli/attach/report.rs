@@ -1,19 +1,23 @@
 //! What was seen of a running program -> reports, in between and at the end.
 
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
 use super::super::Exit;
+use super::super::clock::wall_clock_at;
+use super::super::kernel_config::kernel_release;
 use super::super::output::Outputs;
-use super::super::report::kernel_release;
 use super::live::{Live, STACK_FROM};
 use super::moments::Ended;
 use super::now::Observer;
 use super::terminal::{Terminal, own_cpu_time};
+use crate::capture::RecordedSymbols;
+use crate::capture::record::Why;
 use crate::export::{Format, Screen, Told, View};
 use crate::model::blocking::BlockingReport;
+use crate::model::gc::GcHistory;
 use crate::model::{Ending, Look, MissingProbe, Subject};
 use crate::target::gobin::GoBinary;
 use crate::target::process::Process;
@@ -52,7 +56,13 @@ impl<'a> Reporter<'a> {
         let exe = process.exe();
         let stw_slow = Nanos(u64::try_from(stw_slow.as_nanos()).unwrap_or(u64::MAX));
         let (before, drawn) = (None, None);
-        Self { process, binary, observer, exe, live, outputs, view, stw_slow, terminal, before, drawn }
+        let mut reporter =
+            Self { process, binary, observer, exe, live, outputs, view, stw_slow, terminal, before, drawn };
+        let began = reporter.live.since;
+        let gc_began = reporter.live.following.gc.as_ref().map(GcHistory::began);
+        let subject = reporter.subject(began);
+        reporter.live.capture.begin(subject, began, gc_began);
+        reporter
     }
 
     /// Whether there is a screen to draw.
@@ -64,7 +74,7 @@ impl<'a> Reporter<'a> {
     pub(super) fn interim(&mut self) -> anyhow::Result<()> {
         let before = self.before.take();
         let look = self.look(Ending::Running, before.as_ref())?;
-        let report = self.report(&look, before.as_ref());
+        let report = self.tell(Why::Interim, &look, before.as_ref());
         // A flame graph is one picture, of all; and text would spoil the screen.
         let shows_text = self.terminal.is_none();
         let is_due = |format: Format| format.appends() && (shows_text || format != Format::Text);
@@ -74,13 +84,29 @@ impl<'a> Reporter<'a> {
         Ok(())
     }
 
+    /// Makes sure of what is known so far, in the capture. When that is as large as it may be, another one is begun.
+    pub(super) fn checkpoint(&mut self) -> anyhow::Result<()> {
+        let before = self.before.take();
+        let look = self.look(Ending::Running, before.as_ref())?;
+        let is_full = self.live.capture.is_full();
+        self.tell(if is_full { Why::Last } else { Why::Checkpoint }, &look, before.as_ref());
+        self.before = before;
+        if is_full {
+            let gc_began = look.gc.is_some().then_some(look.ended);
+            self.live.capture.begin(self.subject(look.ended), look.ended, gc_began);
+            let nothing = self.observer.symbols();
+            self.live.capture.look(Why::Before, &look, RecordedSymbols::new(&nothing), Instant::now());
+        }
+        Ok(())
+    }
+
     /// Draws what happened since it was last drawn.
     pub(super) fn draw(&mut self) -> anyhow::Result<()> {
         let Some(mut terminal) = self.terminal.take() else { return Ok(()) };
         let drawn = self.drawn.take();
         let before = drawn.as_ref().map(|(look, _)| look);
         let look = self.look(Ending::Running, before)?;
-        let report = self.report(&look, before);
+        let report = look.report(before, &self.live.following, &self.observer.symbols());
         let cpu = own_cpu_time();
         let (rows, columns) = terminal.size();
         let taken = cpu.since(drawn.map_or(Nanos(0), |(_, cpu)| cpu));
@@ -109,16 +135,17 @@ impl<'a> Reporter<'a> {
         };
         let before = self.before.take();
         let look = self.look(ending, before.as_ref())?;
-        let report = self.report(&look, before.as_ref());
+        let report = self.tell(Why::Last, &look, before.as_ref());
         self.outputs.add(Told::Running(&report), &self.view, |_| true)?;
         let refused = report.gc.as_ref().and_then(|gc| gc.refused.as_ref());
         if let Some(reason) = refused.filter(|_| self.outputs.has(Format::Gctrace)) {
             tracing::warn!("gctrace has no lines: {reason}");
         }
         let Self { live, outputs, .. } = self;
-        let detached = live.detach();
+        let (capture, detached) = live.detach();
         tracing::info!("detached in {:.1} ms", detached.as_secs_f64() * 1e3);
         outputs.commit()?;
+        capture.commit()?;
         Ok(if report.losses.is_incomplete() { Exit::Incomplete } else { Exit::Ok })
     }
 
@@ -164,15 +191,21 @@ impl<'a> Reporter<'a> {
         })
     }
 
-    /// What a look tells.
-    fn report(&self, look: &Look, before: Option<&Look>) -> BlockingReport {
-        look.report(before, &self.live.following, &self.observer.symbols())
+    /// What a look tells; it goes into the capture.
+    fn tell(&mut self, why: Why, look: &Look, before: Option<&Look>) -> BlockingReport {
+        let (from, symbols) = (Instant::now(), self.observer.symbols());
+        let live = &mut self.live;
+        if !live.capture.is_on() {
+            return look.report(before, &live.following, &symbols);
+        }
+        let symbols = RecordedSymbols::new(&symbols);
+        let report = look.report(before, &live.following, &symbols);
+        live.capture.look(why, look, symbols, from);
+        report
     }
 
     fn subject(&self, began: Nanos) -> Subject {
-        let ago = Duration::from_nanos(boot_clock().since(began).0);
-        let wall = SystemTime::now().checked_sub(ago).and_then(|wall| wall.duration_since(UNIX_EPOCH).ok());
-        let wall = wall.and_then(|wall| u64::try_from(wall.as_nanos()).ok()).unwrap_or(0);
+        let wall = wall_clock_at(began);
         Subject::of(self.process.pid, self.exe.clone(), self.binary, kernel_release(), wall)
     }
 }
