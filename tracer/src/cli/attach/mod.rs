@@ -138,7 +138,6 @@ fn positive(text: &str) -> Result<Duration, String> {
 /// Runs the verb.
 pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     let mut outputs = Outputs::open(&args.output, args.json, args.format)?;
-    anyhow::ensure!(!outputs.records(), "a running program is not recorded yet: leave out the capture");
     let process = Process::find(&args.who)?;
     process.notes().iter().for_each(|note| common.note(note));
     let binary = binary_of(&process)?;
