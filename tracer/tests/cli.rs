@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "cli/capture.rs"]
+mod capture;
 #[path = "support/image/mod.rs"]
 mod image;
 #[path = "support/transcript.rs"]

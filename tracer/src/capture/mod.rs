@@ -50,7 +50,7 @@ const MOST_FRAME: usize = MOST_PLAIN + (MOST_PLAIN >> 7) + 1024;
 const MOST_RECORD: usize = 16 << 20;
 
 /// The most records of the kernel side that one start has in a capture: they are all in memory when it is told.
-pub const MOST_RECORDS: u64 = 1 << 20;
+pub const MOST_RECORDS: u64 = 1 << 18;
 
 #[cfg(test)]
 #[path = "container_tests.rs"]
@@ -59,3 +59,7 @@ mod container_tests;
 #[cfg(test)]
 #[path = "following_tests.rs"]
 mod following_tests;
+
+#[cfg(test)]
+#[path = "replay_tests.rs"]
+mod replay_tests;

@@ -1,21 +1,33 @@
 //! The kernel side's records, made small: each as the difference to the last one of its probe.
 
+use std::mem::{offset_of, size_of};
+
+use tracer_ebpf::wire::startup::Hit;
+
 use super::MOST_RECORD;
 
-/// As many probes as there may ever be; records of others are written whole.
+/// As many probes as there may ever be; a record of any other number has no record before it.
 const PROBES: usize = 64;
 
-/// The words of the last records, by probe. Both sides keep the same, and forget it together.
-#[derive(Default)]
+/// Where the word is in a [`Hit`] that says how long the main thread was on a CPU: that goes on as time does.
+const ON_CPU: usize = offset_of!(Hit, account) / 8;
+
+/// The last record of each probe. Whoever writes and whoever reads keep the same.
 pub(super) struct Deltas {
-    last: Vec<Vec<u64>>,
+    last: Vec<Last>,
     time: u64,
 }
 
-/// The probe's number is the upper word's lower half (`tracer_ebpf::wire::Header`).
-fn probe(words: &[u64]) -> Option<usize> {
-    let number = usize::try_from(words.get(1)? & 0xffff_ffff).ok()?;
-    (number < PROBES).then_some(number)
+#[derive(Default)]
+struct Last {
+    length: usize,
+    words: Vec<u64>,
+}
+
+impl Default for Deltas {
+    fn default() -> Self {
+        Self { last: (0..=PROBES).map(|_| Last::default()).collect(), time: 0 }
+    }
 }
 
 impl Deltas {
@@ -23,63 +35,73 @@ impl Deltas {
     pub(super) fn encode(&mut self, record: &[u8], out: &mut Vec<u8>) {
         let (chunks, rest) = record.as_chunks::<8>();
         let words: Vec<u64> = chunks.iter().map(|word| u64::from_le_bytes(*word)).collect();
-        put(out, record.len() as u64);
-        put(out, words.get(1).copied().unwrap_or(0));
-        for (index, word) in words.iter().enumerate().filter(|(index, _)| *index != 1) {
-            let before = self.before(&words, index);
-            #[expect(clippy::cast_possible_wrap, reason = "a difference in two's complement")]
-            let difference = word.wrapping_sub(before) as i64;
-            put(out, ((difference << 1) ^ (difference >> 63)).cast_unsigned());
+        let probe = probe(&words);
+        let is_as_long = self.last[probe].length == record.len();
+        put(out, (probe as u64) << 1 | u64::from(is_as_long));
+        if !is_as_long {
+            put(out, record.len() as u64);
+        }
+        for (index, word) in words.iter().enumerate() {
+            let difference = word.wrapping_sub(self.expected(probe, record.len(), &words[..index]));
+            // Small ones first, whichever their sign.
+            put(out, (difference << 1) ^ (difference >> 63).wrapping_neg());
         }
         out.extend_from_slice(rest);
-        self.note(words);
+        self.note(probe, record.len(), words);
     }
 
     /// The record that these bytes, all of them, are encoded; into `record`. None when it is none.
     pub(super) fn decode(&mut self, mut bytes: &[u8], record: &mut Vec<u8>) -> Option<()> {
         record.clear();
-        let length = usize::try_from(take(&mut bytes)?).ok().filter(|length| *length <= MOST_RECORD)?;
-        // Each word takes a byte at least: what follows bounds what is made room for.
-        let count = (length / 8).min(bytes.len() + 1);
-        let second = take(&mut bytes)?;
-        let mut words = Vec::with_capacity(count);
-        for index in 0..length / 8 {
-            if index == 1 {
-                words.push(second);
-                continue;
-            }
+        let head = take(&mut bytes)?;
+        let probe = usize::try_from(head >> 1).ok().filter(|probe| *probe <= PROBES)?;
+        let length = match head & 1 {
+            1 => self.last[probe].length,
+            _ => usize::try_from(take(&mut bytes)?).ok()?,
+        };
+        // Each word takes a byte at least: what is there bounds what is made room for.
+        if length > MOST_RECORD || length / 8 > bytes.len() {
+            return None;
+        }
+        let mut words = Vec::with_capacity(length / 8);
+        for _ in 0..length / 8 {
             let folded = take(&mut bytes)?;
             let difference = (folded >> 1) ^ (folded & 1).wrapping_neg();
-            words.push(difference.wrapping_add(match index {
-                0 => self.time,
-                _ => self.before(&words, index),
-            }));
+            words.push(difference.wrapping_add(self.expected(probe, length, &words)));
         }
         if bytes.len() != length % 8 {
             return None;
         }
         words.iter().for_each(|word| record.extend_from_slice(&word.to_le_bytes()));
         record.extend_from_slice(bytes);
-        self.note(words);
+        self.note(probe, length, words);
         Some(())
     }
 
-    /// What the word is told as the difference to. Times go on from any probe's to any other's.
-    fn before(&self, words: &[u64], index: usize) -> u64 {
-        if index == 0 {
-            return self.time;
+    /// What the word behind these is told as the difference to.
+    fn expected(&self, probe: usize, length: usize, words: &[u64]) -> u64 {
+        let last = &self.last[probe];
+        match (words, last.words.get(words.len())) {
+            // Time goes on from any probe's record to any other's.
+            ([], _) => self.time,
+            (_, None) => 0,
+            ([time, ..], Some(word)) if words.len() == ON_CPU && length == size_of::<Hit>() => {
+                word.wrapping_add(time.wrapping_sub(last.words[0]))
+            }
+            (_, Some(word)) => *word,
         }
-        let last = probe(words).and_then(|probe| self.last.get(probe));
-        last.and_then(|last| last.get(index)).copied().unwrap_or(0)
     }
 
-    fn note(&mut self, words: Vec<u64>) {
+    fn note(&mut self, probe: usize, length: usize, words: Vec<u64>) {
         self.time = words.first().copied().unwrap_or(self.time);
-        if let Some(probe) = probe(&words) {
-            self.last.resize_with(PROBES, Vec::new);
-            self.last[probe] = words;
-        }
+        self.last[probe] = Last { length, words };
     }
+}
+
+/// The number in the record's header (`tracer_ebpf::wire::Header`).
+fn probe(words: &[u64]) -> usize {
+    let number = words.get(1).and_then(|word| usize::try_from(word & 0xffff_ffff).ok());
+    number.filter(|number| *number < PROBES).unwrap_or(PROBES)
 }
 
 /// Writes a number in as many groups of seven bits as it needs (LEB128).

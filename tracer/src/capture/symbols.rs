@@ -12,8 +12,8 @@ use crate::units::RuntimeAddr;
 /// So many are in one record.
 const IN_ONE: usize = 1024;
 
-/// The most that a report asks for: more than there are in the stacks that the kernel side keeps.
-const MOST: usize = 1 << 18;
+/// The most that a report asks for, in bytes: more than there are in all stacks that the kernel side keeps.
+const MOST: usize = 64 << 20;
 
 /// Symbols, and every address that was asked for.
 pub struct RecordedSymbols<'a> {
@@ -54,6 +54,8 @@ impl Symbols for RecordedSymbols<'_> {
 #[derive(Clone, Debug, Default)]
 pub struct KeptSymbols {
     frames: HashMap<RuntimeAddr, Vec<Frame>>,
+    /// How much they take, about.
+    bytes: usize,
     version: Option<GoVersion>,
 }
 
@@ -61,7 +63,7 @@ impl KeptSymbols {
     /// None yet, of a program that this Go version built.
     #[must_use]
     pub fn new(go_version: &str) -> Self {
-        Self { frames: HashMap::new(), version: GoVersion::parse(go_version, VersionSource::BuildInfo) }
+        Self { version: GoVersion::parse(go_version, VersionSource::BuildInfo), ..Self::default() }
     }
 
     /// Adds more.
@@ -69,10 +71,14 @@ impl KeptSymbols {
     /// # Errors
     /// When there are too many.
     pub fn add(&mut self, symbols: Vec<Symbol>) -> Result<(), CaptureError> {
-        if self.frames.len() + symbols.len() > MOST {
-            return Err(CaptureError::TooMuch { what: "symbols" });
+        for Symbol { address, frames } in symbols {
+            let text = |frame: &Frame| frame.function.len() + frame.file.as_ref().map_or(0, String::len);
+            self.bytes += frames.iter().map(|frame| size_of::<Frame>() + text(frame)).sum::<usize>() + 64;
+            if self.bytes > MOST {
+                return Err(CaptureError::TooMuch { what: "symbols" });
+            }
+            self.frames.insert(address, frames);
         }
-        self.frames.extend(symbols.into_iter().map(|Symbol { address, frames }| (address, frames)));
         Ok(())
     }
 

@@ -52,6 +52,9 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// Those of the writer.
     pub fn ring(&mut self, record: &[u8]) -> Result<(), CaptureError> {
+        if record.len() > MOST_RECORD {
+            return Err(CaptureError::TooLarge { length: record.len() });
+        }
         let mut encoded = std::mem::take(&mut self.record);
         encoded.clear();
         self.deltas.encode(record, &mut encoded);

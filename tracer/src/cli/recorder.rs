@@ -142,3 +142,26 @@ impl Recorder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_bytes_or_powers_of_1024() {
+        assert_eq!(size("1048576"), Ok(1 << 20));
+        assert_eq!(size("100M"), Ok(100 << 20));
+        assert_eq!(size("2GiB"), Ok(2 << 30));
+        for bad in ["", "M", "1", "1K", "12X", "-1M", "99999999999T"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn captures_are_known_by_their_name() {
+        assert!(Recorder::is_asked_by(Path::new("a/b.gotrace")));
+        for other in [".gotrace", "a/.gotrace", "b.gotrace.txt", "gotrace", "-"] {
+            assert!(!Recorder::is_asked_by(Path::new(other)), "{other}");
+        }
+    }
+}

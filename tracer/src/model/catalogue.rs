@@ -1,6 +1,6 @@
 //! Which package an init task's address stands for.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use tracer_ebpf::wire::Probe;
@@ -15,8 +15,8 @@ use crate::units::VirtAddr;
 pub struct InitCatalogue {
     /// Paths and versions.
     modules: Vec<(String, String)>,
-    tasks: HashMap<VirtAddr, Entry>,
-    sites: HashMap<Probe, VirtAddr>,
+    tasks: BTreeMap<VirtAddr, Entry>,
+    sites: BTreeMap<Probe, VirtAddr>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -75,9 +75,6 @@ pub(crate) fn all(args: &Args, suite: &mut Suite) -> Result<()> {
         let mut command = exec::cargo();
         part.run(command.args(["test", "--workspace", "--lib", "--bins", "--no-fail-fast"]))
     });
-    suite.part("documentation tests", "here", |part| {
-        part.run(exec::cargo().args(["test", "--workspace", "--doc"]))
-    });
     for name in integration_tests()? {
         suite.part(&format!("{name} tests"), "here", |part| {
             let mut command = exec::cargo();
