@@ -12,6 +12,7 @@ mod listing;
 mod oracle;
 mod output;
 mod readme;
+mod recorded;
 mod slowinit;
 #[path = "../support/mod.rs"]
 mod support;
