@@ -202,7 +202,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.gotrace");
         let mut file = CaptureFile::create(&path).unwrap();
-        file.bound(60);
+        file.bound(30);
         assert!(!file.is_full());
         for number in 1..=3 {
             file.writer().ring(&[number; 40]).unwrap();

@@ -17,7 +17,7 @@ use crate::model::{
 use crate::target::gobin::{Frame, GoVersion, InitTask, Linking, VersionSource, wait_reason};
 use crate::units::{Nanos, RuntimeAddr, VirtAddr};
 
-const VERSION: &str = "go1.26.6";
+const GO: &str = "go1.26.6";
 
 /// Every address is a function of its own; of some nothing is known.
 struct Known;
@@ -38,7 +38,7 @@ impl Symbols for Known {
     }
 
     fn wait_reason(&self, number: u8) -> Option<&'static str> {
-        wait_reason(&GoVersion::parse(VERSION, VersionSource::BuildInfo)?, number)
+        wait_reason(&GoVersion::parse(GO, VersionSource::BuildInfo)?, number)
     }
 }
 
@@ -60,7 +60,7 @@ fn subject() -> Subject {
         parent: None,
         watched: false,
         exe: "/srv/app".into(),
-        go_version: VERSION.to_owned(),
+        go_version: GO.to_owned(),
         module: Some("example.com/app".to_owned()),
         linking: Linking {
             pie: true,

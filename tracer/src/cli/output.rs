@@ -75,7 +75,7 @@ impl Outputs {
     }
 
     /// The way to the capture, if one was asked for; once. It is to be of that size at most.
-    pub(super) fn recorder(&mut self, most: Option<u64>) -> Recorder {
+    pub(super) fn recorder(&mut self, most: Option<u64>) -> anyhow::Result<Recorder> {
         std::mem::take(&mut self.recorder).bounded(most)
     }
 

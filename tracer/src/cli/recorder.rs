@@ -54,11 +54,15 @@ impl Recorder {
     }
 
     /// The file is to be that large at most.
-    pub(super) fn bounded(mut self, most: Option<u64>) -> Self {
-        if let (Some((_, file)), Some(most)) = (&mut self.to, most) {
-            file.bound(most);
+    pub(super) fn bounded(mut self, most: Option<u64>) -> anyhow::Result<Self> {
+        match (&mut self.to, most) {
+            (Some((_, file)), Some(most)) => file.bound(most),
+            (None, Some(_)) => {
+                anyhow::bail!("--max-size is of a capture, and there is none: give -o FILE{SUFFIX}")
+            }
+            (_, None) => {}
         }
-        self
+        Ok(self)
     }
 
     /// Whether there is a capture.

@@ -91,6 +91,9 @@ fn runs(args: &Args, replay: &mut Source, mut outputs: Outputs) -> anyhow::Resul
     let view = view(args, replay);
     let mut repeated = Repeated::default();
     while let Some(report) = next(args, replay)? {
+        if outputs.has(Format::Gctrace) && report.gc.is_none() {
+            anyhow::bail!("{} has nothing of the garbage collector to write as gctrace", args.file.display());
+        }
         if report.subject.repetition.is_none() {
             outputs.add(Told::Start(&report), &view, |_| true)?;
             outputs.commit()?;

@@ -139,7 +139,7 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
         outputs.ensure_appends("--repeat makes several")?;
         return repeat::run(args, common, &path, outputs);
     }
-    let mut recorder = outputs.recorder(args.max_size);
+    let mut recorder = outputs.recorder(args.max_size)?;
     let (report, trace) = once(args, common, &path, &outputs, &mut recorder, None)?;
     let view =
         View { order: args.sort.order(), inits: args.top, focus: args.focus.clone(), ..View::default() };

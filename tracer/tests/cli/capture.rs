@@ -76,7 +76,8 @@ fn names_of_outputs_that_cannot_be_are_refused_before_anything_is_begun() {
     let inside = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     std::fs::create_dir(inside("folder.gotrace")).unwrap();
     let (text, capture, other) = (inside("a.txt"), inside("a.gotrace"), inside("b.gotrace"));
-    let cases: [(&[&str], &str); 8] = [
+    let cases: [(&[&str], &str); 9] = [
+        (&["--max-size", "1M", "-o", &text], "there is none"),
         (&["-o", &text, "-o", &text], "is given twice"),
         (&["-o", &capture, "-o", &format!("{}/./a.gotrace", folder.path().display())], "is given twice"),
         (&["-o", &capture, "-o", &other], "one capture is enough"),

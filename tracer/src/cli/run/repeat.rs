@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs the command as often as asked, or until a signal ends it.
 pub(super) fn run(args: &Args, common: &Common, path: &Path, mut outputs: Outputs) -> anyhow::Result<Exit> {
-    let mut recorder = outputs.recorder(args.max_size);
+    let mut recorder = outputs.recorder(args.max_size)?;
     let mut repeated = Repeated::default();
     let mut failed: Option<ExitStatus> = None;
     for run in 1..=args.repeat {

@@ -43,7 +43,7 @@ impl<'a> Telling<'a> {
                 telling.files.push((path.clone(), file));
             }
         }
-        telling.recorder = telling.recorder.bounded(args.max_size);
+        telling.recorder = telling.recorder.bounded(args.max_size)?;
         telling.recorder.begin(|| telling_begin(args, traceable));
         Ok(telling)
     }
