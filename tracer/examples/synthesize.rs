@@ -68,6 +68,7 @@ fn write(path: &PathBuf, events: u64, stacks: u64) -> Result<()> {
         ended: Nanos(now),
         stack_from: Nanos(20_000),
         slow_from: Nanos(0),
+        frequency: 99,
         tables,
         blocked_now: Vec::new(),
         losses: Vec::new(),

@@ -179,6 +179,31 @@ fn a_flame_graph_of_several_starts_is_refused() {
     assert!(!chart.exists(), "an empty chart was left");
 }
 
+/// Before the process or the program is even looked for.
+#[test]
+fn a_format_that_cannot_tell_such_a_history_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let look = "one look has nothing to tell as that";
+    for (args, suffix, says) in [
+        (&["attach", "--now", "4294967295"][..], "pb.gz", look),
+        (&["attach", "--now", "4294967295"], "csv", look),
+        (&["attach", "--now", "4294967295"], "inittrace", look),
+        (&["attach", "--now", "4294967295"], "svg", look),
+        (&["attach", "4294967295"], "inittrace", "gotrace run sees them"),
+        (&["run", "--", "true"], "inittrace", "add --heap"),
+        (&["run", "--heap", "--repeat", "2", "--", "true"], "inittrace", "is of one start"),
+        (&["run", "--repeat", "2", "--", "true"], "pb.gz", "is of one start"),
+    ] {
+        let file = folder.path().join(format!("report.{suffix}"));
+        let (verb, rest) = args.split_first().unwrap();
+        let given = [&[*verb, "-o", file.to_str().unwrap()], rest].concat();
+        let output = gotrace(&given);
+        assert_eq!(output.status.code(), Some(1), "{args:?} {suffix}: {}", said(&output));
+        assert!(said(&output).contains(says), "{args:?} {suffix}: {}", said(&output));
+        assert!(!file.exists(), "an empty report was left");
+    }
+}
+
 #[test]
 fn a_budget_of_no_figure_is_a_usage_error() {
     for budget in ["main=1ms", "to_main=soon", "to_main", "to_main=1ms,init:=1s"] {
@@ -217,6 +242,27 @@ fn diff_reads_what_run_writes_and_refuses_the_rest_by_name() {
             assert!(output.stdout.is_empty());
         }
     }
+}
+
+#[test]
+fn what_other_programs_need_is_printed() {
+    let printed = |args: &[&str]| {
+        let output = gotrace(&[&["generate"], args].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let schema: serde_json::Value = serde_json::from_str(&printed(&["schema"])).unwrap();
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    for shell in ["bash", "zsh", "fish"] {
+        let script = printed(&["completions", shell]);
+        assert!(script.contains("ready-when") && script.contains("speedscope"), "{shell}: {script}");
+    }
+    assert!(printed(&["man"]).starts_with(".ie"), "{}", printed(&["man"]));
+    let page = printed(&["man", "run"]);
+    assert!(page.contains(".TH gotrace-run 1") && page.contains("\\-\\-ready\\-when"), "{page}");
+    let unknown = gotrace(&["generate", "man", "fly"]);
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(said(&unknown).contains("fly") && unknown.stdout.is_empty());
 }
 
 #[test]

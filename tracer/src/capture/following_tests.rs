@@ -249,6 +249,7 @@ impl Session {
             ended: Nanos(self.now),
             stack_from: Nanos(20_000),
             slow_from: Nanos(1_000_000),
+            frequency: 99,
             tables: Tables {
                 calls: self.sums.values().cloned().collect(),
                 stacks: (0..3).map(|stack| (stack, stack_of(stack))).collect(),

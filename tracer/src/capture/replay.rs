@@ -1,5 +1,6 @@
 //! A capture of starts -> their reports, as the session told them that wrote it.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 
 use tracer_ebpf::wire::Probe;
@@ -150,6 +151,7 @@ impl Seen {
             ready_when: None,
             heap: None,
             gc: starts.gc.then(GcWanted::default),
+            importers: BTreeMap::new(),
         };
         let start = Start { input, unlisted: InitCatalogue::default(), left_out: 0 };
         Some(self.report(start, begin))

@@ -1,6 +1,7 @@
 //! What a capture's report is made from is what the live one was made from.
 
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 use tracer_ebpf::wire::account::{Account, MAX_DEPTH, Wait, WaitKind};
 use tracer_ebpf::wire::process::Exec;
 use tracer_ebpf::wire::startup::{Heap, Hit};
@@ -163,6 +164,7 @@ fn input(ended: bool) -> StartInput {
         ready_when: Some("accept".to_owned()),
         heap: Some(crate::model::HeapWanted::Of { most_ps: 64 }),
         gc: None,
+        importers: BTreeMap::new(),
     }
 }
 

@@ -116,20 +116,23 @@ pub(super) fn told(MissingHook { hook, function, reason }: MissingHook) -> Missi
     MissingProbe { probe: hook.name().into(), function, reason, is_detail: true }
 }
 
-/// Refuses to write lines of gctrace where there would be none: they would look like those of a program that never
-/// collected.
-pub(super) fn ensure_gctrace<T>(
-    outputs: &Outputs,
+/// What only the collector's part of a report fills.
+pub(super) fn gctrace(outputs: &Outputs) -> Option<&'static str> {
+    outputs.has(Format::Gctrace).then_some("gctrace")
+}
+
+/// Refuses what was asked for where nothing would be in it: it would look like that of a program that never collected.
+pub(super) fn ensure_collector<T>(
+    what: Option<&str>,
     plan: Option<&Result<T, MissingProbe>>,
 ) -> anyhow::Result<()> {
-    if !outputs.has(Format::Gctrace) {
-        return Ok(());
-    }
-    match plan {
-        None => anyhow::bail!("--no-gc leaves nothing to write as gctrace: leave out one of them"),
-        Some(Err(MissingProbe { function, reason, .. })) => {
-            Err(TargetRefused(format!("gctrace is not to be had here: {function}: {reason}")).into())
+    match (what, plan) {
+        (Some(what), None) => {
+            anyhow::bail!("--no-gc leaves nothing to write as {what}: leave out one of them")
         }
-        Some(Ok(_)) => Ok(()),
+        (Some(what), Some(Err(MissingProbe { function, reason, .. }))) => {
+            Err(TargetRefused(format!("{what} is not to be had here: {function}: {reason}")).into())
+        }
+        _ => Ok(()),
     }
 }

@@ -3,12 +3,16 @@
 use crate::export::{FlameBy, FlameOf};
 
 /// What flame graphs show.
-#[derive(Clone, Copy, clap::ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Flame {
     /// The time that goroutines were blocked; idle ones are left out
     Blocked,
     /// Where the program was on a CPU
     Cpu,
+    /// The time that goroutines were parked (--waits); idle ones are left out
+    Waits,
+    /// Where goroutines were made to help the garbage collector
+    Gc,
 }
 
 impl From<Flame> for FlameOf {
@@ -16,6 +20,8 @@ impl From<Flame> for FlameOf {
         match flame {
             Flame::Blocked => Self::Blocked,
             Flame::Cpu => Self::OnCpu,
+            Flame::Waits => Self::Parked,
+            Flame::Gc => Self::Assists,
         }
     }
 }

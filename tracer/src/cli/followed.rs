@@ -4,7 +4,7 @@ use std::io::Read;
 
 use super::output::Outputs;
 use crate::capture::Replayed;
-use crate::export::{Format, Told, View};
+use crate::export::{FlameOf, Format, History, Told, View};
 
 /// Whether a report of it may be taken for whole.
 pub(super) struct Outcome {
@@ -20,8 +20,15 @@ pub(super) fn tell<R: Read>(
     view: &View,
     mut outputs: Outputs,
 ) -> anyhow::Result<Option<Outcome>> {
+    outputs.ensure(History::Running)?;
     let mut last = None;
     while let Some(reported) = replayed.next_report()? {
+        if (outputs.has(Format::Gctrace) || view.of == FlameOf::Assists) && reported.report.gc.is_none() {
+            anyhow::bail!("nothing of the garbage collector is in it");
+        }
+        if view.of == FlameOf::Parked && reported.report.parking.is_none() {
+            anyhow::bail!("nothing of parked goroutines is in it: it was recorded without --waits");
+        }
         // A flame graph is one picture, of all.
         let is_due = |format: Format| reported.is_last || format.appends();
         outputs.add(Told::Running(&reported.report), view, is_due)?;

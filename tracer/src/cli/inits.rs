@@ -1,5 +1,7 @@
 //! A binary's inits, and what a traced start's events tell with them.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::recorder::Recorder;
 use super::traceable::Traceable;
 use crate::capture::{RecordedSymbols, record};
@@ -14,7 +16,7 @@ impl Traceable {
     /// The report of a start, which is recorded if that was asked for.
     pub(super) fn report(
         &self,
-        input: StartInput,
+        mut input: StartInput,
         events: &[Event],
         history: Option<&GcHistory>,
         recorder: &mut Recorder,
@@ -23,7 +25,12 @@ impl Traceable {
         let catalogue = self.catalogue().clone().with(unlisted.clone());
         let binary = BinarySymbols { binary: &self.binary, bias: catalogue.bias_of(events) };
         let symbols = RecordedSymbols::new(&binary);
-        let report = Report::of_start(input.clone(), &catalogue, events, history, &symbols);
+        let told = |input: StartInput| Report::of_start(input, &catalogue, events, history, &symbols);
+        let mut report = told(input.clone());
+        input.importers = self.importers(&report.timeline.slow_packages());
+        if !input.importers.is_empty() {
+            report = told(input.clone());
+        }
         recorder.start(symbols, record::Start { input, unlisted, left_out: 0 });
         report
     }
@@ -45,6 +52,22 @@ impl Traceable {
                 binary.build_info().into_iter().flat_map(|info| info.main.iter().chain(&info.dependencies));
             InitCatalogue::new(tasks, sites).with_modules(modules.cloned())
         })
+    }
+
+    /// Who imports these packages. Each is looked for once: that takes some tenths of a second of a large binary.
+    fn importers(&self, packages: &BTreeSet<String>) -> BTreeMap<String, String> {
+        let mut known = self.importers.borrow_mut();
+        let new: BTreeSet<String> =
+            packages.iter().filter(|package| !known.contains_key(*package)).cloned().collect();
+        if !new.is_empty() {
+            let mut found = self.binary.first_importers(&new);
+            known.extend(new.into_iter().map(|package| {
+                let importer = found.remove(&package);
+                (package, importer)
+            }));
+        }
+        let importer_of = |package: &String| Some((package.clone(), known.get(package)?.clone()?));
+        packages.iter().filter_map(importer_of).collect()
     }
 
     /// What an init task runs, by name and place.

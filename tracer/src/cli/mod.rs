@@ -9,6 +9,7 @@ mod exit;
 mod flame;
 mod followed;
 mod inits;
+mod generate;
 mod inspect;
 mod kernel_config;
 mod kernel_side;
@@ -91,6 +92,7 @@ enum Verb {
     List(list::Args),
     Inspect(inspect::Args),
     Doctor(doctor::Args),
+    Generate(generate::Args),
 }
 
 impl Common {
@@ -125,5 +127,6 @@ pub fn main() -> ExitCode {
         Verb::List(args) => list::run(args, &common),
         Verb::Inspect(args) => inspect::run(args),
         Verb::Doctor(args) => doctor::run(args),
+        Verb::Generate(args) => generate::run(args),
     })
 }

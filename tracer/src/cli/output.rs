@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use super::recorder::Recorder;
-use crate::export::{Format, Told, View};
+use crate::export::{Format, History, Told, View};
 use crate::files::AtomicFile;
 use crate::model::Totals;
 
@@ -105,6 +105,15 @@ impl Outputs {
             .into_iter()
             .filter(|format| holds(*format))
             .try_for_each(|format| self.write(format, |color, out| format.write(told, view, color, out)))
+    }
+
+    /// Refuses what cannot be told of such a history, before anything is attached.
+    pub(super) fn ensure(&self, of: History) -> anyhow::Result<()> {
+        let refused = |format: &Format| self.has(*format).then(|| format.refusal(of)).flatten();
+        match Format::ALL.iter().find_map(|format| Some((format.name(), refused(format)?))) {
+            Some((name, why)) => bail!("{name}: {why}"),
+            None => Ok(()),
+        }
     }
 
     /// A format that was asked for, and for which that holds.

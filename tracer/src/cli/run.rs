@@ -25,7 +25,7 @@ use super::until::Until;
 use super::{Common, Exit};
 use crate::capture::record::{Begin, Starts, Verb};
 use crate::doctor;
-use crate::export::{self, Format, InitOrder, Told, View};
+use crate::export::{self, Format, History, InitOrder, Told, View};
 use crate::model::budget::Budget;
 use crate::model::series::{Series, Start};
 use crate::model::{MissingProbe, ReadyWhen, Repetition, Report, Subject};
@@ -56,8 +56,9 @@ Exit codes: the program's own (128 + N when signal N killed it) when the tracing
 cannot trace here, 4 when the program is not found or no Go program that gotrace knows, 5 when more than 1 %
 of the data was lost, 6 when a budget was exceeded. Of several runs the first that failed gives the code.")]
 pub(super) struct Args {
-    /// Write the report to FILE; the format follows from its name (.txt, .ndjson, .gctrace, or
-    /// .folded and .svg for flame graphs; .gotrace is a capture, for gotrace report). Repeatable; - is standard output
+    /// Write the report to FILE; the format follows from its name (.txt, .ndjson, .csv, .gctrace, .inittrace, .pb.gz for
+    /// a profile, .trace.json, .speedscope.json, .folded and .svg for flame graphs; .gotrace is a capture, for gotrace
+    /// report). Repeatable; - is standard output
     #[arg(short, long, value_name = "FILE")]
     output: Vec<PathBuf>,
     /// Write every report in this format, whatever its file's name
@@ -135,6 +136,10 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     };
     let path = command::resolve(name, std::env::var_os("PATH").as_deref())?;
     let mut outputs = Outputs::open(&args.output, args.json, args.format)?;
+    outputs.ensure(History::Start)?;
+    if outputs.has(Format::Inittrace) && !args.heap {
+        anyhow::bail!("inittrace also tells what inits allocate: add --heap");
+    }
     if args.repeat > 1 {
         outputs.ensure_appends("--repeat makes several")?;
         return repeat::run(args, common, &path, outputs);
@@ -194,7 +199,7 @@ fn once(
         heap: heap.clone().and_then(Result::ok).unwrap_or_default(),
     };
     let gc = (!args.no_gc).then(|| collection::Plan::of(binary));
-    collection::ensure_gctrace(outputs, gc.as_ref())?;
+    collection::ensure_collector(collection::gctrace(outputs), gc.as_ref())?;
     let (gc, untold) = match gc.transpose() {
         Ok(plan) => (plan, None),
         Err(missing) => (None, Some(missing)),

@@ -1,6 +1,7 @@
 //! A binary and where it is probed.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
 
 use crate::model::{InitCatalogue, MissingProbe};
 use crate::probe::plan::{self, Detail, MissingHook, StartupPlan};
@@ -12,6 +13,8 @@ pub(super) struct Traceable {
     pub(super) plan: StartupPlan,
     /// Its inits, once they were asked for.
     pub(super) catalogue: OnceCell<InitCatalogue>,
+    /// Who imports the packages that were asked for.
+    pub(super) importers: RefCell<BTreeMap<String, Option<String>>>,
 }
 
 impl Traceable {
@@ -48,7 +51,7 @@ impl Traceable {
                 tracing::warn!("not probed: {hook} ({function}): {reason}");
             }
         }
-        Ok(Self { binary, plan, catalogue: OnceCell::new() })
+        Ok(Self { binary, plan, catalogue: OnceCell::new(), importers: RefCell::default() })
     }
 
     /// What could not be probed.

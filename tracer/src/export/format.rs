@@ -5,10 +5,15 @@ use std::path::Path;
 use regex::Regex;
 
 use super::blocking_flame::{FlameBy, FlameOf};
+use super::csv::Csv;
 use super::gc::Gctrace;
+use super::inittrace::Inittrace;
 use super::ndjson::Ndjson;
 use super::picture::{Folded, Svg};
+use super::pprof::Pprof;
+use super::speedscope::Speedscope;
 use super::text::{InitOrder, Text};
+use super::trace_event::TraceEvent;
 use super::{Export, Told};
 
 /// A format that a report can be written in.
@@ -22,8 +27,29 @@ pub enum Format {
     Folded,
     /// A flame graph.
     Svg,
+    /// Stacks with their weights, or in the order of time, for <https://www.speedscope.app>.
+    Speedscope,
+    /// Everything that has a time, on the tracks of its goroutines, for <https://ui.perfetto.dev>.
+    TraceEvent,
     /// The garbage collector's cycles, as `GODEBUG=gctrace=1` prints them.
     Gctrace,
+    /// A profile, for `go tool pprof` and its kin.
+    Pprof,
+    /// The lines of `GODEBUG=inittrace=1`.
+    Inittrace,
+    /// A table for spreadsheets.
+    Csv,
+}
+
+/// What a report can be of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum History {
+    /// How a program started.
+    Start,
+    /// What a running program was seen to do.
+    Running,
+    /// One look at a running program, from memory alone.
+    Look,
 }
 
 /// How reports look.
@@ -58,7 +84,18 @@ impl Default for View {
 
 impl Format {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Text, Self::Ndjson, Self::Folded, Self::Svg, Self::Gctrace];
+    pub const ALL: [Self; 10] = [
+        Self::Text,
+        Self::Ndjson,
+        Self::Folded,
+        Self::Svg,
+        Self::Speedscope,
+        Self::TraceEvent,
+        Self::Gctrace,
+        Self::Pprof,
+        Self::Inittrace,
+        Self::Csv,
+    ];
 
     /// Its name on a command line.
     #[must_use]
@@ -68,7 +105,12 @@ impl Format {
             Self::Ndjson => "ndjson",
             Self::Folded => "folded",
             Self::Svg => "svg",
+            Self::Speedscope => "speedscope",
+            Self::TraceEvent => "trace_event",
             Self::Gctrace => "gctrace",
+            Self::Pprof => "pprof",
+            Self::Inittrace => "inittrace",
+            Self::Csv => "csv",
         }
     }
 
@@ -80,7 +122,14 @@ impl Format {
             Self::Ndjson => "One JSON object a line",
             Self::Folded => "Stacks with their weights, for flame graph tools",
             Self::Svg => "A flame graph",
+            Self::Speedscope => "Flame graphs for speedscope, of a start in the order of time",
+            Self::TraceEvent => {
+                "What has a time, on its goroutine's track: for Perfetto and chrome://tracing"
+            }
             Self::Gctrace => "The garbage collector's cycles, as GODEBUG=gctrace=1 prints them",
+            Self::Pprof => "A profile, for go tool pprof and its kin",
+            Self::Inittrace => "The inits, as GODEBUG=inittrace=1 prints them",
+            Self::Csv => "A table for spreadsheets: the inits of a start, or where goroutines were blocked",
         }
     }
 
@@ -92,7 +141,12 @@ impl Format {
             Self::Ndjson => &[".ndjson", ".jsonl"],
             Self::Folded => &[".folded"],
             Self::Svg => &[".svg"],
+            Self::Speedscope => &[".speedscope.json"],
+            Self::TraceEvent => &[".trace.json"],
             Self::Gctrace => &[".gctrace"],
+            Self::Pprof => &[".pb.gz"],
+            Self::Inittrace => &[".inittrace"],
+            Self::Csv => &[".csv"],
         }
     }
 
@@ -111,7 +165,28 @@ impl Format {
     pub const fn appends(self) -> bool {
         match self {
             Self::Text | Self::Ndjson | Self::Gctrace => true,
-            Self::Folded | Self::Svg => false,
+            Self::Folded
+            | Self::Svg
+            | Self::Speedscope
+            | Self::TraceEvent
+            | Self::Pprof
+            | Self::Inittrace
+            | Self::Csv => false,
+        }
+    }
+
+    /// Why it cannot tell such a history; none when it can.
+    #[must_use]
+    pub const fn refusal(self, of: History) -> Option<&'static str> {
+        match (self, of) {
+            (Self::Text | Self::Ndjson, _) => None,
+            (_, History::Look) => {
+                Some("one look has nothing to tell as that: leave out --now, or that output")
+            }
+            (Self::Inittrace, History::Running) => {
+                Some("the inits of a running program are over: gotrace run sees them")
+            }
+            (_, History::Start | History::Running) => None,
         }
     }
 
@@ -123,7 +198,12 @@ impl Format {
             Self::Ndjson => Box::new(Ndjson),
             Self::Folded => Box::new(Folded(view.clone())),
             Self::Svg => Box::new(Svg(view.clone())),
+            Self::Speedscope => Box::new(Speedscope(view.clone())),
+            Self::TraceEvent => Box::new(TraceEvent),
             Self::Gctrace => Box::new(Gctrace),
+            Self::Pprof => Box::new(Pprof { of: view.of }),
+            Self::Inittrace => Box::new(Inittrace),
+            Self::Csv => Box::new(Csv),
         }
     }
 
@@ -157,6 +237,11 @@ mod tests {
         assert_eq!(Format::of_path(Path::new("b.svg")), Some(Format::Svg));
         assert_eq!(Format::of_path(Path::new("b.folded")), Some(Format::Folded));
         assert_eq!(Format::of_path(Path::new("b.gctrace")), Some(Format::Gctrace));
+        assert_eq!(Format::of_path(Path::new("b.speedscope.json")), Some(Format::Speedscope));
+        assert_eq!(Format::of_path(Path::new("b.trace.json")), Some(Format::TraceEvent));
+        assert_eq!(Format::of_path(Path::new("b.json")), None);
+        assert_eq!(Format::of_path(Path::new("b.pb.gz")), Some(Format::Pprof));
+        assert_eq!(Format::of_path(Path::new("b.gz")), None);
         assert_eq!(Format::of_path(Path::new("b.png")), None);
         assert_eq!(Format::of_path(Path::new("ndjson")), None);
         assert_eq!(Format::of_path(Path::new(".ndjson")), None);

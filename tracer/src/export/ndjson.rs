@@ -5,6 +5,8 @@ mod line;
 
 use std::io::{self, Write};
 
+use schemars::{Schema, SchemaGenerator};
+
 use self::line::{Line, Parts, Step};
 use super::Export;
 use super::header::{Header, write_line};
@@ -47,6 +49,11 @@ impl Export for Ndjson {
     }
 }
 
+/// The schema of its lines.
+pub(in crate::export) fn schema(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<Line<'static>>()
+}
+
 fn phase(phase: &Phase) -> Line<'_> {
     let step =
         |step: &model::Step| Step { name: step.name, start_ns: step.start, duration_ns: step.duration };
@@ -67,6 +74,14 @@ fn until_ready(timeline: &StartupTimeline) -> Option<Line<'static>> {
     Some(Line::Phase { name: "ready", start_ns, duration_ns, done: true, steps: Vec::new(), parts: None })
 }
 
+impl Report {
+    /// The line of each init.
+    pub(super) fn init_lines(&self) -> io::Result<Vec<serde_json::Value>> {
+        let inits = self.timeline.inits.iter().enumerate();
+        Ok(inits.map(|(seq, init)| serde_json::to_value(init_line(seq, init))).collect::<Result<_, _>>()?)
+    }
+}
+
 fn init_line(seq: usize, init: &Init) -> Line<'_> {
     let (file, line) = init.functions.first().map_or((None, None), place);
     Line::Init {
@@ -80,6 +95,7 @@ fn init_line(seq: usize, init: &Init) -> Line<'_> {
         goroutines_started: init.started.map(|started| started.total),
         goroutines_at_main: init.started.map(|started| started.at_main),
         module: init.module.as_deref(),
+        imported_by: init.imported_by.as_deref(),
         allocs: init.heap.map(|heap| heap.allocs),
         bytes: init.heap.map(|heap| heap.bytes),
         file,

@@ -1,12 +1,14 @@
 //! Lines that several NDJSON reports have beside their header.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::model::{Finding, MissingProbe};
 use crate::units::Nanos;
 
 /// What stands out.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
 pub(super) struct FindingLine<'a> {
     id: &'static str,
     /// Of a start only: null when it is about no package's init.
@@ -43,7 +45,8 @@ impl<'a> FindingLine<'a> {
 }
 
 /// A probe that is not there.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
 pub(super) struct MissingLine<'a> {
     probe: &'a str,
     function: &'a str,

@@ -19,9 +19,7 @@ impl StatusReport {
         match format {
             Format::Text => self.write_text(color, out),
             Format::Ndjson => self.write_ndjson(out),
-            Format::Folded | Format::Svg | Format::Gctrace => {
-                Err(io::Error::new(io::ErrorKind::Unsupported, "one look has no times to draw"))
-            }
+            _ => Err(io::Error::new(io::ErrorKind::Unsupported, "one look has no times to draw")),
         }
     }
 

@@ -42,7 +42,14 @@ impl InitFunction {
     /// The place where it begins.
     #[must_use]
     pub fn begin(&self) -> Frame {
-        Frame { function: self.name.clone(), file: self.file.clone(), line: self.line, inlined: false }
+        Frame {
+            function: self.name.clone(),
+            file: self.file.clone(),
+            line: self.line,
+            inlined: false,
+            begins: self.line,
+            address: None,
+        }
     }
 }
 

@@ -25,6 +25,9 @@ pub struct Look {
     pub stack_from: Nanos,
     /// From how long on a call was told by itself.
     pub slow_from: Nanos,
+    /// How many times a second it was looked where the program runs, on each CPU; zero for never.
+    #[serde(default)]
+    pub frequency: u64,
     /// The sums by then.
     pub tables: Tables,
     /// Who was blocked. A capture keeps them beside it.
@@ -87,6 +90,7 @@ impl Look {
             ended: self.ended,
             stack_from: self.stack_from,
             slow_from: self.slow_from,
+            frequency: self.frequency,
             tables: &self.tables,
             before: earlier,
             slow: &following.slow,

@@ -122,6 +122,24 @@ impl Parts {
         Nanos(self.blocked.iter().map(|time| time.0).sum())
     }
 
+    /// Without what is a part of it.
+    #[must_use]
+    pub fn without(&self, part: &Self) -> Self {
+        let mut rest = *self;
+        rest.on_cpu = self.on_cpu.since(part.on_cpu);
+        rest.runnable = self.runnable.since(part.runnable);
+        for (rest, part) in rest.blocked.iter_mut().zip(part.blocked) {
+            *rest = rest.since(part);
+        }
+        rest.remainder = self.remainder.since(part.remainder);
+        rest.minor_faults =
+            self.minor_faults.zip(part.minor_faults).map(|(all, part)| all.saturating_sub(part));
+        rest.major_faults =
+            self.major_faults.zip(part.major_faults).map(|(all, part)| all.saturating_sub(part));
+        rest.syscalls = self.syscalls.saturating_sub(part.syscalls);
+        rest
+    }
+
     /// Counts a wait under the cause that its stack tells, which the kernel side could not know.
     pub(super) fn reassign(&mut self, time: Nanos, from: Cause, to: Cause) {
         let time = time.0.min(self.blocked[from as usize].0);

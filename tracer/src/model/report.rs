@@ -9,7 +9,7 @@ use tracer_ebpf::wire::Probe;
 use super::gc::GcReport;
 use super::startup::StartupTimeline;
 use crate::stream::ProbeLoss;
-use crate::target::gobin::{GoBinary, Linking};
+use crate::target::gobin::{CodeSegment, GoBinary, Linking};
 use crate::units::Nanos;
 
 /// Everything that one run tells.
@@ -51,6 +51,8 @@ pub struct Subject {
     pub module: Option<String>,
     /// How it is linked.
     pub linking: Linking,
+    /// Where its code is in the file; none when that is not known.
+    pub code: Option<CodeSegment>,
     /// The kernel's release.
     pub kernel: String,
     /// The wall clock, in nanoseconds since 1970, at the timeline's begin.
@@ -71,6 +73,7 @@ impl Subject {
             go_version: binary.version().to_string(),
             module: binary.build_info().and_then(|info| info.main_module().map(ToOwned::to_owned)),
             linking: binary.linking().clone(),
+            code: binary.code_segment(),
             kernel,
             wall_clock_unix_ns,
             repetition: None,

@@ -1,5 +1,7 @@
 //! Everything that a start's report is made from.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::catalogue::InitCatalogue;
@@ -35,6 +37,9 @@ pub struct StartInput {
     pub heap: Option<HeapWanted>,
     /// What is known of the garbage collector besides its cycles and stops; none when it was not looked at.
     pub gc: Option<GcWanted>,
+    /// Who imports the packages whose inits took long, as far as the binary proves.
+    #[serde(default)]
+    pub importers: BTreeMap<String, String>,
 }
 
 /// How the heap's counters were to be read.
@@ -71,7 +76,8 @@ impl Report {
     ) -> Self {
         let StartInput { subject, observation, ending, mut missing, .. } = input;
         let timeline = StartupTimeline::of(events, catalogue, symbols, &observation);
-        let timeline = if subject.watched { timeline.watched() } else { timeline };
+        let mut timeline = if subject.watched { timeline.watched() } else { timeline };
+        timeline.name_importers(&input.importers);
         let gc = input.gc.zip(history).map(|(gc, history)| {
             GcReport::of(GcInput {
                 history,

@@ -90,11 +90,14 @@ pub(crate) fn all(args: &Args, suite: &mut Suite) -> Result<()> {
 struct Tools {
     gotrace: PathBuf,
     fixtures: PathBuf,
+    /// A folder for each Go version, with its `pprof`.
+    pprof: PathBuf,
 }
 
 impl Tools {
-    fn variables(&self) -> [(&'static str, &Path); 2] {
-        [("GOTRACE_BIN", &self.gotrace), ("GOTRACE_FIXTURES", &self.fixtures)]
+    fn variables(&self) -> [(&'static str, &Path); 3] {
+        let Self { gotrace, fixtures, pprof } = self;
+        [("GOTRACE_BIN", gotrace), ("GOTRACE_FIXTURES", fixtures), ("GOTRACE_PPROF", pprof)]
     }
 }
 
@@ -107,7 +110,8 @@ fn prepare(args: &Args, suite: &mut Suite) -> Result<Tools> {
             "--quick: fixtures of one Go toolchain; the other versions and Debian's programs may be missing",
         );
     }
-    Ok(Tools { gotrace, fixtures: fixtures::ensure(&selection)? })
+    let fixtures = fixtures::ensure(&selection)?;
+    Ok(Tools { gotrace, fixtures, pprof: fixtures::pprof(args.quick)? })
 }
 
 fn privileged(args: &Args, tools: &Tools, suite: &mut Suite) {
@@ -121,7 +125,7 @@ fn privileged(args: &Args, tools: &Tools, suite: &mut Suite) {
         return;
     }
     suite.note(
-        "not in the virtual machines: the tests of attach --now, of list, of the README and of refusals by name, which load nothing into a kernel, \
+        "not in the virtual machines: the tests of attach --now, of list, of the README, of pprof and of refusals by name, which load nothing into a kernel, \
          and that a healthy start has no finding, for the emulated processor is too slow for one; of attach's report only \
          counts and what is blocked now, for the same reason",
     );
@@ -130,7 +134,7 @@ fn privileged(args: &Args, tools: &Tools, suite: &mut Suite) {
         .map(|kernel| (format!("QEMU, {kernel}"), guest(kernel, tools, &binary)))
         .into();
     suite.parts_at_once("kernel tests", guests, |guest, part| {
-        let script = "/tests/kernel --include-ignored --test-threads=1 --color=never --skip attach:: --skip listing:: --skip readme:: --skip blocking::strace --skip blocking::bpftrace --skip blocking::waits --skip blocking::many --skip blocking::requests --skip gc::incidents --skip gc::assists --skip gc::quota --skip is_refused_by_name --skip a_healthy_program";
+        let script = "/tests/kernel --include-ignored --test-threads=1 --color=never --skip attach:: --skip listing:: --skip readme:: --skip blocking::strace --skip blocking::bpftrace --skip blocking::waits --skip blocking::many --skip blocking::requests --skip gc::incidents --skip gc::assists --skip gc::quota --skip readers::pprof --skip is_refused_by_name --skip a_healthy_program";
         let outcome = guest?.run(script, Duration::from_secs(1200), |line| part.line(line))?;
         part.exit(outcome.exit_code == 0);
         for line in &outcome.kernel_complaints {

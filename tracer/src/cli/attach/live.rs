@@ -67,6 +67,8 @@ pub(super) struct Live<'a> {
     /// What takes this long is told by itself.
     pub(super) slow_from: Nanos,
     pub(super) capture: Capture,
+    /// How many times a second it is looked where the program runs.
+    pub(super) frequency: u64,
     /// The program that the process became.
     pub(super) replaced: Option<String>,
 }
@@ -139,6 +141,7 @@ impl<'a> Live<'a> {
             following: Following::new(redact, history),
             slow_from: slow,
             capture: Capture::new(recorder, redact),
+            frequency,
             replaced: None,
         })
     }

@@ -22,7 +22,7 @@ use self::moments::{Moment, Moments};
 use self::now::Observer;
 use self::report::Reporter;
 use self::waits::Plan;
-use super::collection::ensure_gctrace;
+use super::collection::{ensure_collector, gctrace};
 use super::exit::TargetRefused;
 use super::flame::{By, Flame};
 use super::kernel_config::kernel_release;
@@ -31,7 +31,7 @@ use super::recorder::size;
 use super::ring::ring_size;
 use super::{Common, Exit};
 use crate::doctor;
-use crate::export::{Format, View};
+use crate::export::{Format, History, View};
 use crate::model::parking::Share;
 use crate::model::{LoadedCode, StartupStatus, StatusReport, Subject, Usage};
 use crate::target::gobin::{BinaryError, GoBinary, Machine, Support};
@@ -61,9 +61,9 @@ const MOST_LOOKS: usize = 5;
 Exit codes: 0 when the report is whole; 3 when this machine or the process may not be looked into, 4 when there is
 no such process or it is no Go program that gotrace knows.")]
 pub(super) struct Args {
-    /// Write the report to FILE; the format follows from its name (.txt, .ndjson, .gctrace, or
-    /// .folded and .svg for flame graphs; .gotrace for a capture, from which gotrace report makes any of them).
-    /// Repeatable; - is standard output
+    /// Write the report to FILE; the format follows from its name (.txt, .ndjson, .csv, .gctrace, .pb.gz for a
+    /// profile, .folded and .svg for flame graphs; .gotrace for a capture, from which gotrace report makes any of
+    /// them). Repeatable; - is standard output
     #[arg(short, long, value_name = "FILE")]
     output: Vec<PathBuf>,
     /// Begin a new capture when it has this size; the one before is called FILE.gotrace.1 then
@@ -87,7 +87,7 @@ pub(super) struct Args {
     /// Tell waits and system calls from this length on one by one
     #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = humantime::parse_duration)]
     slow: Duration,
-    /// What flame graphs (.svg, .folded) show
+    /// What flame graphs (.svg, .folded) and profiles (.pb.gz) show
     #[arg(long, value_enum, value_name = "WHAT", default_value = "blocked")]
     flame: Flame,
     /// What is at the bottom of flame graphs
@@ -138,17 +138,15 @@ fn positive(text: &str) -> Result<Duration, String> {
 /// Runs the verb.
 pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     let mut outputs = Outputs::open(&args.output, args.json, args.format)?;
+    outputs.ensure(if args.now { History::Look } else { History::Running })?;
+    anyhow::ensure!(!(args.now && outputs.records()), "one look is not recorded: leave out --now, or that output");
+    if args.flame == Flame::Waits && !args.waits {
+        anyhow::bail!("--flame waits is of what --waits sees: add it");
+    }
     let process = Process::find(&args.who)?;
     process.notes().iter().for_each(|note| common.note(note));
     let binary = binary_of(&process)?;
     if args.now {
-        if let Some(format) = outputs.any(|format| !matches!(format, Format::Text | Format::Ndjson)) {
-            anyhow::bail!(
-                "one look has nothing to tell as {}: leave out --now, or that output",
-                format.name()
-            );
-        }
-        anyhow::ensure!(!outputs.records(), "one look is not recorded: leave out --now, or that output");
         let report = look(&process, &binary)?;
         outputs.write(Format::Ndjson, |color, out| report.write(Format::Ndjson, color, out))?;
         outputs.finish(|color, out| report.write(Format::Text, color, out))?;
@@ -176,7 +174,8 @@ async fn follow(
     let observer = Observer::of(process, binary, args.redact)?;
     let waits = args.waits.then(|| Plan::of(process, binary, args.max_overhead)).transpose()?;
     let gc = if args.no_gc { None } else { Some(gc::Plan::of(process, binary)?) };
-    ensure_gctrace(&outputs, gc.as_ref())?;
+    let of_collector = (args.flame == Flame::Gc).then_some("--flame gc").or(gctrace(&outputs));
+    ensure_collector(of_collector, gc.as_ref())?;
     let recorder = outputs.recorder(args.max_size);
     let live = Live::attach(process, observer.symbols(), &options, waits, gc, recorder)?;
     let (of, by, focus) = (args.flame.into(), args.by.into(), args.focus.clone());

@@ -179,6 +179,7 @@ impl<'a> Reporter<'a> {
             ended,
             stack_from: STACK_FROM.min(live.slow_from),
             slow_from: live.slow_from,
+            frequency: live.frequency,
             tables,
             blocked_now: seen.blocked,
             losses,

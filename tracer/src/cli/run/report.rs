@@ -1,5 +1,6 @@
 //! A run's trace -> what its report is made from.
 
+use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::ExitStatus;
@@ -34,6 +35,7 @@ pub(super) fn input_of(traceable: &Traceable, exe: &Path, trace: &Trace) -> Star
         ready_when: None,
         heap: None,
         gc: trace.collected.as_ref().map(|collected| collected.known.clone()),
+        importers: BTreeMap::new(),
     }
 }
 

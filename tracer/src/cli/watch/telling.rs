@@ -1,5 +1,6 @@
 //! Where the starts that are seen are told: standard output, files, a capture.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
 use std::path::PathBuf;
@@ -134,5 +135,6 @@ fn input(traceable: &Traceable, started: &SeenStart) -> StartInput {
         ready_when: None,
         heap: None,
         gc: None,
+        importers: BTreeMap::new(),
     }
 }

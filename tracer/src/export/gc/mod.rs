@@ -5,7 +5,8 @@ mod ndjson;
 mod startup;
 mod text;
 
-pub(super) use gctrace::Gctrace;
+pub(super) use gctrace::{Gctrace, milliseconds};
+pub(super) use ndjson::schema;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

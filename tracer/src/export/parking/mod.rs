@@ -3,5 +3,7 @@
 mod ndjson;
 mod text;
 
+pub(super) use ndjson::schema;
+
 #[cfg(test)]
 mod tests;

@@ -63,9 +63,12 @@ impl Text {
         writeln!(out)
     }
 
-    /// Which of its functions took an init's time, when there is a choice.
+    /// Which of its functions took an init's time, when there is a choice, and who imports the package.
     fn functions(self, init: &Init, out: &mut dyn Write) -> io::Result<()> {
         let dim = self.style(Style::new().dimmed());
+        if let Some(importer) = &init.imported_by {
+            writeln!(out, "  {dim}{:>9}  imported by {}{dim:#}", "", printable(importer))?;
+        }
         if init.functions.len() < 2 {
             return Ok(());
         }

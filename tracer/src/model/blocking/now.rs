@@ -150,7 +150,14 @@ mod tests {
     use super::*;
 
     fn one(goid: u64, function: &str, reason: Option<&'static str>, since: Option<Since>) -> BlockedNow {
-        let frame = Frame { function: function.to_owned(), file: None, line: 3, inlined: false };
+        let frame = Frame {
+            function: function.to_owned(),
+            file: None,
+            line: 3,
+            inlined: false,
+            begins: 0,
+            address: None,
+        };
         BlockedNow {
             goid,
             state: "waiting".into(),

@@ -17,7 +17,7 @@ const MOST: usize = 256;
 const ASSIST_SHARE: u64 = 10;
 
 /// What took long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum IncidentKind {
     /// A stop of the world.
     Stop,

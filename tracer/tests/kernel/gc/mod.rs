@@ -88,6 +88,11 @@ impl Program {
         (account, attached.end())
     }
 
+    /// Where a file of that name may be.
+    fn file(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().expect("a path").to_owned()
+    }
+
     fn stderr(&self) -> String {
         fs::read_to_string(self.folder.path().join("stderr")).expect("what went to standard error")
     }
@@ -107,6 +112,11 @@ impl Drop for Program {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// What gotrace says of a program whose goroutines are made to help the collector.
+pub(super) fn assisting(fixture: &Fixture, options: &[&str]) -> Report {
+    Program::start(fixture, "").under_gotrace("assists 1024", options).1
 }
 
 /// The lines of a type for which something holds.
