@@ -6,19 +6,27 @@
 //! session that was killed everything up to the last whole block can be read. Everything in the file may be hostile:
 //! each length is bounded before anything is made of it.
 
+mod asked;
 mod error;
 mod file;
+mod following;
 mod reader;
 pub mod record;
+mod recording;
+mod redact;
 mod replay;
 mod ring;
 mod symbols;
 mod writer;
 
+pub use asked::RecordedAnswers;
 pub use error::CaptureError;
 pub use file::{CaptureFile, SUFFIX};
+pub use following::{Replayed, Reported};
 pub use reader::{Reader, is_capture};
 pub use record::Record;
+pub use recording::Recording;
+pub use redact::redact;
 pub use replay::Replay;
 pub use symbols::{KeptSymbols, RecordedSymbols};
 pub use writer::Writer;
@@ -47,6 +55,10 @@ pub const MOST_RECORDS: u64 = 1 << 18;
 #[cfg(test)]
 #[path = "container_tests.rs"]
 mod container_tests;
+
+#[cfg(test)]
+#[path = "following_tests.rs"]
+mod following_tests;
 
 #[cfg(test)]
 #[path = "replay_tests.rs"]

@@ -9,6 +9,9 @@ use super::{CaptureError, MAGIC, MOST_FRAME, MOST_PLAIN, MOST_RECORD, Record, VE
 /// The most bytes of what is before a record's own: its kind, and its length.
 const PREFIX: usize = 11;
 
+/// A record's kind, when it is known, and where its bytes are.
+type Place = (Option<Kind>, std::ops::Range<usize>);
+
 /// Reads a capture.
 pub struct Reader<R> {
     input: R,
@@ -84,7 +87,7 @@ impl<R: Read> Reader<R> {
     }
 
     /// Where the next record's bytes are, all of which are there. None at the end.
-    fn frame_of_record(&mut self) -> Result<Option<(Option<Kind>, std::ops::Range<usize>)>, CaptureError> {
+    fn frame_of_record(&mut self) -> Result<Option<Place>, CaptureError> {
         loop {
             let mut rest = &self.plain[self.used..];
             let whole = rest.len();

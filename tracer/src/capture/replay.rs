@@ -6,7 +6,7 @@ use std::io::Read;
 use tracer_ebpf::wire::Probe;
 
 use super::record::{Begin, Start};
-use super::{CaptureError, KeptSymbols, MOST_RECORDS, Reader, Record};
+use super::{CaptureError, KeptSymbols, MOST_RECORDS, Reader, Record, Replayed};
 use crate::event::{self, Event};
 use crate::model::gc::{GcHistory, Surroundings};
 use crate::model::{
@@ -38,6 +38,11 @@ impl<R: Read> Replay<R> {
         }
     }
 
+    /// The reports of a running program that was followed.
+    pub fn follow(self) -> Replayed<R> {
+        Replayed::new(self.reader, &self.begin)
+    }
+
     /// Whether the session that wrote it came to its end. Known when there is nothing more in it.
     #[must_use]
     pub fn is_whole(&self) -> bool {
@@ -61,6 +66,8 @@ impl<R: Read> Replay<R> {
                 Record::Symbols(symbols) => seen.symbols.add(symbols)?,
                 Record::Start(start) => return Ok(Some(seen.report(*start, &self.begin))),
                 Record::End(_) => self.ended = true,
+                // A start has none of these.
+                Record::Answers(_) | Record::Stacks(_) | Record::Blocked(_) | Record::Look(_) => {}
             }
         }
         // A start that went on when gotrace was killed.

@@ -27,7 +27,7 @@ impl Symbols for Known {
     fn frames(&self, address: RuntimeAddr) -> Vec<Frame> {
         let frame = |inlined| Frame {
             function: format!("example.com/app.f{}", address.0),
-            file: (address.0 % 2 == 0).then(|| format!("/src/\u{202e}{}.go", address.0)),
+            file: address.0.is_multiple_of(2).then(|| format!("/src/\u{202e}{}.go", address.0)),
             line: 7,
             inlined,
             begins: 3,
@@ -86,6 +86,7 @@ fn begin() -> Begin {
         verb: Verb::Run,
         subject: subject(),
         began: Nanos(5),
+        followed: None,
         starts: Some(Starts {
             catalogue: catalogue(),
             missing: Vec::new(),

@@ -16,6 +16,8 @@ const ON_CPU: usize = offset_of!(Hit, account) / 8;
 pub(super) struct Deltas {
     last: Vec<Last>,
     time: u64,
+    /// Room for the next record's words.
+    spare: Vec<u64>,
 }
 
 #[derive(Default)]
@@ -26,7 +28,7 @@ struct Last {
 
 impl Default for Deltas {
     fn default() -> Self {
-        Self { last: (0..=PROBES).map(|_| Last::default()).collect(), time: 0 }
+        Self { last: (0..=PROBES).map(|_| Last::default()).collect(), time: 0, spare: Vec::new() }
     }
 }
 
@@ -34,7 +36,9 @@ impl Deltas {
     /// Adds the record, encoded, to `out`.
     pub(super) fn encode(&mut self, record: &[u8], out: &mut Vec<u8>) {
         let (chunks, rest) = record.as_chunks::<8>();
-        let words: Vec<u64> = chunks.iter().map(|word| u64::from_le_bytes(*word)).collect();
+        let mut words = std::mem::take(&mut self.spare);
+        words.clear();
+        words.extend(chunks.iter().map(|word| u64::from_le_bytes(*word)));
         let probe = probe(&words);
         let is_as_long = self.last[probe].length == record.len();
         put(out, (probe as u64) << 1 | u64::from(is_as_long));
@@ -63,7 +67,9 @@ impl Deltas {
         if length > MOST_RECORD || length / 8 > bytes.len() {
             return None;
         }
-        let mut words = Vec::with_capacity(length / 8);
+        // The last record's words are read while these are written.
+        let mut words = std::mem::take(&mut self.spare);
+        words.clear();
         for _ in 0..length / 8 {
             let folded = take(&mut bytes)?;
             let difference = (folded >> 1) ^ (folded & 1).wrapping_neg();
@@ -94,7 +100,8 @@ impl Deltas {
 
     fn note(&mut self, probe: usize, length: usize, words: Vec<u64>) {
         self.time = words.first().copied().unwrap_or(self.time);
-        self.last[probe] = Last { length, words };
+        let before = std::mem::replace(&mut self.last[probe], Last { length, words });
+        self.spare = before.words;
     }
 }
 

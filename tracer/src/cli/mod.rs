@@ -6,6 +6,8 @@ mod collection;
 mod diff;
 mod doctor;
 mod exit;
+mod flame;
+mod followed;
 mod generate;
 mod inits;
 mod inspect;

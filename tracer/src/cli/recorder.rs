@@ -136,7 +136,7 @@ impl Recorder {
     }
 
     /// From the first failure on nothing is recorded.
-    fn with(&mut self, write: impl FnOnce(&mut CaptureFile) -> Result<(), CaptureError>) {
+    pub(super) fn with(&mut self, write: impl FnOnce(&mut CaptureFile) -> Result<(), CaptureError>) {
         let Some((path, file)) = &mut self.to else { return };
         if let Err(error) = write(file) {
             let error = anyhow::Error::new(error).context(format!("cannot write {}", path.display()));

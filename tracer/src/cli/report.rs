@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use regex::Regex;
 
+use super::flame::{By, Flame};
+use super::followed;
 use super::order::Sort;
 use super::output::{self, Outputs, format_name};
 use super::repeated::Repeated;
@@ -48,6 +50,12 @@ pub(super) struct Args {
     /// How many inits to show in text; 0 for all [default: as when it was recorded]
     #[arg(long, value_name = "N")]
     top: Option<usize>,
+    /// What flame graphs of a running program show
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "blocked")]
+    flame: Flame,
+    /// What is at their bottom
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "stack")]
+    by: By,
     /// Show only what matches in a flame graph (-o FILE.svg, FILE.folded): phases, packages, functions
     #[arg(long, value_name = "REGEX")]
     focus: Option<Regex>,
@@ -62,7 +70,7 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     let incomplete = match replay.begin.verb {
         Verb::Run => runs(args, &mut replay, outputs),
         Verb::Watch => watched(args, &mut replay, outputs),
-        Verb::Attach => anyhow::bail!("{} is of a running program, which is not told yet", shown()),
+        Verb::Attach => return followed(args, common, replay, outputs),
     }?;
     if !replay.is_whole() {
         common.note(&format!("{} ends early: gotrace was killed, or the file was cut", shown()));
@@ -104,6 +112,19 @@ fn runs(args: &Args, replay: &mut Source, mut outputs: Outputs) -> anyhow::Resul
     }
 }
 
+/// What `gotrace attach` recorded.
+fn followed(args: &Args, common: &Common, replay: Source, outputs: Outputs) -> anyhow::Result<Exit> {
+    let view = view(args, &replay);
+    let shown = || args.file.display().to_string();
+    let Some(outcome) = followed::tell(replay.follow(), &view, outputs).with_context(shown)? else {
+        anyhow::bail!("{}: gotrace was killed before anything was summed up", shown());
+    };
+    if !outcome.is_whole {
+        common.note(&format!("{} ends early: gotrace was killed, or the file was cut", shown()));
+    }
+    Ok(if outcome.is_incomplete || !outcome.is_whole { Exit::Incomplete } else { Exit::Ok })
+}
+
 /// What `gotrace watch` recorded.
 fn watched(args: &Args, replay: &mut Source, mut outputs: Outputs) -> anyhow::Result<bool> {
     outputs.ensure(History::Start)?;
@@ -135,6 +156,8 @@ fn view(args: &Args, replay: &Source) -> View {
     View {
         order: args.sort.map_or(order, Sort::order),
         inits: args.top.or(starts.map(|starts| starts.top)).unwrap_or(default.inits),
+        of: args.flame.into(),
+        by: args.by.into(),
         focus: args.focus.clone(),
         ..default
     }

@@ -33,13 +33,7 @@ impl Ring {
         })
     }
 
-    /// Empties the ring, and the log.
-    pub(super) fn drain(&mut self) -> Vec<Event> {
-        let records = self.take();
-        records.iter().filter_map(|record| self.decode(record)).collect()
-    }
-
-    /// The same, as the kernel side wrote it.
+    /// Empties the ring, and the log: its records as the kernel side wrote them.
     pub(super) fn take(&mut self) -> Vec<RawRecord> {
         if let Some(log) = &mut self.log {
             log.flush();

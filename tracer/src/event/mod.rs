@@ -3,6 +3,7 @@
 mod account;
 pub mod blocking;
 pub mod gc;
+mod histogram;
 pub mod parking;
 mod process;
 pub mod profile;

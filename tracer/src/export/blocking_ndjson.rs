@@ -98,13 +98,13 @@ impl BlockingReport {
         let standing = one.standing();
         Line::BlockedNow {
             goid: one.goid,
-            state: one.state,
+            state: &one.state,
             class: standing.name(),
             idle: match standing {
                 Standing::Idle(idle) => Some(idle.name()),
                 _ => None,
             },
-            wait_reason: one.wait_reason,
+            wait_reason: one.wait_reason.as_deref(),
             tid: one.tid,
             syscall: one.syscall.as_deref(),
             fd: one.fd,
@@ -138,7 +138,7 @@ impl BlockingReport {
         let taken = self.entries.iter().filter(|entry| entry.key.stack != StackTaken::TooShort);
         let by_reason = self.losses.stacks.iter().map(|(loss, count)| (loss.name(), *count)).collect();
         Line::Loss {
-            probe: "stacks".into(),
+            probe: "stacks",
             hits: taken.map(|entry| entry.sums.count).sum(),
             dropped: self.losses.lost_stacks(),
             by_reason: Some(by_reason),

@@ -91,7 +91,7 @@ impl StatusReport {
         }
         if let Err(reason) = &self.status.main {
             line(&Line::Missing {
-                probe: "goroutine_1".into(),
+                probe: "goroutine_1",
                 function: "runtime.main",
                 reason: reason.to_string(),
             })?;

@@ -15,6 +15,7 @@ mod oracle;
 mod output;
 mod readers;
 mod readme;
+mod recorded;
 mod slowinit;
 #[path = "../support/mod.rs"]
 mod support;

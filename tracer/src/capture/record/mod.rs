@@ -1,14 +1,17 @@
 //! What a capture holds: records of the kernel side as they came, and everything else as JSON. Fields may be added,
 //! never renamed; the number of a kind is never used for another one.
 
+mod following;
 mod start;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde::de::Error as _;
 
+use crate::model::blocking::BlockedNow;
 use crate::model::gc::Surroundings;
 
+pub use following::{Answers, Descriptor, Followed, KeptStack, Looked, Named, Why};
 pub use start::{Begin, End, Start, Starts, Symbol, Verb};
 
 /// One record.
@@ -26,6 +29,14 @@ pub enum Record<'a> {
     Start(Box<Start>),
     /// The session is over.
     End(End),
+    /// What the kernel side's next records make one ask about the process.
+    Answers(Answers),
+    /// Stacks that were not told before, which the next look names.
+    Stacks(Vec<KeptStack>),
+    /// Who was blocked at the next look.
+    Blocked(Vec<BlockedNow>),
+    /// What is known at a moment besides the kernel side's records.
+    Look(Box<Looked>),
 }
 
 macro_rules! kinds {
@@ -81,6 +92,10 @@ kinds! {
     Symbols = 4,
     Start = 5,
     End = 6,
+    Answers = 7,
+    Stacks = 8,
+    Blocked = 9,
+    Look = 10,
 }
 
 fn json(record: &impl Serialize) -> serde_json::Result<Vec<u8>> {

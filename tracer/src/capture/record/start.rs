@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use super::Followed;
 use crate::model::{InitCatalogue, MissingProbe, StartInput, Subject};
 use crate::target::gobin::Frame;
 use crate::units::{Nanos, RuntimeAddr};
@@ -22,6 +23,9 @@ pub struct Begin {
     /// What is needed to tell starts.
     #[serde(default)]
     pub starts: Option<Starts>,
+    /// How it is followed.
+    #[serde(default)]
+    pub followed: Option<Followed>,
 }
 
 /// What a session was begun with.

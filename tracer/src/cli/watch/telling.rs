@@ -100,6 +100,7 @@ fn telling_begin(args: &Args, traceable: &Traceable) -> Begin {
         verb: Verb::Watch,
         subject: subject(traceable, 0, began),
         began,
+        followed: None,
         starts: Some(Starts {
             catalogue: traceable.catalogue().clone(),
             missing: traceable.missing(),

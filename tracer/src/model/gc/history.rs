@@ -65,6 +65,12 @@ impl GcHistory {
         }
     }
 
+    /// When the probes were armed.
+    #[must_use]
+    pub const fn began(&self) -> Nanos {
+        self.began
+    }
+
     /// Takes note of a cycle, whose record was written at `time`. Best at once, while the surroundings are still those
     /// of the moment.
     pub fn note_cycle(&mut self, time: Nanos, cycle: &Cycle, surroundings: Surroundings) {

@@ -8,6 +8,7 @@ mod edges;
 mod gctrace;
 mod incidents;
 mod quota;
+mod recorded;
 mod startup;
 mod steady;
 mod stops;
