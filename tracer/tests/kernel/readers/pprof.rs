@@ -217,6 +217,12 @@ fn where_a_program_is_on_a_cpu_reads_as_the_report_says() {
             assert_eq!(sums(&reader, &profile), of_report, "{}", fixture.name);
             let top = pprof(&reader, &["-top", "-cum"], &profile);
             assert!(top.contains("Type: cpu") && top.contains("main."), "{}: {top}", fixture.name);
+            // What profile-guided optimization finds lines by (cmd/internal/pgo).
+            let raw = pprof(&reader, &["-raw"], &profile);
+            let is_code = |line: &&str| line.contains(" M=1 ");
+            assert!(raw.lines().any(|line| is_code(&line)), "{}: {raw}", fixture.name);
+            let unknown = raw.lines().filter(is_code).find(|line| line.contains(" s=0"));
+            assert_eq!(unknown, None, "{}", fixture.name);
         }
     }
 }
