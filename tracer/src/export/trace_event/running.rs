@@ -63,7 +63,7 @@ fn slow<'a>(call: &'a SlowCall, entry: Option<&'a Entry>) -> Slice<'a> {
 }
 
 fn name_of(one: &BlockedNow) -> String {
-    let what = one.wait_reason.or(one.syscall.as_deref()).unwrap_or(one.state);
+    let what = one.wait_reason.as_deref().or(one.syscall.as_deref()).unwrap_or(&one.state);
     let object = one.object.as_deref().map_or(String::new(), |object| format!(", {object}"));
     let since = if one.since.is_none() { ", since when is not known" } else { "" };
     format!("{what}{object} (goes on{since})")
