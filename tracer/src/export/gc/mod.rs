@@ -8,4 +8,4 @@ mod text;
 pub(super) use gctrace::{Gctrace, milliseconds};
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -38,7 +38,7 @@ fn report_of(history: &GcHistory, assists: &[Assist]) -> GcReport {
 }
 
 /// Three cycles, the last with assists and forced, and a stop that a goroutine held up.
-fn whole() -> GcReport {
+pub(in crate::export) fn whole() -> GcReport {
     let mut runtime = Runtime::new();
     let mut history = GcHistory::new(runtime.layout, Nanos(SECOND + AHEAD));
     runtime.run(&mut history, &Spec { allocated: 20_000_000, ..Spec::at(2 * SECOND) });

@@ -4,4 +4,4 @@ mod ndjson;
 mod text;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
