@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "cli/capture.rs"]
+mod capture;
 #[path = "support/image/mod.rs"]
 mod image;
 #[path = "support/transcript.rs"]
@@ -243,6 +245,27 @@ fn diff_reads_what_run_writes_and_refuses_the_rest_by_name() {
 }
 
 #[test]
+fn what_other_programs_need_is_printed() {
+    let printed = |args: &[&str]| {
+        let output = gotrace(&[&["generate"], args].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let schema: serde_json::Value = serde_json::from_str(&printed(&["schema"])).unwrap();
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    for shell in ["bash", "zsh", "fish"] {
+        let script = printed(&["completions", shell]);
+        assert!(script.contains("ready-when") && script.contains("speedscope"), "{shell}: {script}");
+    }
+    assert!(printed(&["man"]).starts_with(".ie"), "{}", printed(&["man"]));
+    let page = printed(&["man", "run"]);
+    assert!(page.contains(".TH gotrace-run 1") && page.contains("\\-\\-ready\\-when"), "{page}");
+    let unknown = gotrace(&["generate", "man", "fly"]);
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(said(&unknown).contains("fly") && unknown.stdout.is_empty());
+}
+
+#[test]
 fn doctor_names_every_check_and_its_exit_code_says_whether_all_is_well() {
     let output = gotrace(&["doctor"]);
     let stdout = String::from_utf8_lossy(&output.stdout);
@@ -250,4 +273,27 @@ fn doctor_names_every_check_and_its_exit_code_says_whether_all_is_well() {
         assert!(stdout.contains(name), "{name} is not in:\n{stdout}");
     }
     assert_eq!(output.status.code(), Some(if stdout.contains("FAIL") { 3 } else { 0 }));
+}
+
+#[test]
+fn what_cannot_be_opened_is_refused_before_anything_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let (page, witness) = (folder.path().join("page.html"), folder.path().join("ran"));
+    let run = |more: &[&std::ffi::OsStr]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gotrace"));
+        for name in ["SUDO_UID", "DISPLAY", "WAYLAND_DISPLAY"] {
+            command.env_remove(name);
+        }
+        command.args(["run", "--open"]).args(more).args(["--", "/bin/touch"]).arg(&witness).output().unwrap()
+    };
+    let output = run(&[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("add -o FILE.html or -o FILE.svg"), "{}", said(&output));
+    let output = run(&["-o".as_ref(), page.as_os_str()]);
+    assert_eq!(output.status.code(), Some(1));
+    // SAFETY: the call has no preconditions.
+    let reason = if unsafe { libc::geteuid() } == 0 { "a browser as root" } else { "no display" };
+    assert!(said(&output).contains(reason), "{}", said(&output));
+    assert!(!witness.exists());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "something was left behind");
 }

@@ -1,5 +1,6 @@
 //! Where goroutines are blocked, and where the program runs, as stacks with weights.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use regex::Regex;
@@ -36,6 +37,18 @@ pub enum FlameOf {
     Assists,
 }
 
+impl FlameOf {
+    /// What it shows, in words, and what its weights are.
+    pub(super) fn title(self) -> (&'static str, Weight) {
+        match self {
+            Self::Blocked => ("where goroutines were blocked", Weight::Time),
+            Self::OnCpu => ("where it was on a CPU", Weight::Samples),
+            Self::Parked => ("where goroutines were parked", Weight::Time),
+            Self::Assists => ("where goroutines helped the garbage collector", Weight::Time),
+        }
+    }
+}
+
 /// What is at the bottom of a flame graph.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FlameBy {
@@ -55,30 +68,38 @@ impl BlockingFlame {
     #[must_use]
     pub fn folded(&self, report: &BlockingReport) -> Folded {
         let mut folded = Folded::merged(self.focus.clone());
+        self.stacks(report, &mut |frames, weight| {
+            let names: Vec<String> = frames.iter().map(|frame| frame.function.clone()).collect();
+            folded.add(&names, weight);
+        });
+        folded
+    }
+
+    /// Every stack, the outermost frame first, and its weight; none is left out, and equal ones come apart.
+    pub(super) fn stacks(&self, report: &BlockingReport, add: &mut dyn FnMut(&[Cow<'_, Frame>], u64)) {
         match self.of {
-            FlameOf::Blocked => report.suffered().for_each(|entry| self.add(entry, &mut folded)),
+            FlameOf::Blocked => report.suffered().for_each(|entry| self.add(entry, add)),
             FlameOf::OnCpu => {
                 for on_cpu in &report.on_cpu {
                     let leaf = on_cpu.syscall.as_ref().map(|syscall| format!("[{syscall}]"));
                     let root = self.root(on_cpu.origin.as_ref(), &on_cpu.site, None);
-                    folded.add(&path(root, &on_cpu.stack, leaf), on_cpu.count);
+                    add(&path(root, &on_cpu.stack, leaf), on_cpu.count);
                 }
             }
             FlameOf::Parked => {
                 for parking in report.parking.iter().flat_map(ParkingReport::suffered) {
                     let root = self.root(parking.origin.as_ref(), &parking.site, Some(&parking.reason));
                     let leaf = Some(format!("[{}]", parking.reason));
-                    folded.add(&path(root, &parking.stack, leaf), parking.sums.total.0);
+                    add(&path(root, &parking.stack, leaf), parking.sums.total.0);
                 }
             }
             FlameOf::Assists => {
                 for assist in report.gc.iter().flat_map(|gc| &gc.assists) {
                     let root = self.root(assist.origin.as_ref(), &assist.site, None);
-                    folded.add(&path(root, &assist.stack, None), assist.cpu.0);
+                    add(&path(root, &assist.stack, None), assist.cpu.0);
                 }
             }
         }
-        folded
     }
 
     /// Writes the lines of the stacks.
@@ -97,24 +118,19 @@ impl BlockingFlame {
         let exe = &report.subject.exe;
         let name = exe.file_name().unwrap_or(exe.as_os_str()).to_string_lossy();
         let (pid, span) = (report.subject.pid, report.span().for_people());
-        let (what, weight) = match self.of {
-            FlameOf::Blocked => ("where goroutines were blocked", Weight::Time),
-            FlameOf::OnCpu => ("where it was on a CPU", Weight::Samples),
-            FlameOf::Parked => ("where goroutines were parked", Weight::Time),
-            FlameOf::Assists => ("where goroutines helped the garbage collector", Weight::Time),
-        };
+        let (what, weight) = self.of.title();
         write_svg(&self.folded(report), &format!("{name} ({pid}), {span}: {what}"), weight, out)
     }
 
     /// An entry's time, split by what the slow ones of it were on.
-    fn add(&self, entry: &Entry, folded: &mut Folded) {
+    fn add(&self, entry: &Entry, add: &mut dyn FnMut(&[Cow<'_, Frame>], u64)) {
         let mut rest = entry.sums.total.0;
         for (name, sums) in &entry.objects {
             let weight = sums.total.0.min(rest);
             rest -= weight;
-            folded.add(&self.path(entry, Some(name)), weight);
+            add(&self.path(entry, Some(name)), weight);
         }
-        folded.add(&self.path(entry, None), rest);
+        add(&self.path(entry, None), rest);
     }
 
     /// What is at the bottom; nothing where there is no object at all.
@@ -127,7 +143,7 @@ impl BlockingFlame {
         }
     }
 
-    fn path(&self, entry: &Entry, object: Option<&str>) -> Vec<String> {
+    fn path<'a>(&self, entry: &'a Entry, object: Option<&str>) -> Vec<Cow<'a, Frame>> {
         let what = object.map(str::to_owned).or_else(|| entry.object_type().map(str::to_owned));
         let object = what.as_deref().unwrap_or("(no object)");
         let root = self.root(entry.origin.as_ref(), &entry.site, Some(object));
@@ -156,8 +172,14 @@ fn made_at(origin: Option<&Frame>) -> String {
 }
 
 /// From the bottom to the top.
-fn path(root: Option<String>, stack: &[Frame], leaf: Option<String>) -> Vec<String> {
-    let unknown = stack.is_empty().then(|| "(no stack)".to_owned());
-    let frames = stack.iter().rev().map(|frame| frame.function.clone());
-    root.into_iter().chain(unknown).chain(frames).chain(leaf).collect()
+fn path(root: Option<String>, stack: &[Frame], leaf: Option<String>) -> Vec<Cow<'_, Frame>> {
+    let label = |text| Cow::Owned(label(text));
+    let unknown = stack.is_empty().then(|| label("(no stack)".to_owned()));
+    let frames = stack.iter().rev().map(Cow::Borrowed);
+    root.map(label).into_iter().chain(unknown).chain(frames).chain(leaf.map(label)).collect()
+}
+
+/// What stands among frames and is no function.
+pub(super) fn label(text: String) -> Frame {
+    Frame { function: text, file: None, line: 0, inlined: false, begins: 0, address: None }
 }

@@ -5,6 +5,7 @@ mod line;
 use std::collections::HashMap;
 use std::io::{self, Write};
 
+use schemars::{Schema, SchemaGenerator};
 use tracer_ebpf::wire::syscall::wait_kind;
 
 use self::line::{Line, Object, Origin, Times, functions};
@@ -19,6 +20,11 @@ use crate::model::blocking::{
 
 /// So many objects are told for each sum, the costliest.
 const OBJECTS: usize = 8;
+
+/// The schema of its lines.
+pub(in crate::export) fn schema(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<Line<'static>>()
+}
 
 impl BlockingReport {
     /// Writes the whole report as NDJSON.
@@ -92,13 +98,13 @@ impl BlockingReport {
         let standing = one.standing();
         Line::BlockedNow {
             goid: one.goid,
-            state: one.state,
+            state: &one.state,
             class: standing.name(),
             idle: match standing {
                 Standing::Idle(idle) => Some(idle.name()),
                 _ => None,
             },
-            wait_reason: one.wait_reason,
+            wait_reason: one.wait_reason.as_deref(),
             tid: one.tid,
             syscall: one.syscall.as_deref(),
             fd: one.fd,

@@ -201,7 +201,7 @@ fn blocked_now() -> Vec<BlockedNow> {
     };
     let one = |goid, number, syscall: &str, object: &str, since| BlockedNow {
         goid,
-        state: "syscall",
+        state: "syscall".into(),
         syscall: Some(syscall.to_owned()),
         wait_reason: None,
         tid: Some(44),
@@ -215,17 +215,17 @@ fn blocked_now() -> Vec<BlockedNow> {
         one(21, 6, "flock", "file /run/app.lock", Some(Since::AtLatest(Nanos(500_000_000)))),
         one(22, 6, "flock", "file /run/app.lock", Some(Since::Exactly(Nanos(900_000_000)))),
         BlockedNow {
-            state: "waiting",
-            wait_reason: Some("IO wait"),
+            state: "waiting".into(),
+            wait_reason: Some("IO wait".into()),
             tid: None,
             ..one(23, 1, "accept4", "tcp 127.0.0.1:80 (listening)", None)
         },
         BlockedNow {
-            state: "waiting",
+            state: "waiting".into(),
             syscall: None,
             fd: None,
             object: None,
-            wait_reason: Some("chan receive"),
+            wait_reason: Some("chan receive".into()),
             tid: None,
             ..one(1, 7, "", "", None)
         },
@@ -279,7 +279,7 @@ fn report(tables: &Tables, before: Option<&Tables>, blocked_now: Vec<BlockedNow>
         ],
         undecodable: 0,
         missing: vec![MissingProbe {
-            probe: "objects",
+            probe: "objects".into(),
             function: "task_struct.files".to_owned(),
             reason: "the kernel has no type information".to_owned(),
             is_detail: true,
@@ -289,6 +289,7 @@ fn report(tables: &Tables, before: Option<&Tables>, blocked_now: Vec<BlockedNow>
     })
 }
 
+/// A report in which everything is that can be told.
 pub(super) fn whole() -> BlockingReport {
     report(&tables(), None, blocked_now())
 }

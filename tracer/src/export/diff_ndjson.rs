@@ -4,6 +4,7 @@
 
 use std::io::{self, Write};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
 use super::Side;
@@ -17,16 +18,14 @@ use crate::units::Nanos;
 #[derive(Clone, Copy, Debug)]
 pub struct DiffNdjson;
 
-#[derive(Serialize)]
+/// A line of diff --json.
+#[derive(Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[schemars(rename = "DiffLine")]
 enum Line<'a> {
-    Header {
-        schema: u64,
-        report: &'static str,
-        gotrace: &'static str,
-        a: Input<'a>,
-        b: Input<'a>,
-    },
+    /// What is compared: the first line.
+    Header { schema: u64, report: &'static str, gotrace: &'static str, a: Input<'a>, b: Input<'a> },
+    /// A figure that both have.
     Change {
         #[serde(flatten)]
         figure: Figure<'a>,
@@ -38,28 +37,28 @@ enum Line<'a> {
         b: Statistics,
         parts: Vec<Part>,
     },
+    /// A figure that only B has.
     Added {
         #[serde(flatten)]
         figure: Figure<'a>,
         b: Statistics,
     },
+    /// A figure that only A has.
     Removed {
         #[serde(flatten)]
         figure: Figure<'a>,
         a: Statistics,
     },
+    /// A figure that came to its end on one side only, or on none.
     Unfinished {
         #[serde(flatten)]
         figure: Figure<'a>,
         a: Statistics,
         b: Statistics,
     },
-    Moved {
-        package: &'a str,
-        nth: u32,
-        a_seq: usize,
-        b_seq: usize,
-    },
+    /// An init that ran in another order.
+    Moved { package: &'a str, nth: u32, a_seq: usize, b_seq: usize },
+    /// The last line.
     Summary {
         slower: usize,
         faster: usize,
@@ -71,7 +70,7 @@ enum Line<'a> {
     },
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Input<'a> {
     file: &'a str,
     runs: usize,
@@ -82,7 +81,7 @@ struct Input<'a> {
     programs: Vec<ProgramRow<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct ProgramRow<'a> {
     exe: &'a str,
     go_version: &'a str,
@@ -90,14 +89,14 @@ struct ProgramRow<'a> {
 }
 
 /// `kind` is total, phase or init; `name` the figure's among those, for an init its package.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Figure<'a> {
     kind: &'static str,
     name: &'a str,
     nth: u32,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Statistics {
     runs: usize,
     unfinished: usize,
@@ -108,12 +107,17 @@ struct Statistics {
     max_ns: Option<Nanos>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Part {
     name: &'static str,
     a_ns: Nanos,
     b_ns: Nanos,
     difference_ns: i64,
+}
+
+/// The schema of its lines.
+pub(in crate::export) fn schema(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<Line<'static>>()
 }
 
 impl DiffNdjson {

@@ -7,11 +7,14 @@ use regex::Regex;
 use super::blocking_flame::{FlameBy, FlameOf};
 use super::csv::Csv;
 use super::gc::Gctrace;
+use super::html::Html;
 use super::inittrace::Inittrace;
 use super::ndjson::Ndjson;
 use super::picture::{Folded, Svg};
 use super::pprof::Pprof;
+use super::speedscope::Speedscope;
 use super::text::{InitOrder, Text};
+use super::trace_event::TraceEvent;
 use super::{Export, Told};
 
 /// A format that a report can be written in.
@@ -25,8 +28,14 @@ pub enum Format {
     Folded,
     /// A flame graph.
     Svg,
+    /// Stacks with their weights, or in the order of time, for <https://www.speedscope.app>.
+    Speedscope,
+    /// Everything that has a time, on the tracks of its goroutines, for <https://ui.perfetto.dev>.
+    TraceEvent,
     /// The garbage collector's cycles, as `GODEBUG=gctrace=1` prints them.
     Gctrace,
+    /// One page with tables and charts, for a browser.
+    Html,
     /// A profile, for `go tool pprof` and its kin.
     Pprof,
     /// The lines of `GODEBUG=inittrace=1`.
@@ -78,12 +87,15 @@ impl Default for View {
 
 impl Format {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Text,
         Self::Ndjson,
         Self::Folded,
         Self::Svg,
+        Self::Speedscope,
+        Self::TraceEvent,
         Self::Gctrace,
+        Self::Html,
         Self::Pprof,
         Self::Inittrace,
         Self::Csv,
@@ -97,7 +109,10 @@ impl Format {
             Self::Ndjson => "ndjson",
             Self::Folded => "folded",
             Self::Svg => "svg",
+            Self::Speedscope => "speedscope",
+            Self::TraceEvent => "trace_event",
             Self::Gctrace => "gctrace",
+            Self::Html => "html",
             Self::Pprof => "pprof",
             Self::Inittrace => "inittrace",
             Self::Csv => "csv",
@@ -112,7 +127,12 @@ impl Format {
             Self::Ndjson => "One JSON object a line",
             Self::Folded => "Stacks with their weights, for flame graph tools",
             Self::Svg => "A flame graph",
+            Self::Speedscope => "Flame graphs for speedscope, of a start in the order of time",
+            Self::TraceEvent => {
+                "What has a time, on its goroutine's track: for Perfetto and chrome://tracing"
+            }
             Self::Gctrace => "The garbage collector's cycles, as GODEBUG=gctrace=1 prints them",
+            Self::Html => "A page with tables and charts, for a browser",
             Self::Pprof => "A profile, for go tool pprof and its kin",
             Self::Inittrace => "The inits, as GODEBUG=inittrace=1 prints them",
             Self::Csv => "A table for spreadsheets: the inits of a start, or where goroutines were blocked",
@@ -127,7 +147,10 @@ impl Format {
             Self::Ndjson => &[".ndjson", ".jsonl"],
             Self::Folded => &[".folded"],
             Self::Svg => &[".svg"],
+            Self::Speedscope => &[".speedscope.json"],
+            Self::TraceEvent => &[".trace.json"],
             Self::Gctrace => &[".gctrace"],
+            Self::Html => &[".html"],
             Self::Pprof => &[".pb.gz"],
             Self::Inittrace => &[".inittrace"],
             Self::Csv => &[".csv"],
@@ -149,7 +172,14 @@ impl Format {
     pub const fn appends(self) -> bool {
         match self {
             Self::Text | Self::Ndjson | Self::Gctrace => true,
-            Self::Folded | Self::Svg | Self::Pprof | Self::Inittrace | Self::Csv => false,
+            Self::Folded
+            | Self::Svg
+            | Self::Speedscope
+            | Self::TraceEvent
+            | Self::Html
+            | Self::Pprof
+            | Self::Inittrace
+            | Self::Csv => false,
         }
     }
 
@@ -176,7 +206,10 @@ impl Format {
             Self::Ndjson => Box::new(Ndjson),
             Self::Folded => Box::new(Folded(view.clone())),
             Self::Svg => Box::new(Svg(view.clone())),
+            Self::Speedscope => Box::new(Speedscope(view.clone())),
+            Self::TraceEvent => Box::new(TraceEvent),
             Self::Gctrace => Box::new(Gctrace),
+            Self::Html => Box::new(Html),
             Self::Pprof => Box::new(Pprof { of: view.of }),
             Self::Inittrace => Box::new(Inittrace),
             Self::Csv => Box::new(Csv),
@@ -213,6 +246,10 @@ mod tests {
         assert_eq!(Format::of_path(Path::new("b.svg")), Some(Format::Svg));
         assert_eq!(Format::of_path(Path::new("b.folded")), Some(Format::Folded));
         assert_eq!(Format::of_path(Path::new("b.gctrace")), Some(Format::Gctrace));
+        assert_eq!(Format::of_path(Path::new("b.html")), Some(Format::Html));
+        assert_eq!(Format::of_path(Path::new("b.speedscope.json")), Some(Format::Speedscope));
+        assert_eq!(Format::of_path(Path::new("b.trace.json")), Some(Format::TraceEvent));
+        assert_eq!(Format::of_path(Path::new("b.json")), None);
         assert_eq!(Format::of_path(Path::new("b.pb.gz")), Some(Format::Pprof));
         assert_eq!(Format::of_path(Path::new("b.gz")), None);
         assert_eq!(Format::of_path(Path::new("b.png")), None);

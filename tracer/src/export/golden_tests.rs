@@ -41,6 +41,7 @@ fn init(name: InitName, start: u64, wall: u64) -> Init {
         done: true,
         parts: None,
         module: None,
+        imported_by: None,
         functions: Vec::new(),
         started: None,
         heap: None,
@@ -132,6 +133,7 @@ pub(super) fn of_this_version(golden: &str) -> String {
     golden.replace("\"gotrace\":\"VERSION\"", &version)
 }
 
+/// A start in which everything is that can be told of one.
 pub(super) fn report() -> Report {
     Report {
         subject: subject(),
@@ -172,7 +174,7 @@ pub(super) fn report() -> Report {
         awaited: None,
         gc: None,
         missing: vec![MissingProbe {
-            probe: "schedinit_done",
+            probe: "schedinit_done".into(),
             function: "runtime.rt0_go".to_owned(),
             reason: "its code has no single call of the function".to_owned(),
             is_detail: false,

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::event::recorded::SCHEMA;
@@ -10,7 +11,8 @@ use crate::target::gobin::Linking;
 use crate::units::Nanos;
 
 /// The header of a report on one process.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
 pub(super) struct Header<'a> {
     schema: u64,
     gotrace: &'static str,

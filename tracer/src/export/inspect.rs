@@ -3,6 +3,9 @@
 use std::fmt;
 use std::io::{self, Write};
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
 
 use super::printable;
@@ -10,7 +13,7 @@ use crate::target::gobin::{BuildInfo, Linking, Machine, Site, Support, VersionSo
 use crate::units::VirtAddr;
 
 /// What gotrace knows of a binary without running it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Inspection<'a> {
     /// The file.
     pub path: String,
@@ -66,8 +69,23 @@ impl Serialize for FunctionRows<'_> {
     }
 }
 
+/// They are written as a list.
+impl JsonSchema for FunctionRows<'_> {
+    fn schema_name() -> Cow<'static, str> {
+        Vec::<FunctionRow>::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Vec::<FunctionRow>::json_schema(generator)
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+}
+
 /// One function.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct FunctionRow {
     /// Its name.
     pub name: String,
@@ -82,7 +100,7 @@ pub struct FunctionRow {
 }
 
 /// One package's init.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct InitRow {
     /// The package.
     pub package: String,
@@ -95,7 +113,7 @@ pub struct InitRow {
 }
 
 /// One hook.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct HookRow {
     /// The hook's name.
     pub hook: &'static str,

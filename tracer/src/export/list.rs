@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
 use super::printable;
@@ -11,10 +12,11 @@ use crate::target::processes::{GoProcess, Processes};
 /// So much of a container's id is shown, as container tools do.
 const SHORT_ID: usize = 12;
 
-#[derive(Serialize)]
+/// A line of list --json: a process.
+#[derive(Serialize, JsonSchema)]
+#[serde(tag = "type", rename = "go_process")]
+#[schemars(rename = "ListLine")]
 struct Row<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
     pid: u32,
     exe: String,
     exe_deleted: bool,
@@ -27,6 +29,11 @@ struct Row<'a> {
     refusal: Option<&'a str>,
 }
 
+/// The schema of its lines.
+pub(in crate::export) fn schema(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<Row<'static>>()
+}
+
 /// One JSON object a line.
 ///
 /// # Errors
@@ -35,7 +42,6 @@ pub fn write_ndjson(processes: &Processes, out: &mut dyn Write) -> io::Result<()
     for process in &processes.found {
         let program = &process.program;
         let row = Row {
-            kind: "go_process",
             pid: process.pid,
             exe: process.exe.display().to_string(),
             exe_deleted: process.deleted,

@@ -14,6 +14,7 @@ mod folded;
 mod format;
 mod gc;
 mod header;
+mod html;
 mod inittrace;
 pub mod inspect;
 pub mod list;
@@ -22,13 +23,16 @@ mod parking;
 mod picture;
 mod pprof;
 mod repeats;
+mod schema;
 mod shared_lines;
+mod speedscope;
 mod startup_flame;
 mod startup_spans;
 mod status;
 mod status_ndjson;
 mod subject;
 mod text;
+mod trace_event;
 
 use std::io;
 
@@ -39,8 +43,11 @@ pub use budget::verdict;
 pub use diff::{DiffText, Side};
 pub use diff_ndjson::DiffNdjson;
 pub use format::{Format, History, View};
+pub use format::{Format, View};
+pub use html::Html;
 pub use ndjson::Ndjson;
 pub use repeats::RepeatsText;
+pub use schema::schema;
 pub use startup_flame::StartupFlame;
 pub use text::{InitOrder, Text};
 

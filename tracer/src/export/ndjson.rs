@@ -5,6 +5,8 @@ mod line;
 
 use std::io::{self, Write};
 
+use schemars::{Schema, SchemaGenerator};
+
 use self::line::{Line, Parts, Step};
 use super::Export;
 use super::header::{Header, write_line};
@@ -47,6 +49,11 @@ impl Export for Ndjson {
     }
 }
 
+/// The schema of its lines.
+pub(in crate::export) fn schema(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<Line<'static>>()
+}
+
 fn phase(phase: &Phase) -> Line<'_> {
     let step =
         |step: &model::Step| Step { name: step.name, start_ns: step.start, duration_ns: step.duration };
@@ -62,7 +69,7 @@ fn phase(phase: &Phase) -> Line<'_> {
 
 /// What `main.main` did until the program was ready.
 fn until_ready(timeline: &StartupTimeline) -> Option<Line<'static>> {
-    let start_ns = Nanos(timeline.begin.0 + timeline.to_main?.0);
+    let start_ns = timeline.begin.plus(timeline.to_main?);
     let duration_ns = timeline.ready?.since(start_ns);
     Some(Line::Phase { name: "ready", start_ns, duration_ns, done: true, steps: Vec::new(), parts: None })
 }
@@ -88,6 +95,7 @@ fn init_line(seq: usize, init: &Init) -> Line<'_> {
         goroutines_started: init.started.map(|started| started.total),
         goroutines_at_main: init.started.map(|started| started.at_main),
         module: init.module.as_deref(),
+        imported_by: init.imported_by.as_deref(),
         allocs: init.heap.map(|heap| heap.allocs),
         bytes: init.heap.map(|heap| heap.bytes),
         file,

@@ -1,12 +1,14 @@
 //! Lines that several NDJSON reports have beside their header.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::model::{Finding, MissingProbe};
 use crate::units::Nanos;
 
 /// What stands out.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
 pub(super) struct FindingLine<'a> {
     id: &'static str,
     /// Of a start only: null when it is about no package's init.
@@ -43,15 +45,16 @@ impl<'a> FindingLine<'a> {
 }
 
 /// A probe that is not there.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
 pub(super) struct MissingLine<'a> {
-    probe: &'static str,
+    probe: &'a str,
     function: &'a str,
     reason: &'a str,
 }
 
 impl<'a> MissingLine<'a> {
     pub(super) fn of(missing: &'a MissingProbe) -> Self {
-        Self { probe: missing.probe, function: &missing.function, reason: &missing.reason }
+        Self { probe: &missing.probe, function: &missing.function, reason: &missing.reason }
     }
 }

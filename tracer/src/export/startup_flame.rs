@@ -48,7 +48,8 @@ impl StartupFlame {
     }
 }
 
-fn frame(level: &Level<'_>) -> String {
+/// What a level is called.
+pub(super) fn frame(level: &Level<'_>) -> String {
     match level {
         Level::Phase(name) => name.name().to_owned(),
         Level::Step(name) => (*name).to_owned(),

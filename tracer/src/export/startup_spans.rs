@@ -1,6 +1,8 @@
 //! A start as spans inside each other: phases, package inits, their functions, and what these waited for. Flame charts
 //! and profiles are made of them.
 
+use std::ptr;
+
 use crate::model::{Init, InitFunction, PhaseName, Report, StartupTimeline, Wait};
 use crate::target::gobin::Frame;
 use crate::units::Nanos;
@@ -22,6 +24,21 @@ pub(super) enum Level<'a> {
     Wait(&'a Wait),
 }
 
+impl Level<'_> {
+    /// Whether both are of the very same thing, and not only of one with the same name.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Phase(one), Self::Phase(other)) => one == other,
+            (Self::Step(one), Self::Step(other)) => one == other,
+            (Self::Init(one), Self::Init(other)) => ptr::eq(*one, *other),
+            (Self::Function(one), Self::Function(other)) => ptr::eq(*one, *other),
+            (Self::Call(one), Self::Call(other)) => ptr::eq(*one, *other),
+            (Self::Wait(one), Self::Wait(other)) => ptr::eq(*one, *other),
+            _ => false,
+        }
+    }
+}
+
 /// Something that took a while, and what of it.
 struct Span<'a> {
     levels: Vec<Level<'a>>,
@@ -35,7 +52,7 @@ struct Span<'a> {
 pub(super) fn stretches<'a>(report: &'a Report, mut tell: impl FnMut(&[Level<'a>], Nanos)) {
     let timeline = &report.timeline;
     for phase in timeline.phases.iter().filter(|phase| phase.name != PhaseName::Main) {
-        let end = Nanos(phase.start.0 + phase.duration.0);
+        let end = phase.start.plus(phase.duration);
         let inits = timeline.inits.iter().enumerate();
         let within = inits.filter(|(_, init)| init.start >= phase.start && init.start < end);
         let mut parts: Vec<Span<'_>> = within.map(|(index, init)| of_init(timeline, index, init)).collect();

@@ -2,16 +2,21 @@
 
 use std::io::{self, Write};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
 use super::header::{Header, write_line};
 use crate::model::{MainView, Stage, StatusReport};
 use crate::units::Nanos;
 
-#[derive(Serialize)]
+/// A line of attach --now.
+#[derive(Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[schemars(rename = "NowLine")]
 enum Line<'a> {
+    /// Whose report it is: the first line.
     Header(Header<'a>),
+    /// How far the start is.
     StartupStatus {
         state: &'static str,
         stuck: bool,
@@ -33,6 +38,7 @@ enum Line<'a> {
         page_faults: u64,
         major_faults: u64,
     },
+    /// Where the main goroutine is, and what it waits for.
     BlockedNow {
         goid: u64,
         state: &'static str,
@@ -52,11 +58,9 @@ enum Line<'a> {
         stack: Vec<String>,
         stack_whole: bool,
     },
-    Missing {
-        probe: &'static str,
-        function: &'static str,
-        reason: String,
-    },
+    /// What could not be seen, and why.
+    Missing { probe: &'static str, function: &'static str, reason: String },
+    /// The last line.
     Summary {
         to_main_ns: Option<Nanos>,
         to_ready_ns: Option<Nanos>,
@@ -66,6 +70,11 @@ enum Line<'a> {
         complete: bool,
         target_overhead_ns: Option<Nanos>,
     },
+}
+
+/// The schema of its lines.
+pub(in crate::export) fn schema(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<Line<'static>>()
 }
 
 impl StatusReport {

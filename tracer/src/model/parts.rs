@@ -106,7 +106,7 @@ impl Parts {
         for (kind, (from, to)) in WaitKind::ALL.into_iter().zip(from.blocked.iter().zip(&to.blocked)) {
             parts.blocked[Cause::of(kind) as usize] = difference(*from, *to);
         }
-        parts.remainder = wall.since(Nanos(parts.on_cpu.0 + parts.runnable.0 + parts.blocked().0));
+        parts.remainder = wall.since(parts.on_cpu.plus(parts.runnable).plus(parts.blocked()));
         parts
     }
 
@@ -119,7 +119,7 @@ impl Parts {
     /// Off the CPU for any cause.
     #[must_use]
     pub fn blocked(&self) -> Nanos {
-        Nanos(self.blocked.iter().map(|time| time.0).sum())
+        self.blocked.iter().copied().sum()
     }
 
     /// Without what is a part of it.
@@ -142,9 +142,9 @@ impl Parts {
 
     /// Counts a wait under the cause that its stack tells, which the kernel side could not know.
     pub(super) fn reassign(&mut self, time: Nanos, from: Cause, to: Cause) {
-        let time = time.0.min(self.blocked[from as usize].0);
-        self.blocked[from as usize].0 -= time;
-        self.blocked[to as usize].0 += time;
+        let time = time.min(self.blocked[from as usize]);
+        self.blocked[from as usize] = self.blocked[from as usize].since(time);
+        self.blocked[to as usize] = self.blocked[to as usize].plus(time);
     }
 }
 

@@ -2,11 +2,16 @@
 
 #![allow(dead_code, reason = "every test binary uses its own part of this")]
 
+mod schema;
+pub(crate) mod speedscope;
+pub(crate) mod trace_event;
+
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Output};
+use std::sync::LazyLock;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -118,9 +123,25 @@ pub(crate) fn trace<S: AsRef<OsStr>>(fixture: &Fixture, options: &[&str], args: 
     Traced { output, lines: parse(&text) }
 }
 
-/// Each line as JSON.
+/// Each line that gotrace wrote as JSON. Every one is as gotrace's own schema says.
 pub(crate) fn parse(text: &str) -> Vec<Value> {
-    text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+    let line = |line| {
+        let value = serde_json::from_str(line).expect("a line of JSON");
+        assert_in_schema(&value);
+        value
+    };
+    text.lines().map(line).collect()
+}
+
+/// What gotrace writes is as its schema says, with no field besides.
+pub(crate) fn assert_in_schema(value: &Value) {
+    static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
+        let output = gotrace().args(["generate", "schema"]).output().expect("gotrace runs");
+        serde_json::from_slice(&output.stdout).expect("a schema")
+    });
+    if let Err(refused) = schema::check(&SCHEMA, "", value) {
+        panic!("not in gotrace's schema: {refused}");
+    }
 }
 
 impl Traced {

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every test, from nothing, and what ran where.
 
+mod browser;
 mod kernel_log;
 mod suite;
 
@@ -21,6 +22,9 @@ const VOICE: Voice = Voice("test");
 
 /// The test program that loads probes; the others in tracer/tests need no privileges.
 const PRIVILEGED: &str = "kernel";
+
+/// The test program that opens pages in a browser.
+const BROWSER: &str = "browser";
 
 /// The programs that are tried on the other kernels, where everything takes many times as long.
 const IN_VM: [&str; 18] = [
@@ -82,8 +86,21 @@ pub(crate) fn all(args: &Args, suite: &mut Suite) -> Result<()> {
             part.run(command.envs(tools.variables()))
         });
     }
+    in_browser(suite);
     privileged(args, &tools, suite);
     Ok(())
+}
+
+fn in_browser(suite: &mut Suite) {
+    let variables = match browser::variables() {
+        Ok(variables) => variables,
+        Err(error) => return suite.note(&format!("no page was opened in a browser: {error:#}")),
+    };
+    suite.part("browser tests", "here", |part| {
+        let mut command = exec::cargo();
+        command.args(["test", "--package", "tracer", "--test", BROWSER, "--", "--include-ignored"]);
+        part.run(command.envs(variables))
+    });
 }
 
 /// What the tests are given.
@@ -198,7 +215,7 @@ fn guest(kernel: Kernel, tools: &Tools, binary: &Path) -> Result<Guest> {
     Ok(guest)
 }
 
-/// The names of the test programs in tracer/tests that need no privileges.
+/// The names of the test programs in tracer/tests that need neither privileges nor a browser.
 fn integration_tests() -> Result<Vec<String>> {
     let metadata = build::metadata()?;
     let packages = metadata["packages"].as_array().context("cargo's metadata has no packages")?;
@@ -209,7 +226,7 @@ fn integration_tests() -> Result<Vec<String>> {
         .flatten();
     let names =
         targets.filter(|target| target["kind"][0] == "test").filter_map(|target| target["name"].as_str());
-    Ok(names.filter(|name| *name != PRIVILEGED).map(str::to_owned).collect())
+    Ok(names.filter(|name| ![PRIVILEGED, BROWSER].contains(name)).map(str::to_owned).collect())
 }
 
 /// Builds the privileged tests, and gives the program that runs them.

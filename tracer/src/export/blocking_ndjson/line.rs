@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::super::header::Header;
@@ -10,10 +11,14 @@ use crate::model::blocking::{ObjectSums, Site, Sums};
 use crate::target::gobin::Frame;
 use crate::units::Nanos;
 
-#[derive(Serialize)]
+/// A line of a report on a running program: of attach.
+#[derive(Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[schemars(rename = "RunningLine")]
 pub(super) enum Line<'a> {
+    /// Whose report it is: the first line.
     Header(Header<'a>),
+    /// Calls or waits that were alike: of the same kind, at the same place. `fd`, `object` and `goid` are of the longest.
     Blocking {
         kind: &'static str,
         class: &'static str,
@@ -35,12 +40,13 @@ pub(super) enum Line<'a> {
         origin: Option<Origin<'a>>,
         stack: Vec<String>,
     },
+    /// A goroutine that had not come back when the span ended.
     BlockedNow {
         goid: u64,
-        state: &'static str,
+        state: &'a str,
         class: &'static str,
         idle: Option<&'static str>,
-        wait_reason: Option<&'static str>,
+        wait_reason: Option<&'a str>,
         tid: Option<u32>,
         syscall: Option<&'a str>,
         fd: Option<u64>,
@@ -51,17 +57,20 @@ pub(super) enum Line<'a> {
         origin: Option<Origin<'a>>,
         stack: Vec<String>,
     },
+    /// All calls of a system call by one kind of caller.
     Syscall {
         syscall: String,
         caller: &'static str,
         #[serde(flatten)]
         times: Times,
     },
+    /// Time in which nobody waited for anything, by its class.
     Idle {
         class: &'static str,
         #[serde(flatten)]
         times: Times,
     },
+    /// What the calls do to Go's scheduler.
     Scheduler {
         threads_made: u64,
         threads_for_blocking: u64,
@@ -74,6 +83,7 @@ pub(super) enum Line<'a> {
         poller: Times,
         poller_waits: u64,
     },
+    /// One of the slowest calls and waits.
     Slow {
         end_ns: Nanos,
         duration_ns: Nanos,
@@ -93,6 +103,7 @@ pub(super) enum Line<'a> {
         site: Option<Origin<'a>>,
         stack: Vec<String>,
     },
+    /// Where the program was met on a CPU, and how often.
     OnCpu {
         count: u64,
         caller: &'static str,
@@ -101,8 +112,11 @@ pub(super) enum Line<'a> {
         origin: Option<Origin<'a>>,
         stack: Vec<String>,
     },
+    /// What stands out.
     Finding(FindingLine<'a>),
+    /// What could not be seen, and why.
     Missing(MissingLine<'a>),
+    /// A probe's account: its hits, and how many of them were lost.
     Loss {
         probe: &'static str,
         hits: u64,
@@ -110,6 +124,7 @@ pub(super) enum Line<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         by_reason: Option<BTreeMap<String, u64>>,
     },
+    /// The last line.
     Summary {
         to_main_ns: Option<Nanos>,
         to_ready_ns: Option<Nanos>,
@@ -135,7 +150,7 @@ pub(super) enum Line<'a> {
 }
 
 /// How often and how long. Quantiles are upper bounds.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct Times {
     count: u64,
     errors: u64,
@@ -163,7 +178,7 @@ impl Times {
 }
 
 /// What an object took of a sum.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct Object<'a> {
     object: &'a str,
     count: u64,
@@ -178,7 +193,7 @@ impl<'a> Object<'a> {
 }
 
 /// A line of code.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct Origin<'a> {
     function: &'a str,
     file: Option<&'a str>,

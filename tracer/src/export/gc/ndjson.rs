@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
 use crate::export::header::write_line;
@@ -11,9 +12,12 @@ use crate::model::gc::{GcReport, HeldUpBy, Incident, StopSums, ToldCycle, WorldS
 use crate::target::gobin::Frame;
 use crate::units::Nanos;
 
-#[derive(Serialize)]
+/// A line about the garbage collector, among those of run, watch and attach.
+#[derive(Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[schemars(rename = "GcLine")]
 enum Line<'a> {
+    /// A cycle, with the figures that the runtime itself keeps.
     Gc {
         cycle: u32,
         trigger: Option<&'static str>,
@@ -49,6 +53,7 @@ enum Line<'a> {
         #[serde(flatten)]
         charged: Option<Charged<'a>>,
     },
+    /// The world was stopped.
     Stw {
         reason: String,
         start_ns: Option<Nanos>,
@@ -63,6 +68,7 @@ enum Line<'a> {
         looks: u32,
         held_up_by: Option<Holder>,
     },
+    /// A cycle or a stop that took long, and why.
     GcIncident {
         kind: &'static str,
         start_ns: Nanos,
@@ -75,15 +81,13 @@ enum Line<'a> {
         blocked_untold: usize,
         throttled_ns: Option<Nanos>,
     },
-    GcAssist {
-        count: u64,
-        share: f64,
-        cpu_ns: Nanos,
-        created_by: Option<String>,
-        stack: Vec<String>,
-    },
+    /// Goroutines that were made to help, by where they allocated.
+    GcAssist { count: u64, share: f64, cpu_ns: Nanos, created_by: Option<String>, stack: Vec<String> },
+    /// What stands out.
     Finding(FindingLine<'a>),
+    /// What could not be seen, and why.
     Missing(MissingLine<'a>),
+    /// The sums of them all.
     GcSummary {
         refused: Option<&'a str>,
         gc_percent: Option<i32>,
@@ -110,13 +114,13 @@ enum Line<'a> {
     },
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Charged<'a> {
     phase: &'static str,
     package: Option<&'a str>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Holder {
     goid: u64,
     tid: u32,
@@ -130,7 +134,7 @@ struct Holder {
     sleeping: u32,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Blocked<'a> {
     goid: Option<u64>,
     syscall: Option<&'a str>,
@@ -140,11 +144,16 @@ struct Blocked<'a> {
     site: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Stops {
     count: u64,
     total_ns: Nanos,
     max_ns: Nanos,
+}
+
+/// The schema of its lines.
+pub(in crate::export) fn schema(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<Line<'static>>()
 }
 
 impl GcReport {

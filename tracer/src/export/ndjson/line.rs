@@ -1,16 +1,22 @@
 //! The lines of a run's report, field by field.
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
 
 use crate::export::header::Header;
 use crate::export::shared_lines::{FindingLine, MissingLine};
 use crate::model::{self, Cause};
 use crate::units::Nanos;
 
-#[derive(Serialize)]
+/// A line of a report on a start: of run, and of watch.
+#[derive(Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[schemars(rename = "StartLine")]
 pub(super) enum Line<'a> {
+    /// Whose report it is: the first line.
     Header(Header<'a>),
+    /// A phase of the start; `parts` of it are the main thread's.
     Phase {
         name: &'static str,
         start_ns: Nanos,
@@ -21,6 +27,7 @@ pub(super) enum Line<'a> {
         #[serde(flatten)]
         parts: Option<Parts>,
     },
+    /// A package's init; `parts` of it are the main thread's.
     Init {
         seq: usize,
         package: String,
@@ -33,11 +40,14 @@ pub(super) enum Line<'a> {
         goroutines_started: Option<u64>,
         goroutines_at_main: Option<u64>,
         module: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        imported_by: Option<&'a str>,
         allocs: Option<u64>,
         bytes: Option<u64>,
         file: Option<&'a str>,
         line: Option<u32>,
     },
+    /// A function of a package's init; without times where it could not be seen to begin.
     InitFunction {
         package: String,
         function: &'a str,
@@ -46,11 +56,9 @@ pub(super) enum Line<'a> {
         start_ns: Option<Nanos>,
         wall_ns: Option<Nanos>,
     },
-    AtMain {
-        threads: u64,
-        ps: Option<u64>,
-        goroutines: u64,
-    },
+    /// What there was when `main.main` began.
+    AtMain { threads: u64, ps: Option<u64>, goroutines: u64 },
+    /// A long wait of the main goroutine; its stack is innermost first.
     Wait {
         package: Option<String>,
         kind: &'static str,
@@ -62,27 +70,17 @@ pub(super) enum Line<'a> {
         goid: Option<u64>,
         stack: Vec<String>,
     },
-    Call {
-        package: Option<String>,
-        syscall: &'a str,
-        object: &'a str,
-        result: i64,
-        returned_ns: Nanos,
-    },
-    Library {
-        path: &'a str,
-        package: Option<String>,
-        start_ns: Nanos,
-        duration_ns: Nanos,
-        bytes: u64,
-    },
+    /// A file opened or an address connected before `main.main`.
+    Call { package: Option<String>, syscall: &'a str, object: &'a str, result: i64, returned_ns: Nanos },
+    /// A file of which code was mapped before `main.main`.
+    Library { path: &'a str, package: Option<String>, start_ns: Nanos, duration_ns: Nanos, bytes: u64 },
+    /// What stands out.
     Finding(FindingLine<'a>),
+    /// What could not be seen, and why.
     Missing(MissingLine<'a>),
-    Loss {
-        probe: &'static str,
-        hits: u64,
-        dropped: u64,
-    },
+    /// A probe's account: its hits, and how many of their records were lost.
+    Loss { probe: &'static str, hits: u64, dropped: u64 },
+    /// The last line.
     Summary {
         to_main_ns: Option<Nanos>,
         to_ready_ns: Option<Nanos>,
@@ -102,7 +100,7 @@ pub(super) enum Line<'a> {
     },
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct Step {
     pub(super) name: &'static str,
     pub(super) start_ns: Nanos,
@@ -110,7 +108,7 @@ pub(super) struct Step {
 }
 
 /// Where the time of a phase or an init went.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct Parts {
     on_cpu_ns: Nanos,
     runnable_ns: Nanos,
@@ -118,6 +116,7 @@ pub(super) struct Parts {
     remainder_ns: Nanos,
     /// What `blocked_ns` consists of, by cause: `file_ns` and so on.
     #[serde(serialize_with = "by_cause")]
+    #[schemars(schema_with = "of_causes")]
     blocked: [(Cause, Nanos); Cause::ALL.len()],
     syscalls: u64,
     page_faults: Option<u64>,
@@ -141,4 +140,13 @@ impl Parts {
 
 fn by_cause<S: Serializer>(blocked: &[(Cause, Nanos)], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(blocked.iter().map(|(cause, time)| (format!("{}_ns", cause.name()), time)))
+}
+
+/// What [`by_cause`] writes.
+fn of_causes(generator: &mut SchemaGenerator) -> Schema {
+    let names = Cause::ALL.map(|cause| format!("{}_ns", cause.name()));
+    let time = generator.subschema_for::<Nanos>();
+    let properties: Map<String, Value> =
+        names.iter().map(|name| (name.clone(), time.clone().to_value())).collect();
+    schemars::json_schema!({ "type": "object", "properties": properties, "required": names })
 }

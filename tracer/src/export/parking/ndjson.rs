@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
 use crate::export::header::write_line;
@@ -14,9 +15,12 @@ use crate::units::Nanos;
 /// The `kind` of these lines, which the blocking report's have too.
 const KIND: &str = "wait";
 
-#[derive(Serialize)]
+/// A line of why goroutines did not run: of attach --waits, among those of attach.
+#[derive(Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[schemars(rename = "WaitsLine")]
 enum Line<'a> {
+    /// Goroutines that were parked for the same, at the same place, until the same.
     Blocking {
         kind: &'static str,
         class: &'static str,
@@ -32,7 +36,9 @@ enum Line<'a> {
         origin: Option<Place<'a>>,
         stack: Vec<String>,
     },
+    /// What could not be seen, and why.
     Missing(MissingLine<'a>),
+    /// What the probes cost the program.
     Overhead {
         of: &'static str,
         hits: u64,
@@ -54,7 +60,7 @@ enum Line<'a> {
     },
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Times {
     count: u64,
     joined: u64,
@@ -80,7 +86,7 @@ impl Times {
 }
 
 /// A line of code.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Place<'a> {
     function: &'a str,
     file: Option<&'a str>,
@@ -98,6 +104,11 @@ impl<'a> Place<'a> {
         let (function, file) = (place.function.as_str(), place.file.as_deref());
         Some(Self { function, file, line: file.map(|_| place.line) })
     }
+}
+
+/// The schema of its lines.
+pub(in crate::export) fn schema(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<Line<'static>>()
 }
 
 impl ParkingReport {

@@ -40,7 +40,7 @@ pub(super) fn profile(report: &Report) -> Builder {
     let width = if has_heap { TYPES.len() } else { TIMES };
     let mut builder = Builder::new(&report.subject, &TYPES[..width], TYPES[0].0);
     let phases = || timeline.phases.iter().filter(|phase| phase.name != PhaseName::Main);
-    builder.lasted(phases().map(|phase| phase.duration.0).sum(), TYPES[0], 1);
+    builder.lasted(phases().map(|phase| phase.duration).sum::<Nanos>().0, TYPES[0], 1);
     let mut start = Start { builder, width, told: HashMap::new() };
     stretches(report, |path, duration| start.stretch(path, duration));
     for phase in phases() {
@@ -99,7 +99,7 @@ impl Start {
             None => duration.0,
         };
         let blocked = duration.0.min(room);
-        *told += blocked;
+        *told = told.saturating_add(blocked);
         Nanos(blocked)
     }
 

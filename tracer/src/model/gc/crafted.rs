@@ -242,6 +242,7 @@ pub(crate) fn timeline() -> StartupTimeline {
         done: true,
         parts: None,
         module: None,
+        imported_by: None,
         functions: Vec::new(),
         started: None,
         heap: None,

@@ -1,5 +1,7 @@
 //! Which build a binary is, by the identifiers that linkers leave in notes (elf(5), `Nhdr`).
 
+use serde::{Deserialize, Serialize};
+
 use super::GoBinary;
 use super::source::{Source, u32_at};
 use crate::units::{FileOffset, VirtAddr};
@@ -13,7 +15,7 @@ const MOST_NOTES: usize = 64;
 const LONGEST: u64 = 1 << 16;
 
 /// The part of the file that holds the program's code, as profilers name it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CodeSegment {
     /// Where it begins, as the binary states it.
     pub start: VirtAddr,

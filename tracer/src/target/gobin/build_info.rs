@@ -1,5 +1,6 @@
 //! What `go build` notes in a program (cmd/go: `go version -m`; debug/buildinfo reads the same).
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::elf::{Elf, Segment};
@@ -25,7 +26,7 @@ const LONGEST_VERSION: u64 = 256;
 const MOST_CANDIDATES: u32 = 64;
 
 /// What `go build` noted.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct BuildInfo {
     /// The import path of the package `main`.
     pub path: Option<String>,
@@ -38,7 +39,7 @@ pub struct BuildInfo {
 }
 
 /// A module at a version.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Module {
     /// Its path.
     pub path: String,
@@ -47,7 +48,7 @@ pub struct Module {
 }
 
 /// One build setting.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Setting {
     /// Its name.
     pub key: String,

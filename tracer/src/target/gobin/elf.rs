@@ -4,7 +4,8 @@ use object::LittleEndian as LE;
 use object::elf;
 use object::elf::{Dyn64, FileHeader64, ProgramHeader64, SectionHeader64};
 use object::pod::slice_from_bytes;
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::error::BinaryError;
 use super::source::Source;
@@ -31,7 +32,7 @@ pub(super) struct Segment {
 }
 
 /// How a program is linked.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Linking {
     /// Position independent: loaded at an address that the kernel chooses.
     pub pie: bool,

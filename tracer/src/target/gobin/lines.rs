@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::OnceLock;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::GoBinary;
 use super::functions::Function;
@@ -48,7 +48,7 @@ struct Tables {
 }
 
 /// One level of the source code that an address belongs to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Frame {
     /// The function.
     pub function: String,
@@ -59,8 +59,10 @@ pub struct Frame {
     /// Whether this function was inlined into the next frame's.
     pub inlined: bool,
     /// The line that the function begins in; zero when it is not known: the tables have it from Go 1.20 on.
+    #[serde(default)]
     pub begins: u32,
     /// The instruction, as the binary states its address; none of what stands for a line of code and no single place.
+    #[serde(default)]
     pub address: Option<VirtAddr>,
 }
 

@@ -56,11 +56,12 @@ use layout::Layout;
 use lines::LineTables;
 use pclntab::Pclntab;
 use relocations::Relocations;
+use schemars::JsonSchema;
 use serde::Serialize;
 use source::{Source, u64_at};
 
 /// The processor that a program is built for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Machine {
     /// x86-64, Go's `amd64`.
@@ -84,7 +85,7 @@ impl fmt::Display for Machine {
 }
 
 /// How much gotrace knows of the program's Go version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Support {
     /// Everything.

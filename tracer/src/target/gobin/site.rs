@@ -2,6 +2,7 @@
 //! emulates where that can be had.
 
 use iced_x86::{FastFormatter, FlowControl, Instruction, Mnemonic, OpKind, Register};
+use schemars::JsonSchema;
 use serde::Serialize;
 use thiserror::Error;
 
@@ -20,7 +21,7 @@ const MOST_NAMESAKES: usize = 8;
 const GOBUF_G: u64 = 16;
 
 /// A place for a probe.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Site {
     /// The instruction's address.
     pub address: VirtAddr,
@@ -39,7 +40,7 @@ pub struct Site {
 }
 
 /// Which of a function's places a site is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SiteKind {
     /// The `push %rbp` behind the stack check: once a call, arguments still in their registers.

@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// A Go version, such as `go1.26.5` or `go1.24.3 X:nocoverageredesign`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct GoVersion {
     raw: String,
     major: u32,
@@ -16,7 +17,7 @@ pub struct GoVersion {
 }
 
 /// Where a version was read from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum VersionSource {
     /// The build information that `go version -m` shows.

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 pub(super) use self::stuck::BlackHole;
-use crate::support::{Fixture, gotrace, parse};
+use crate::support::{Fixture, assert_in_schema, gotrace, parse};
 
 /// A program that runs, and does not outlive the test.
 pub(super) struct Running {
@@ -100,6 +100,7 @@ pub(super) fn attach(pid: u32) -> Attached {
 pub(super) fn inits_of(fixture: &Fixture) -> u64 {
     let output = gotrace().args(["inspect", "--json"]).arg(&fixture.path).output().expect("gotrace runs");
     let inspected: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_in_schema(&inspected);
     inspected["inits"].as_array().expect("a list of inits").len() as u64
 }
 

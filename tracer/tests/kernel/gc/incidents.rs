@@ -1,12 +1,14 @@
 //! What keeps the world from stopping, and what only happens at the same time: each is told apart.
 
+use std::fs;
+
 use serde_json::Value;
 
 use super::account::Account;
 use super::{Program, is_below, is_gc, one_build, those};
 use crate::blocking::Report;
 use crate::number;
-use crate::support::is_emulated;
+use crate::support::{is_emulated, trace_event};
 
 /// A step's goroutine.
 fn goid(account: &Account) -> u64 {
@@ -44,11 +46,30 @@ fn assert_found(report: &Report, parts: &[&str]) {
     assert!(findings.iter().any(is_it), "{parts:?} is in none of {findings:?}");
 }
 
+/// Every cycle and stop is on its track, and an arrow goes from who held the world up to where it stood still.
+fn assert_shown(report: &Report, trace: &str) {
+    let trace = trace_event::read(trace);
+    let outermost = |category| trace.of(category).filter(|slice| slice.within.is_empty());
+    assert_eq!(outermost("gc").count(), report.all("gc").len());
+    let stops = those(report, "stw", |stop| stop["start_ns"].is_u64());
+    assert_eq!(outermost("stw").filter(|slice| slice.track == "stop the world").count(), stops.len());
+    let held = stops.iter().filter(|stop| stop["held_up_by"].is_object()).count();
+    assert_eq!(trace.flows.len(), held);
+    assert!(
+        held > 0 && trace.flows.iter().all(|(from, _)| from.starts_with("goroutine ")),
+        "{:?}",
+        trace.flows
+    );
+    assert_eq!(trace.counters["heap"].len(), 2 * report.all("gc").len());
+}
+
 #[test]
 #[ignore = "needs root, BPF and fixtures: cargo xtask test"]
 fn a_loop_that_cannot_be_interrupted_is_named() {
     let mut program = Program::start(&one_build(), "asyncpreemptoff=1");
-    let (account, report) = program.under_gotrace("tight 20", &[]);
+    let trace = program.file("tight.trace.json");
+    let (account, report) = program.under_gotrace("tight 20", &["-o", &trace, "-o", "-"]);
+    assert_shown(&report, &fs::read_to_string(&trace).expect("a trace"));
     let holds = held_up(&report, goid(&account));
     for stop in &holds {
         let holder = &stop["held_up_by"];

@@ -8,6 +8,7 @@ mod edges;
 mod gctrace;
 mod incidents;
 mod quota;
+mod recorded;
 mod startup;
 mod steady;
 mod stops;
@@ -85,6 +86,11 @@ impl Program {
         let attached = Attached::to(self.pid(), options);
         let account = self.step(step);
         (account, attached.end())
+    }
+
+    /// Where a file of that name may be.
+    fn file(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().expect("a path").to_owned()
     }
 
     fn stderr(&self) -> String {
