@@ -40,6 +40,25 @@ pub fn append_private(path: &Path) -> io::Result<File> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::from(io::ErrorKind::InvalidInput)) }
 }
 
+/// Refuses what a file may not take the place of: a directory, and for somebody who may do anything also a device or a
+/// pipe, by whatever link.
+///
+/// # Errors
+/// When that is so.
+pub fn ensure_replaceable(path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(there) if there.is_dir() => return Err(io::Error::from(io::ErrorKind::IsADirectory)),
+        Ok(there) if there.is_file() && path.parent() != Some(Path::new("/dev")) => {}
+        Ok(_) => {
+            let text = "is no regular file; for standard output there is -";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        // The directory has a word to say as well, when the file is made.
+        Err(_) => {}
+    }
+    Ok(())
+}
+
 /// A file that appears under its name when it is complete, and not before.
 #[derive(Debug)]
 pub struct AtomicFile {
@@ -54,9 +73,7 @@ impl AtomicFile {
     /// # Errors
     /// When the directory does not exist or refuses, or `path` is a directory.
     pub fn create(path: &Path) -> io::Result<Self> {
-        if path.is_dir() {
-            return Err(io::Error::from(io::ErrorKind::IsADirectory));
-        }
+        ensure_replaceable(path)?;
         let name = path.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
         let mut hidden = OsString::from(".");
         hidden.push(name);
@@ -133,5 +150,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         assert!(AtomicFile::create(&directory.path().join("missing/out.txt")).is_err());
         assert!(AtomicFile::create(directory.path()).is_err());
+        for device in ["/dev/null", "/dev/stdout"] {
+            let error = AtomicFile::create(Path::new(device)).unwrap_err().to_string();
+            assert!(error.contains("no regular file"), "{error}");
+        }
     }
 }

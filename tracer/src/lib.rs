@@ -8,12 +8,14 @@
 //! stream   the kernel's ring buffer -> bytes
 //! event    bytes -> typed events
 //! model    events -> histories
+//! capture  what the models are given -> a file, and back
 //! export   histories -> text, NDJSON, ...
 //! ```
 //!
 //! `event`, `model` and `export` are pure: they know neither aya nor tokio nor clap. Beside the pipeline stand
 //! `doctor` (can it work here?), `cli` (one verb a file), and the small `units` and `files`.
 
+pub mod capture;
 pub mod cli;
 pub mod doctor;
 pub mod event;

@@ -3,23 +3,24 @@
 //! A Go binary has three address spaces: bytes in the file, addresses as the ELF file states them, and
 //! addresses in a running process (shifted by the load bias when the binary is position independent).
 
-use std::fmt;
+use std::{fmt, iter};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A byte's place in a file. What a uprobe is attached by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct FileOffset(pub u64);
 
 /// An address as the ELF file states it, before any load bias.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct VirtAddr(pub u64);
 
 /// An address in a running process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct RuntimeAddr(pub u64);
 
 /// Nanoseconds: a duration, or a time on the kernel's boot clock (`CLOCK_BOOTTIME`).
@@ -34,6 +35,12 @@ impl Nanos {
     #[must_use]
     pub fn since(self, earlier: Self) -> Self {
         Self(self.0.saturating_sub(earlier.0))
+    }
+
+    /// The time `duration` later. What is read may be from anywhere, so sums end at the largest there is.
+    #[must_use]
+    pub fn plus(self, duration: Self) -> Self {
+        Self(self.0.saturating_add(duration.0))
     }
 
     /// With three or four digits and a unit.
@@ -54,6 +61,12 @@ impl Nanos {
     #[expect(clippy::cast_precision_loss, reason = "shown with three digits")]
     pub fn as_millis_f64(self) -> f64 {
         self.0 as f64 / 1e6
+    }
+}
+
+impl iter::Sum for Nanos {
+    fn sum<I: Iterator<Item = Self>>(times: I) -> Self {
+        times.fold(Self(0), Self::plus)
     }
 }
 

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "cli/capture.rs"]
+mod capture;
 #[path = "support/image/mod.rs"]
 mod image;
 #[path = "support/transcript.rs"]
@@ -177,6 +179,31 @@ fn a_flame_graph_of_several_starts_is_refused() {
     assert!(!chart.exists(), "an empty chart was left");
 }
 
+/// Before the process or the program is even looked for.
+#[test]
+fn a_format_that_cannot_tell_such_a_history_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let look = "one look has nothing to tell as that";
+    for (args, suffix, says) in [
+        (&["attach", "--now", "4294967295"][..], "pb.gz", look),
+        (&["attach", "--now", "4294967295"], "csv", look),
+        (&["attach", "--now", "4294967295"], "inittrace", look),
+        (&["attach", "--now", "4294967295"], "svg", look),
+        (&["attach", "4294967295"], "inittrace", "gotrace run sees them"),
+        (&["run", "--", "true"], "inittrace", "add --heap"),
+        (&["run", "--heap", "--repeat", "2", "--", "true"], "inittrace", "is of one start"),
+        (&["run", "--repeat", "2", "--", "true"], "pb.gz", "is of one start"),
+    ] {
+        let file = folder.path().join(format!("report.{suffix}"));
+        let (verb, rest) = args.split_first().unwrap();
+        let given = [&[*verb, "-o", file.to_str().unwrap()], rest].concat();
+        let output = gotrace(&given);
+        assert_eq!(output.status.code(), Some(1), "{args:?} {suffix}: {}", said(&output));
+        assert!(said(&output).contains(says), "{args:?} {suffix}: {}", said(&output));
+        assert!(!file.exists(), "an empty report was left");
+    }
+}
+
 #[test]
 fn a_budget_of_no_figure_is_a_usage_error() {
     for budget in ["main=1ms", "to_main=soon", "to_main", "to_main=1ms,init:=1s"] {
@@ -246,4 +273,27 @@ fn doctor_names_every_check_and_its_exit_code_says_whether_all_is_well() {
         assert!(stdout.contains(name), "{name} is not in:\n{stdout}");
     }
     assert_eq!(output.status.code(), Some(if stdout.contains("FAIL") { 3 } else { 0 }));
+}
+
+#[test]
+fn what_cannot_be_opened_is_refused_before_anything_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let (page, witness) = (folder.path().join("page.html"), folder.path().join("ran"));
+    let run = |more: &[&std::ffi::OsStr]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gotrace"));
+        for name in ["SUDO_UID", "DISPLAY", "WAYLAND_DISPLAY"] {
+            command.env_remove(name);
+        }
+        command.args(["run", "--open"]).args(more).args(["--", "/bin/touch"]).arg(&witness).output().unwrap()
+    };
+    let output = run(&[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("add -o FILE.html or -o FILE.svg"), "{}", said(&output));
+    let output = run(&["-o".as_ref(), page.as_os_str()]);
+    assert_eq!(output.status.code(), Some(1));
+    // SAFETY: the call has no preconditions.
+    let reason = if unsafe { libc::geteuid() } == 0 { "a browser as root" } else { "no display" };
+    assert!(said(&output).contains(reason), "{}", said(&output));
+    assert!(!witness.exists());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "something was left behind");
 }

@@ -4,6 +4,11 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// What a thread waits for while it is off the CPU and could not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    not(target_arch = "bpf"),
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[repr(u32)]
 pub enum WaitKind {
     /// A system call on files, or one that reads or writes whatever a descriptor stands for.
@@ -46,6 +51,7 @@ impl WaitKind {
 
 /// A thread's account: every nanosecond is in exactly one of `on_cpu`, `runnable` and `blocked`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[cfg_attr(not(target_arch = "bpf"), derive(serde::Serialize, serde::Deserialize))]
 #[repr(C)]
 pub struct Account {
     /// Nanoseconds on a CPU, in the program or in the kernel on its behalf.

@@ -23,6 +23,11 @@ pub const STACK_DEPTH: usize = 127;
 
 /// How a time was spent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(
+    not(target_arch = "bpf"),
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[repr(u32)]
 pub enum Kind {
     /// In a system call.
@@ -48,6 +53,11 @@ impl Kind {
 
 /// Who made a system call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(
+    not(target_arch = "bpf"),
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[repr(u32)]
 pub enum Caller {
     /// A thread of which no Go runtime's `m` is known: C code's own, or one that has not run Go code yet.

@@ -18,6 +18,11 @@ pub const SPENT_MAP: &str = "SPENT";
 
 /// Who made a parked goroutine ready (runtime/proc.go, `ready`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(
+    not(target_arch = "bpf"),
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[repr(u32)]
 pub enum Waker {
     /// Nobody was seen to: the network poller hands out whole lists of goroutines, as the scheduler does of its own

@@ -4,10 +4,11 @@ use std::io;
 
 use super::exit::TargetRefused;
 use super::output::Outputs;
+use super::recorder::Recorder;
 use crate::event::{Event, EventKind};
 use crate::export::Format;
-use crate::model::MissingProbe;
 use crate::model::gc::{GcHistory, Surroundings};
+use crate::model::{GcWanted, MissingProbe};
 use crate::probe::attach::{AttachError, Attached};
 use crate::probe::plan::MissingHook;
 use crate::probe::{Gc, GcPlan, Probe, gc, gc_config};
@@ -50,8 +51,7 @@ impl Plan {
             collected: Collected {
                 // It has seen everything.
                 history: GcHistory::new(layout, Nanos(0)),
-                program_began: None,
-                missing: missing.into_iter().map(told).collect(),
+                known: GcWanted { program_began: None, missing: missing.into_iter().map(told).collect() },
             },
         })
     }
@@ -67,41 +67,32 @@ pub(super) struct Collection {
 /// What the collector has done.
 pub(super) struct Collected {
     pub(super) history: GcHistory,
-    /// `runtime.runtimeInitTime`, when there was a cycle to read it at.
-    pub(super) program_began: Option<Nanos>,
-    pub(super) missing: Vec<MissingProbe>,
+    pub(super) known: GcWanted,
 }
 
 impl Collection {
     /// Takes note of the collector's among these events, which have just come.
-    pub(super) fn note(&mut self, events: &[Event], binary: &GoBinary) {
-        let mut process = None;
-        let mut surroundings = Surroundings::default();
-        for event in events {
-            match &event.kind {
-                EventKind::Stop(stop) => self.collected.history.note_stop(event.time, stop),
-                EventKind::GcCycle(cycle) => {
-                    if process.is_none() {
-                        // It may be gone already; then it is not asked again for this drain's events.
-                        let found = Process::of_pid(self.pid).ok();
-                        if let Some(process) = &found {
-                            surroundings =
-                                Surroundings { rss: process.resident(), throttled: process.throttled() };
-                            self.read_begin(process, binary);
-                        }
-                        process = Some(found);
-                    }
-                    self.collected.history.note_cycle(event.time, cycle, surroundings);
-                }
-                _ => {}
-            }
+    pub(super) fn note(&mut self, events: &[Event], binary: &GoBinary, recorder: &mut Recorder) {
+        let has_cycle = events.iter().any(|event| matches!(event.kind, EventKind::GcCycle(_)));
+        let surroundings = if has_cycle { self.surroundings(binary) } else { Surroundings::default() };
+        self.collected.history.note(events, surroundings);
+        if has_cycle {
+            recorder.surroundings(surroundings);
         }
+    }
+
+    /// What else is to be known when a cycle is over; little of a process that is gone already.
+    fn surroundings(&mut self, binary: &GoBinary) -> Surroundings {
+        let Ok(process) = Process::of_pid(self.pid) else { return Surroundings::default() };
+        self.read_begin(&process, binary);
+        Surroundings { rss: process.resident(), throttled: process.throttled() }
     }
 
     /// Reads when the runtime says that the program began.
     fn read_begin(&mut self, process: &Process, binary: &GoBinary) {
-        if self.collected.program_began.is_none() {
-            self.collected.program_began = process.memory().ok().and_then(|memory| {
+        let known = &mut self.collected.known;
+        if known.program_began.is_none() {
+            known.program_began = process.memory().ok().and_then(|memory| {
                 let bias = process.load_bias(binary, &memory).ok()?;
                 program_began(&memory, bias, &self.globals).ok()
             });
@@ -122,23 +113,26 @@ pub(super) fn program_began(
 
 /// What a report says of a probe that is not to be had.
 pub(super) fn told(MissingHook { hook, function, reason }: MissingHook) -> MissingProbe {
-    MissingProbe { probe: hook.name(), function, reason, is_detail: true }
+    MissingProbe { probe: hook.name().into(), function, reason, is_detail: true }
 }
 
-/// Refuses to write lines of gctrace where there would be none: they would look like those of a program that never
-/// collected.
-pub(super) fn ensure_gctrace<T>(
-    outputs: &Outputs,
+/// What only the collector's part of a report fills.
+pub(super) fn gctrace(outputs: &Outputs) -> Option<&'static str> {
+    outputs.has(Format::Gctrace).then_some("gctrace")
+}
+
+/// Refuses what was asked for where nothing would be in it: it would look like that of a program that never collected.
+pub(super) fn ensure_collector<T>(
+    what: Option<&str>,
     plan: Option<&Result<T, MissingProbe>>,
 ) -> anyhow::Result<()> {
-    if !outputs.has(Format::Gctrace) {
-        return Ok(());
-    }
-    match plan {
-        None => anyhow::bail!("--no-gc leaves nothing to write as gctrace: leave out one of them"),
-        Some(Err(MissingProbe { function, reason, .. })) => {
-            Err(TargetRefused(format!("gctrace is not to be had here: {function}: {reason}")).into())
+    match (what, plan) {
+        (Some(what), None) => {
+            anyhow::bail!("--no-gc leaves nothing to write as {what}: leave out one of them")
         }
-        Some(Ok(_)) => Ok(()),
+        (Some(what), Some(Err(MissingProbe { function, reason, .. }))) => {
+            Err(TargetRefused(format!("{what} is not to be had here: {function}: {reason}")).into())
+        }
+        _ => Ok(()),
     }
 }

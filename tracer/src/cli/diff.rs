@@ -1,19 +1,21 @@
 //! `gotrace diff A B`: two recorded startups, or several of each, side by side.
 
 use std::fs::File;
-use std::io::{self, BufReader, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 use super::Exit;
-use crate::export::{DiffNdjson, DiffText, Side};
+use crate::capture::record::Verb;
+use crate::capture::{Replay, is_capture};
+use crate::export::{DiffNdjson, DiffText, Export as _, Ndjson, Side};
 use crate::model::Recording;
 use crate::model::diff::Comparison;
 
 /// Compare two startups: what became slower or faster beyond the noise
 ///
-/// A and B are reports that gotrace run wrote with --json or -o FILE.ndjson. Each may hold several runs of the
+/// A and B are captures of starts, or reports that gotrace run wrote with --json or -o FILE.ndjson. Each may hold several runs of the
 /// same program, as --repeat writes them, or as reports put one behind another; the more runs, the finer the
 /// difference that can be told from the noise.
 ///
@@ -65,6 +67,33 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
 
 fn read(path: &Path) -> anyhow::Result<Recording> {
     let shown = || path.display().to_string();
-    let file = File::open(path).with_context(shown)?;
-    Recording::read(BufReader::new(file)).with_context(shown)
+    let mut file = BufReader::new(File::open(path).with_context(shown)?);
+    if !is_capture(file.fill_buf().with_context(shown)?) {
+        return Recording::read(file).with_context(shown);
+    }
+    let replay = Replay::new(file).with_context(shown)?;
+    if replay.begin.verb == Verb::Attach {
+        bail!("{} is of a running program: what is compared is starts", shown());
+    }
+    Recording::read(BufReader::new(Lines { replay, ready: io::Cursor::default() })).with_context(shown)
+}
+
+/// The NDJSON of a capture's starts.
+struct Lines<R> {
+    replay: Replay<R>,
+    ready: io::Cursor<Vec<u8>>,
+}
+
+impl<R: Read> Read for Lines<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let read = self.ready.read(buffer)?;
+            if read > 0 || buffer.is_empty() {
+                return Ok(read);
+            }
+            let Some(report) = self.replay.next_start().map_err(io::Error::other)? else { return Ok(0) };
+            self.ready = io::Cursor::default();
+            Ndjson.start(&report, self.ready.get_mut())?;
+        }
+    }
 }

@@ -1,18 +1,26 @@
 //! One verb a file. clap's types end here.
 
 mod attach;
+mod clock;
 mod collection;
 mod diff;
 mod doctor;
 mod exit;
+mod flame;
+mod followed;
 mod generate;
+mod inits;
 mod inspect;
 mod kernel_config;
 mod kernel_side;
 mod list;
 mod log;
+mod open;
+mod order;
 mod output;
 mod ready;
+mod recorder;
+mod repeated;
 mod report;
 mod ring;
 mod run;
@@ -36,6 +44,7 @@ pub use exit::Exit;
     infer_subcommands = true,
     after_help = "Examples:
   sudo gotrace run -- ./server          the startup timeline of a program
+  gotrace report start.gotrace          any report of a capture again, on any machine
   gotrace diff before.ndjson after.ndjson
                                         what became slower or faster
   sudo gotrace attach server            how far a running program's start is, and what it waits for
@@ -78,6 +87,7 @@ enum Color {
 enum Verb {
     Run(run::Args),
     Watch(watch::Args),
+    Report(report::Args),
     Diff(diff::Args),
     Attach(attach::Args),
     List(list::Args),
@@ -112,6 +122,7 @@ pub fn main() -> ExitCode {
     exit::code_of(match &verb {
         Verb::Run(args) => run::run(args, &common),
         Verb::Watch(args) => watch::run(args, &common),
+        Verb::Report(args) => report::run(args, &common),
         Verb::Diff(args) => diff::run(args),
         Verb::Attach(args) => attach::run(args, &common),
         Verb::List(args) => list::run(args, &common),

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
-use crate::export::{Format, Told, View};
+use super::recorder::Recorder;
+use crate::export::{Format, History, Told, View};
 use crate::files::AtomicFile;
 use crate::model::Totals;
 
@@ -26,20 +27,36 @@ pub(super) fn format_name() -> impl TypedValueParser<Value = Format> {
 pub(super) struct Outputs {
     files: Vec<(PathBuf, Format, AtomicFile)>,
     stdout: Option<Format>,
+    recorder: Recorder,
 }
 
 impl Outputs {
     /// Opens all of them: a bad path fails now. Without any, the report goes to standard output. A format that was
     /// asked for by name goes before the files' names.
     pub(super) fn open(paths: &[PathBuf], json: bool, named: Option<Format>) -> anyhow::Result<Self> {
-        let mut outputs = Self { files: Vec::new(), stdout: None };
+        let mut outputs = Self { files: Vec::new(), stdout: None, recorder: Recorder::default() };
         let default = named.unwrap_or(if json { Format::Ndjson } else { Format::Text });
-        for path in paths {
+        for (index, path) in paths.iter().enumerate() {
+            if paths[..index].iter().any(|other| is_same(other, path)) {
+                bail!("{} is given twice: every output needs a name of its own", path.display());
+            }
             if path == Path::new("-") {
                 outputs.stdout = Some(default);
                 continue;
             }
-            let by_name = named.or_else(|| Format::of_path(path));
+            let of_name = Format::of_path(path);
+            let says =
+                if Recorder::is_asked_by(path) { Some("a capture") } else { of_name.map(Format::name) };
+            if let (Some(named), Some(says)) = (named, says)
+                && of_name != Some(named)
+            {
+                bail!("{} is to be {}, and its name says {says}", path.display(), named.name());
+            }
+            if Recorder::is_asked_by(path) {
+                outputs.recorder.open(path)?;
+                continue;
+            }
+            let by_name = named.or(of_name);
             let Some(format) = by_name.or(json.then_some(Format::Ndjson)) else {
                 bail!(
                     "cannot tell the format of {}: its name must end in {}, or -f must say it",
@@ -51,10 +68,20 @@ impl Outputs {
                 AtomicFile::create(path).with_context(|| format!("cannot write {}", path.display()))?;
             outputs.files.push((path.clone(), format, file));
         }
-        if outputs.files.is_empty() {
+        if outputs.files.is_empty() && !outputs.recorder.is_on() {
             outputs.stdout = Some(default);
         }
         Ok(outputs)
+    }
+
+    /// The way to the capture, if one was asked for; once. It is to be of that size at most.
+    pub(super) fn recorder(&mut self, most: Option<u64>) -> anyhow::Result<Recorder> {
+        std::mem::take(&mut self.recorder).bounded(most)
+    }
+
+    /// Whether a capture was asked for.
+    pub(super) fn records(&self) -> bool {
+        self.recorder.is_on()
     }
 
     /// Whether standard output is wanted for lines that nothing else may be among.
@@ -80,9 +107,32 @@ impl Outputs {
             .try_for_each(|format| self.write(format, |color, out| format.write(told, view, color, out)))
     }
 
+    /// Refuses what cannot be told of such a history, before anything is attached.
+    pub(super) fn ensure(&self, of: History) -> anyhow::Result<()> {
+        let refused = |format: &Format| self.has(*format).then(|| format.refusal(of)).flatten();
+        match Format::ALL.iter().find_map(|format| Some((format.name(), refused(format)?))) {
+            Some((name, why)) => bail!("{name}: {why}"),
+            None => Ok(()),
+        }
+    }
+
     /// A format that was asked for, and for which that holds.
     pub(super) fn any(&self, holds: impl Fn(Format) -> bool) -> Option<Format> {
         Format::ALL.into_iter().find(|format| holds(*format) && self.has(*format))
+    }
+
+    /// The files that a browser shows.
+    pub(super) fn shown(&self) -> Vec<PathBuf> {
+        let shown = self.files.iter().filter(|(_, format, _)| matches!(format, Format::Html | Format::Svg));
+        shown.map(|(path, _, _)| path.clone()).collect()
+    }
+
+    /// Refuses formats that tell one start only; `why` says that there are more.
+    pub(super) fn ensure_appends(&self, why: &str) -> anyhow::Result<()> {
+        match self.any(|format| !format.appends()) {
+            Some(format) => bail!("{} is of one start, and {why}: leave that output out", format.name()),
+            None => Ok(()),
+        }
     }
 
     /// Whether that format is wanted.
@@ -128,6 +178,12 @@ impl Outputs {
     }
 }
 
+/// Whether both name one file; by name, for they need not be there.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    one == other || absolute(one) == absolute(other)
+}
+
 fn buffered(out: &mut dyn Write, write: impl Fn(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let mut out = io::BufWriter::new(out);
     write(&mut out)?;
@@ -136,5 +192,5 @@ fn buffered(out: &mut dyn Write, write: impl Fn(&mut dyn Write) -> io::Result<()
 
 /// Whether so much was lost that a script must not take the report for whole.
 pub(super) fn is_incomplete(totals: &Totals) -> bool {
-    totals.dropped * 100 > totals.hits * LOSS_LIMIT_PERCENT
+    totals.dropped.saturating_mul(100) > totals.hits.saturating_mul(LOSS_LIMIT_PERCENT)
 }

@@ -33,22 +33,24 @@ impl Ring {
         })
     }
 
-    /// Empties the ring, and the log.
-    pub(super) fn drain(&mut self) -> Vec<Event> {
+    /// Empties the ring, and the log: its records as the kernel side wrote them.
+    pub(super) fn take(&mut self) -> Vec<RawRecord> {
         if let Some(log) = &mut self.log {
             log.flush();
         }
         let mut records = Vec::new();
         self.reader.drain(&mut records);
-        let decode = |RawRecord(bytes): RawRecord| {
-            event::decode(&bytes)
-                .inspect_err(|error| {
-                    tracing::warn!("{error}");
-                    self.undecodable += 1;
-                })
-                .ok()
-        };
-        records.into_iter().filter_map(decode).collect()
+        records
+    }
+
+    /// What the record says; none of what is of no known kind, which is counted.
+    pub(super) fn decode(&mut self, RawRecord(bytes): &RawRecord) -> Option<Event> {
+        event::decode(bytes)
+            .inspect_err(|error| {
+                tracing::warn!("{error}");
+                self.undecodable += 1;
+            })
+            .ok()
     }
 
     /// Every probe's account.

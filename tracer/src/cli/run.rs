@@ -12,24 +12,31 @@ use std::time::Duration;
 use anyhow::Context as _;
 use regex::Regex;
 
+use super::clock::wall_clock_at;
 use super::collection;
+use super::kernel_config::kernel_release;
+use super::open::Opener;
+use super::order::Sort;
 use super::output::{self, Outputs, format_name};
+use super::recorder::{Recorder, size};
 use super::ring::ring_size;
 use super::session::{Options, Session, Trace};
 use super::traceable::Traceable;
 use super::until::Until;
 use super::{Common, Exit};
+use crate::capture::record::{Begin, Starts, Verb};
 use crate::doctor;
-use crate::export::{self, Format, InitOrder, Told, View};
+use crate::export::{self, Format, History, InitOrder, Told, View};
 use crate::model::budget::Budget;
 use crate::model::series::{Series, Start};
-use crate::model::{ReadyWhen, Repetition, Report};
+use crate::model::{MissingProbe, ReadyWhen, Repetition, Report, Subject};
 use crate::probe::heap_config;
 use crate::probe::plan::Detail;
 use crate::target::command;
 use crate::target::gobin::GoBinary;
 use crate::target::launch::Launch;
 use crate::target::user::InvokingUser;
+use crate::units::boot_clock;
 
 /// Start a Go program and show where its startup time goes
 ///
@@ -50,13 +57,17 @@ Exit codes: the program's own (128 + N when signal N killed it) when the tracing
 cannot trace here, 4 when the program is not found or no Go program that gotrace knows, 5 when more than 1 %
 of the data was lost, 6 when a budget was exceeded. Of several runs the first that failed gives the code.")]
 pub(super) struct Args {
-    /// Write the report to FILE; the format follows from its name (.txt, .ndjson, .gctrace, or
-    /// .folded and .svg for flame graphs). Repeatable; - is standard output
+    /// Write the report to FILE; the format follows from its name (.txt, .ndjson, .html, .csv, .gctrace, .inittrace, .pb.gz for
+    /// a profile, .trace.json, .speedscope.json, .folded and .svg for flame graphs; .gotrace is a capture, for gotrace
+    /// report). Repeatable; - is standard output
     #[arg(short, long, value_name = "FILE")]
     output: Vec<PathBuf>,
     /// Write every report in this format, whatever its file's name
     #[arg(short, long, value_parser = format_name(), conflicts_with = "json")]
     format: Option<Format>,
+    /// Show the page or the flame graph (-o FILE.html, FILE.svg) when it is written, as the user who called sudo
+    #[arg(long)]
+    open: bool,
     /// Show only what matches in a flame graph (-o FILE.svg, FILE.folded): phases, packages, functions
     #[arg(long, value_name = "REGEX")]
     focus: Option<Regex>,
@@ -93,6 +104,10 @@ pub(super) struct Args {
     /// microsecond each
     #[arg(long)]
     no_gc: bool,
+    /// How large a capture (-o FILE.gotrace) may become, such as 100M. Where it would be larger, the rest of a start is
+    /// left out and counted; with --repeat the next run begins a new file, and the one before is called FILE.1
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    max_size: Option<u64>,
     /// Run the command N times, one after another, and report the median and the spread of all. A program
     /// that outlives its trace is ended with SIGTERM before the next run (and with SIGKILL after 10 s)
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -118,23 +133,6 @@ pub(super) struct Args {
     command: Vec<OsString>,
 }
 
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum Sort {
-    /// The slowest first
-    Slowest,
-    /// As they ran
-    Order,
-}
-
-impl Sort {
-    fn order(self) -> InitOrder {
-        match self {
-            Self::Slowest => InitOrder::Slowest,
-            Self::Order => InitOrder::Run,
-        }
-    }
-}
-
 /// Runs the verb.
 pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     let Some((name, _)) = args.command.split_first() else {
@@ -142,22 +140,31 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     };
     let path = command::resolve(name, std::env::var_os("PATH").as_deref())?;
     let mut outputs = Outputs::open(&args.output, args.json, args.format)?;
+    outputs.ensure(History::Start)?;
+    if outputs.has(Format::Inittrace) && !args.heap {
+        anyhow::bail!("inittrace also tells what inits allocate: add --heap");
+    }
+    let opener = args.open.then(|| Opener::of(outputs.shown())).transpose()?;
     if args.repeat > 1 {
-        if let Some(format) = outputs.any(|format| !format.appends()) {
-            anyhow::bail!("{} is of one start: leave out --repeat, or that output", format.name());
-        }
+        outputs.ensure_appends("--repeat makes several")?;
         return repeat::run(args, common, &path, outputs);
     }
-    let (report, trace) = once(args, common, &path, &outputs, None)?;
+    let mut recorder = outputs.recorder(args.max_size)?;
+    let (report, trace) = once(args, common, &path, &outputs, &mut recorder, None)?;
     let view =
         View { order: args.sort.order(), inits: args.top, focus: args.focus.clone(), ..View::default() };
     outputs.add(Told::Start(&report), &view, |_| true)?;
     outputs.commit()?;
+    let recorded = recorder.commit();
+    if let Some(opener) = opener {
+        opener.show(common);
+    }
     let mut series = Series::default();
     series.add(Start::of(&report))?;
     let within = is_within(&args.budget, &series, common);
     // The program goes on after the trace; its exit code is still the command's.
     let status = trace.wait()?;
+    recorded?;
     Ok(exit_of(output::is_incomplete(&report.totals()), within, status))
 }
 
@@ -167,6 +174,7 @@ fn once(
     common: &Common,
     path: &Path,
     outputs: &Outputs,
+    recorder: &mut Recorder,
     repetition: Option<Repetition>,
 ) -> anyhow::Result<(Report, Trace)> {
     let Some((name, arguments)) = args.command.split_first() else {
@@ -187,7 +195,7 @@ fn once(
         (false, true) => Detail::Everything,
     };
     let traceable = Traceable::of(GoBinary::open(path)?, detail)?;
-    let Traceable { binary, plan } = &traceable;
+    let Traceable { binary, plan, .. } = &traceable;
     let heap = args.heap.then(|| heap_config(binary));
     doctor::fit(doctor::checks(&format!("gotrace run -- {}", name.to_string_lossy())))?;
     let options = Options {
@@ -199,23 +207,44 @@ fn once(
         heap: heap.clone().and_then(Result::ok).unwrap_or_default(),
     };
     let gc = (!args.no_gc).then(|| collection::Plan::of(binary));
-    collection::ensure_gctrace(outputs, gc.as_ref())?;
+    collection::ensure_collector(collection::gctrace(outputs), gc.as_ref())?;
     let (gc, untold) = match gc.transpose() {
         Ok(plan) => (plan, None),
         Err(missing) => (None, Some(missing)),
     };
+    recorder.begin(|| begin(args, &traceable, path, gated.pid(), untold.as_ref()));
     let session = Session::prepare(binary, &plan.sites, gc, gated, &options)?;
     common.note(&format!("{}: {}, {} sites probed", path.display(), binary.version(), plan.sites.len()));
-    let trace = session.run(path)?;
-    let mut report = report::of_trace(&traceable, path, &trace);
-    report.subject.repetition = repetition;
-    report.missing.extend(untold);
-    report.missing.extend(heap.and_then(|heap| report::missing_heap(heap, &report.timeline)));
-    // Many programs never listen, and nobody asked; a condition that was given is missed.
-    if report.timeline.ready.is_none() {
-        report.awaited = args.ready_when.as_ref().map(ToString::to_string);
-    }
+    let trace = session.run(path, recorder)?;
+    let mut input = report::input_of(&traceable, path, &trace);
+    input.subject.repetition = repetition;
+    input.missing.extend(untold);
+    input.heap = heap.as_ref().map(report::heap_wanted);
+    input.ready_when = args.ready_when.as_ref().map(ToString::to_string);
+    let history = trace.collected.as_ref().map(|collected| &collected.history);
+    let report = traceable.report(input, &trace.events, history, recorder);
     Ok((report, trace))
+}
+
+/// What is known before the program runs, for the case that nothing else will be.
+fn begin(args: &Args, traceable: &Traceable, path: &Path, pid: u32, untold: Option<&MissingProbe>) -> Begin {
+    let (exe, began) = (report::canonical(path), boot_clock());
+    let mut missing = traceable.missing();
+    missing.extend(untold.cloned());
+    Begin {
+        gotrace: env!("CARGO_PKG_VERSION").to_owned(),
+        verb: Verb::Run,
+        subject: Subject::of(pid, exe, &traceable.binary, kernel_release(), wall_clock_at(began)),
+        began,
+        followed: None,
+        starts: Some(Starts {
+            catalogue: traceable.catalogue().clone(),
+            gc: !args.no_gc && untold.is_none(),
+            missing,
+            top: args.top,
+            in_order: args.sort.order() == InitOrder::Run,
+        }),
+    }
 }
 
 /// Says which budgets were exceeded, and whether none was.

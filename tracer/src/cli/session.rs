@@ -14,6 +14,7 @@ use super::collection::{Collected, Collection, Plan};
 use super::kernel_config::{go_config, task_faults};
 use super::kernel_side::{Closing, KernelSide};
 use super::ready::Readiness;
+use super::recorder::Recorder;
 use super::ring::DRAIN_INTERVAL;
 use super::signals::{Signal, Signals};
 use super::until::Until;
@@ -103,12 +104,12 @@ impl<'a> Session<'a> {
     }
 
     /// Releases the program and follows it to the end of the trace; the probes are gone when this returns.
-    pub(super) fn run(self, path: &Path) -> anyhow::Result<Trace> {
+    pub(super) fn run(self, path: &Path, recorder: &mut Recorder) -> anyhow::Result<Trace> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        runtime.block_on(self.follow(path))
+        runtime.block_on(self.follow(path, recorder))
     }
 
-    async fn follow(self, path: &Path) -> anyhow::Result<Trace> {
+    async fn follow(self, path: &Path, recorder: &mut Recorder) -> anyhow::Result<Trace> {
         let Self { binary, gated, mut attached, mut kernel, collection, until, ready_when } = self;
         let pid = gated.pid();
         // From here on a signal to gotrace is one to the program.
@@ -123,7 +124,7 @@ impl<'a> Session<'a> {
         let mut program = Program { exits, status: None, signals };
 
         let mut readiness = Readiness::watch(ready_when)?;
-        let mut seen = Seen { binary, events: Vec::new(), collection };
+        let mut seen = Seen { binary, recorder, events: Vec::new(), collection };
         let gone =
             drain_until(&mut kernel, until, &mut attached, &mut program, &mut readiness, &mut seen).await?;
         seen.drain(&mut kernel);
@@ -160,6 +161,7 @@ impl<'a> Session<'a> {
 /// What has come so far.
 struct Seen<'a> {
     binary: &'a GoBinary,
+    recorder: &'a mut Recorder,
     events: Vec<Event>,
     collection: Option<Collection>,
 }
@@ -168,10 +170,12 @@ impl Seen<'_> {
     /// Takes what the ring holds, and returns it.
     fn drain(&mut self, kernel: &mut KernelSide) -> &[Event] {
         let before = self.events.len();
-        self.events.extend(kernel.ring.drain());
+        let records = kernel.ring.take();
+        self.recorder.ring(&records);
+        self.events.extend(records.iter().filter_map(|record| kernel.ring.decode(record)));
         let new = self.events.get(before..).unwrap_or_default();
         if let Some(collection) = &mut self.collection {
-            collection.note(new, self.binary);
+            collection.note(new, self.binary, self.recorder);
         }
         new
     }

@@ -1,6 +1,9 @@
 //! A binary and where it is probed.
 
-use crate::model::MissingProbe;
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
+
+use crate::model::{InitCatalogue, MissingProbe};
 use crate::probe::plan::{self, Detail, MissingHook, StartupPlan};
 use crate::target::gobin::{GoBinary, Machine, Support};
 
@@ -8,6 +11,10 @@ use crate::target::gobin::{GoBinary, Machine, Support};
 pub(super) struct Traceable {
     pub(super) binary: GoBinary,
     pub(super) plan: StartupPlan,
+    /// Its inits, once they were asked for.
+    pub(super) catalogue: OnceCell<InitCatalogue>,
+    /// Who imports the packages that were asked for.
+    pub(super) importers: RefCell<BTreeMap<String, Option<String>>>,
 }
 
 impl Traceable {
@@ -44,13 +51,13 @@ impl Traceable {
                 tracing::warn!("not probed: {hook} ({function}): {reason}");
             }
         }
-        Ok(Self { binary, plan })
+        Ok(Self { binary, plan, catalogue: OnceCell::new(), importers: RefCell::default() })
     }
 
     /// What could not be probed.
     pub(super) fn missing(&self) -> Vec<MissingProbe> {
         let missing = |MissingHook { hook, function, reason }: &MissingHook| MissingProbe {
-            probe: hook.name(),
+            probe: hook.name().into(),
             function: function.clone(),
             reason: reason.clone(),
             is_detail: hook.is_detail(),

@@ -2,32 +2,27 @@
 
 mod binary;
 mod kernel_side;
+mod telling;
 
 use std::ffi::OsString;
-use std::io::{self, BufWriter, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::Context as _;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use tracer_ebpf::config::{Config, GoConfig, HeapConfig, WatchConfig};
 
 use self::kernel_side::KernelSide;
-use super::report::{hits, kernel_release};
+use self::telling::Telling;
+use super::recorder::size;
 use super::ring::{DRAIN_INTERVAL, ring_size};
 use super::traceable::Traceable;
 use super::{Common, Exit};
-use crate::export::{Export as _, InitOrder, Ndjson, Text};
-use crate::model::{Ending, Observation, Report, SeenStart, Subject};
+use crate::doctor;
 use crate::probe::attach::Scope;
 use crate::probe::load::{LoadOptions, Loaded};
 use crate::probe::plan::Detail;
-use crate::probe::{Blocking, Gc, Parking, Probe, kernel_offset_of};
-use crate::stream::ProbeLoss;
-use crate::units::{Nanos, boot_clock};
-use crate::{doctor, files};
+use crate::probe::{Blocking, Gc, Parking, kernel_offset_of};
 
 /// Show the startup of every new process of a Go program
 ///
@@ -45,9 +40,14 @@ use crate::{doctor, files};
 Exit codes: 0 after Ctrl-C or --count starts; 3 when gotrace cannot trace here, 4 when the program is not found
 or no Go program that gotrace knows, 5 when data was lost.")]
 pub(super) struct Args {
-    /// Append every start to FILE, as NDJSON
+    /// Append every start to FILE, as NDJSON; or, when its name ends in .gotrace, write a capture, for gotrace report.
+    /// Repeatable
     #[arg(short, long, value_name = "FILE")]
-    output: Option<PathBuf>,
+    output: Vec<PathBuf>,
+    /// How large a capture may become, such as 100M: the next start then begins a new file, and the one before is
+    /// called FILE.1
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    max_size: Option<u64>,
     /// One JSON object a line on standard output instead of text
     #[arg(long)]
     json: bool,
@@ -70,15 +70,10 @@ pub(super) struct Args {
 /// Runs the verb.
 pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     let traceable = Traceable::of(binary::named(args)?, Detail::Lean)?;
-    let Traceable { binary, plan } = &traceable;
+    let Traceable { binary, plan, .. } = &traceable;
     let path = binary.path();
     doctor::fit(doctor::checks(&format!("gotrace watch {}", path.display())))?;
-    let mut output = match &args.output {
-        Some(path) => {
-            Some(files::append_private(path).with_context(|| format!("cannot write {}", path.display()))?)
-        }
-        None => None,
-    };
+    let mut telling = Telling::open(args, &traceable)?;
     let ended = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         // The second one ends gotrace at once; the kernel then removes the probes.
@@ -97,21 +92,10 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
         ring_bytes: args.ring_size * 1024,
         kernel_log: false,
     })?;
-    let mut kernel = KernelSide::of(&mut loaded)?;
+    let mut kernel = KernelSide::of(&mut loaded, telling.recorder.is_on())?;
     let attached = loaded.attach(binary.file(), &plan.sites, Scope::Starts)?;
     common.note(&format!("watching {} for new processes; Ctrl-C ends", path.display()));
 
-    let mut told = 0;
-    let mut tell = |started: &SeenStart, losses: Vec<ProbeLoss>, undecodable: u64| -> anyhow::Result<()> {
-        let mut report = report(&traceable, started);
-        (report.losses, report.undecodable) = (losses, undecodable);
-        told += 1;
-        if let Some(file) = &mut output {
-            let mut out = BufWriter::new(file);
-            Ndjson.start(&report, &mut out).and_then(|()| out.flush()).context("cannot write the report")?;
-        }
-        show(&report, args)
-    };
     // What was dropped before the first start: nothing.
     kernel.losses()?;
     let mut unsure = 0_u64;
@@ -124,10 +108,11 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
                 unsure += 1;
             } else if left > 0 {
                 let losses = kernel.losses_of(&started)?;
-                tell(&started, losses, kernel.take_undecodable())?;
+                telling.tell(&started, losses, kernel.take_undecodable())?;
                 left -= 1;
             }
         }
+        telling.recorder.tick();
     }
     attached.detach();
     // A probe may have been running while the sites were disarmed.
@@ -137,7 +122,7 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     for started in rest.into_iter().take(usize::try_from(left).unwrap_or(usize::MAX)) {
         if kernel.is_sure(&started)? {
             let losses = kernel.losses_of(&started)?;
-            tell(&started, losses, 0)?;
+            telling.tell(&started, losses, 0)?;
         } else {
             unsure += 1;
         }
@@ -145,8 +130,12 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     let losses = kernel.losses()?;
     let dropped: u64 = losses.iter().map(|loss| loss.dropped).sum();
     let hits: u64 = losses.iter().map(|loss| loss.hits).sum();
-    common.note(&format!("{told} starts told, {unsure} left out because their main.main may be what was lost; {hits} probe hits, \
-         {dropped} lost, {stray} of no known start"));
+    common.note(&format!(
+        "{} starts told, {unsure} left out because their main.main may be what was lost; {hits} probe hits, \
+         {dropped} lost, {stray} of no known start",
+        telling.told
+    ));
+    telling.recorder.commit()?;
     Ok(if dropped + stray > 0 { Exit::Incomplete } else { Exit::Ok })
 }
 
@@ -154,48 +143,4 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
 fn watch_config() -> WatchConfig {
     let offset = |field| kernel_offset_of("task_struct", field).ok().flatten().unwrap_or(0);
     WatchConfig { real_parent: offset("real_parent"), tgid: offset("tgid") }
-}
-
-fn show(report: &Report, args: &Args) -> anyhow::Result<()> {
-    let out = anstream::stdout();
-    let mut out = BufWriter::new(out.lock());
-    let written = if args.json {
-        Ndjson.start(report, &mut out)
-    } else if args.output.is_some() {
-        Ok(())
-    } else {
-        let text = Text { order: InitOrder::Slowest, inits: args.top, rows: 0, color: true };
-        text.start(report, &mut out).and_then(|()| writeln!(out))
-    };
-    match written.and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.context("cannot write to standard output"),
-    }
-}
-
-/// A start's report, without what the kernel side counted.
-fn report(traceable: &Traceable, started: &SeenStart) -> Report {
-    let binary = &traceable.binary;
-    let SeenStart { pid, events, gone } = started;
-    let (begin, end) = (events.first(), events.last());
-    let begin = begin.map_or(Nanos(0), |event| event.time);
-    let end = end.filter(|event| event.is_main()).map_or_else(boot_clock, |event| event.time);
-    let parent =
-        hits(events).find(|hit| hit.probe == Probe::GoEntry).and_then(|hit| u32::try_from(hit.argument).ok());
-    let observation =
-        Observation { begin, end, gone: *gone, closing: None, present: None, ready: None, throttled: None };
-    let subject = Subject {
-        parent: parent.filter(|parent| *parent != 0),
-        watched: true,
-        ..Subject::of(*pid, binary.path().to_owned(), binary, kernel_release(), wall_clock_at(begin))
-    };
-    let ending = if gone.is_some() { Ending::Gone } else { Ending::Running };
-    let report = traceable.report(subject, events, &observation, ending);
-    Report { timeline: report.timeline.watched(), ..report }
-}
-
-/// The wall clock at a moment of the boot clock, if nobody has set it since.
-fn wall_clock_at(moment: Nanos) -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_nanos()).unwrap_or(0).saturating_sub(boot_clock().since(moment).0)
 }

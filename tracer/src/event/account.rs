@@ -1,5 +1,6 @@
 //! What the main thread waits for.
 
+use serde::{Deserialize, Serialize};
 use tracer_ebpf::main_thread::NONE;
 use tracer_ebpf::wire::Probe;
 use tracer_ebpf::wire::account::Wait as Record;
@@ -9,7 +10,7 @@ use super::{DecodeError, prefix};
 use crate::units::{Nanos, RuntimeAddr};
 
 /// The main thread was kept off the CPU for long.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wait {
     /// When it left the CPU.
     pub start: Nanos,

@@ -3,14 +3,16 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use serde::{Deserialize, Serialize};
 pub use tracer_ebpf::wire::blocking::{BUCKETS, Caller, Kind, bucket_end};
 use tracer_ebpf::wire::{Probe, blocking as wire};
 
+use super::histogram;
 use super::{DecodeError, prefix};
 use crate::units::{Nanos, RuntimeAddr};
 
 /// What is summed up apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Key {
     /// How the time was spent.
     pub kind: Kind,
@@ -27,7 +29,7 @@ pub struct Key {
 }
 
 /// A stack, as far as it was taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum StackTaken {
     /// It was too short to take the stack.
     TooShort,
@@ -38,7 +40,7 @@ pub enum StackTaken {
 }
 
 /// The sums of one [`Key`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallTotal {
     /// Of what.
     pub key: Key,
@@ -53,6 +55,7 @@ pub struct CallTotal {
     /// The longest's.
     pub longest: Nanos,
     /// How many took how long; bucket `i` ends at [`bucket_end`]`(i)` nanoseconds.
+    #[serde(with = "histogram")]
     pub histogram: Vec<u32>,
 }
 

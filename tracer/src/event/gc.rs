@@ -2,6 +2,7 @@
 
 use std::mem::offset_of;
 
+use serde::{Deserialize, Serialize};
 use tracer_ebpf::wire::account::MAX_DEPTH;
 use tracer_ebpf::wire::{Probe, gc as wire};
 
@@ -84,7 +85,7 @@ pub struct Holder {
 }
 
 /// How long goroutines that allocated were made to mark.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assist {
     /// Where they allocated.
     pub stack: StackTaken,

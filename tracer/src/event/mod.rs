@@ -3,6 +3,7 @@
 mod account;
 pub mod blocking;
 pub mod gc;
+mod histogram;
 pub mod parking;
 mod process;
 pub mod profile;
@@ -31,6 +32,21 @@ pub struct Event {
 }
 
 impl Event {
+    /// The probe that wrote it.
+    #[must_use]
+    pub fn probe(&self) -> Probe {
+        match &self.kind {
+            EventKind::Exec { .. } => Probe::Exec,
+            EventKind::Exit => Probe::Exit,
+            EventKind::Hit(hit) => hit.probe,
+            EventKind::Wait(_) => Probe::Wait,
+            EventKind::Call(_) => Probe::Call,
+            EventKind::Slow(_) => Probe::Slow,
+            EventKind::GcCycle(_) => Probe::GcCycle,
+            EventKind::Stop(_) => Probe::WorldStarted,
+        }
+    }
+
     /// Whether `main.main` began.
     #[must_use]
     pub fn is_main(&self) -> bool {

@@ -1,14 +1,16 @@
 //! Why goroutines do not run: the sums as the kernel side keeps them.
 
+use serde::{Deserialize, Serialize};
 pub use tracer_ebpf::wire::parking::Waker;
 use tracer_ebpf::wire::{Probe, parking as wire};
 
 use super::DecodeError;
 use super::blocking::StackTaken;
+use super::histogram;
 use crate::units::{Nanos, RuntimeAddr};
 
 /// What is summed up apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ParkKey {
     /// `g.waitreason`, which Go numbers anew from version to version.
     pub reason: u8,
@@ -23,7 +25,7 @@ pub struct ParkKey {
 }
 
 /// The sums of one [`ParkKey`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParkTotal {
     /// Of what.
     pub key: ParkKey,
@@ -38,6 +40,7 @@ pub struct ParkTotal {
     /// The longest's.
     pub longest: Nanos,
     /// How many took how long; bucket `i` ends at [`super::blocking::bucket_end`]`(i)` nanoseconds.
+    #[serde(with = "histogram")]
     pub histogram: Vec<u32>,
 }
 

@@ -1,5 +1,6 @@
 //! Where a running program was met on a CPU.
 
+use serde::{Deserialize, Serialize};
 use tracer_ebpf::wire::{
     Probe,
     profile::{IN_USER_CODE, Sample as WireSample},
@@ -10,7 +11,7 @@ use super::blocking::{Caller, StackTaken};
 use crate::units::RuntimeAddr;
 
 /// Samples that were alike.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Samples {
     /// Where.
     pub stack: StackTaken,

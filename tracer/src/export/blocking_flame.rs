@@ -9,6 +9,7 @@ use super::flamegraph::{Weight, write_svg};
 use super::folded::Folded;
 use crate::event::blocking::Kind;
 use crate::model::blocking::{BlockingReport, Entry, Site};
+use crate::model::parking::ParkingReport;
 use crate::target::gobin::Frame;
 
 /// A flame graph of a running program.
@@ -30,6 +31,22 @@ pub enum FlameOf {
     Blocked,
     /// The samples of where the program was on a CPU.
     OnCpu,
+    /// The time that goroutines were parked, as far as that was followed; idle ones are left out.
+    Parked,
+    /// The CPU time of goroutines that were made to help the garbage collector.
+    Assists,
+}
+
+impl FlameOf {
+    /// What it shows, in words, and what its weights are.
+    pub(super) fn title(self) -> (&'static str, Weight) {
+        match self {
+            Self::Blocked => ("where goroutines were blocked", Weight::Time),
+            Self::OnCpu => ("where it was on a CPU", Weight::Samples),
+            Self::Parked => ("where goroutines were parked", Weight::Time),
+            Self::Assists => ("where goroutines helped the garbage collector", Weight::Time),
+        }
+    }
 }
 
 /// What is at the bottom of a flame graph.
@@ -64,13 +81,22 @@ impl BlockingFlame {
             FlameOf::Blocked => report.suffered().for_each(|entry| self.add(entry, add)),
             FlameOf::OnCpu => {
                 for on_cpu in &report.on_cpu {
-                    let root = match self.by {
-                        FlameBy::Goroutine => Some(made_at(on_cpu.origin.as_ref())),
-                        FlameBy::Site => Some(at(&on_cpu.site)),
-                        FlameBy::Stack | FlameBy::Object => None,
-                    };
                     let leaf = on_cpu.syscall.as_ref().map(|syscall| format!("[{syscall}]"));
+                    let root = self.root(on_cpu.origin.as_ref(), &on_cpu.site, None);
                     add(&path(root, &on_cpu.stack, leaf), on_cpu.count);
+                }
+            }
+            FlameOf::Parked => {
+                for parking in report.parking.iter().flat_map(ParkingReport::suffered) {
+                    let root = self.root(parking.origin.as_ref(), &parking.site, Some(&parking.reason));
+                    let leaf = Some(format!("[{}]", parking.reason));
+                    add(&path(root, &parking.stack, leaf), parking.sums.total.0);
+                }
+            }
+            FlameOf::Assists => {
+                for assist in report.gc.iter().flat_map(|gc| &gc.assists) {
+                    let root = self.root(assist.origin.as_ref(), &assist.site, None);
+                    add(&path(root, &assist.stack, None), assist.cpu.0);
                 }
             }
         }
@@ -92,10 +118,7 @@ impl BlockingFlame {
         let exe = &report.subject.exe;
         let name = exe.file_name().unwrap_or(exe.as_os_str()).to_string_lossy();
         let (pid, span) = (report.subject.pid, report.span().for_people());
-        let (what, weight) = match self.of {
-            FlameOf::Blocked => ("where goroutines were blocked", Weight::Time),
-            FlameOf::OnCpu => ("where it was on a CPU", Weight::Samples),
-        };
+        let (what, weight) = self.of.title();
         write_svg(&self.folded(report), &format!("{name} ({pid}), {span}: {what}"), weight, out)
     }
 
@@ -110,14 +133,20 @@ impl BlockingFlame {
         add(&self.path(entry, None), rest);
     }
 
+    /// What is at the bottom; nothing where there is no object at all.
+    fn root(&self, origin: Option<&Frame>, site: &Site, object: Option<&str>) -> Option<String> {
+        match self.by {
+            FlameBy::Stack => None,
+            FlameBy::Goroutine => Some(made_at(origin)),
+            FlameBy::Site => Some(at(site)),
+            FlameBy::Object => object.map(str::to_owned),
+        }
+    }
+
     fn path<'a>(&self, entry: &'a Entry, object: Option<&str>) -> Vec<Cow<'a, Frame>> {
         let what = object.map(str::to_owned).or_else(|| entry.object_type().map(str::to_owned));
-        let root = match self.by {
-            FlameBy::Stack => None,
-            FlameBy::Goroutine => Some(made_at(entry.origin.as_ref())),
-            FlameBy::Site => Some(at(&entry.site)),
-            FlameBy::Object => Some(what.clone().unwrap_or_else(|| "(no object)".to_owned())),
-        };
+        let object = what.as_deref().unwrap_or("(no object)");
+        let root = self.root(entry.origin.as_ref(), &entry.site, Some(object));
         let call = match entry.key.kind {
             Kind::Call => format!("syscall {}", entry.syscall()),
             Kind::NetworkWait | Kind::NoRetry => format!("wait {}", entry.syscall()),
@@ -152,5 +181,5 @@ fn path(root: Option<String>, stack: &[Frame], leaf: Option<String>) -> Vec<Cow<
 
 /// What stands among frames and is no function.
 pub(super) fn label(text: String) -> Frame {
-    Frame { function: text, file: None, line: 0, inlined: false }
+    Frame { function: text, file: None, line: 0, inlined: false, begins: 0, address: None }
 }

@@ -40,7 +40,7 @@ impl BlockingReport {
         for group in self.by_caller() {
             let (_, caller) = group.key;
             let times = Times::of(&group.sums);
-            line(&Line::Syscall { syscall: group.largest.syscall(), caller: name_of(caller), times })?;
+            line(&Line::Syscall { syscall: group.largest.syscall(), caller: caller_name(caller), times })?;
         }
         for group in self.idle() {
             line(&Line::Idle { class: group.key.name(), times: Times::of(&group.sums) })?;
@@ -55,7 +55,7 @@ impl BlockingReport {
         for on_cpu in &self.on_cpu {
             line(&Line::OnCpu {
                 count: on_cpu.count,
-                caller: name_of(on_cpu.caller),
+                caller: caller_name(on_cpu.caller),
                 syscall: on_cpu.syscall.as_deref(),
                 site: Origin::of_site(&on_cpu.site),
                 origin: on_cpu.origin.as_ref().map(Origin::of),
@@ -82,18 +82,29 @@ impl BlockingReport {
         write_line(out, &self.summary_line())
     }
 
+    /// The lines of where goroutines were blocked, and of why they were parked.
+    pub(super) fn blocking_lines(&self) -> io::Result<Vec<serde_json::Value>> {
+        let entries = self.entries.iter().filter(|entry| has_line(entry));
+        let mut lines: Vec<_> =
+            entries.map(|entry| serde_json::to_value(blocking(entry))).collect::<Result<_, _>>()?;
+        if let Some(parking) = &self.parking {
+            lines.extend(parking.blocking_lines()?);
+        }
+        Ok(lines)
+    }
+
     fn blocked_now_line<'a>(&'a self, one: &'a BlockedNow) -> Line<'a> {
         let since = one.since.map(Since::time);
         let standing = one.standing();
         Line::BlockedNow {
             goid: one.goid,
-            state: one.state,
+            state: &one.state,
             class: standing.name(),
             idle: match standing {
                 Standing::Idle(idle) => Some(idle.name()),
                 _ => None,
             },
-            wait_reason: one.wait_reason,
+            wait_reason: one.wait_reason.as_deref(),
             tid: one.tid,
             syscall: one.syscall.as_deref(),
             fd: one.fd,
@@ -179,7 +190,7 @@ fn blocking(entry: &Entry) -> Line<'_> {
     let mut objects: Vec<(&String, &ObjectSums)> = entry.objects.iter().collect();
     objects.sort_by_key(|(name, sums)| (std::cmp::Reverse(sums.total), *name));
     Line::Blocking {
-        kind: kind(&entry.key),
+        kind: kind_name(&entry.key),
         class: entry.class.name(),
         idle: match entry.class {
             Class::Idle(idle) => Some(idle.name()),
@@ -187,7 +198,7 @@ fn blocking(entry: &Entry) -> Line<'_> {
         },
         cause: entry.cause.name(),
         syscall: entry.syscall(),
-        caller: name_of(entry.key.caller),
+        caller: caller_name(entry.key.caller),
         retried: is_wait.then_some(entry.key.kind == Kind::NetworkWait),
         fd: worst.and_then(|worst| worst.fd),
         object: worst.and_then(|worst| worst.object.as_deref()),
@@ -207,7 +218,7 @@ fn slow<'a>(slow: &'a SlowCall, entry: Option<&'a Entry>) -> Line<'a> {
     Line::Slow {
         end_ns: slow.end,
         duration_ns: slow.call.duration,
-        kind: kind(key),
+        kind: kind_name(key),
         class: entry.map(|entry| entry.class.name()),
         cause: entry.map(|entry| entry.cause.name()),
         syscall: entry.map(Entry::syscall),
@@ -225,7 +236,7 @@ fn slow<'a>(slow: &'a SlowCall, entry: Option<&'a Entry>) -> Line<'a> {
 }
 
 /// How it was spent, as the contract has it.
-fn kind(key: &Key) -> &'static str {
+pub(super) fn kind_name(key: &Key) -> &'static str {
     if key.kind != Kind::Call {
         return "netpoll";
     }
@@ -236,7 +247,7 @@ fn kind(key: &Key) -> &'static str {
     }
 }
 
-fn name_of(caller: Caller) -> &'static str {
+pub(super) fn caller_name(caller: Caller) -> &'static str {
     match caller {
         Caller::Unknown => "unknown",
         Caller::Runtime => "runtime",

@@ -135,8 +135,8 @@ fn now(group: &BlockedGroup, at: Nanos) -> String {
         Some(since) => format!("≥{}", at.since(since.time()).for_people()),
         None => "?".to_owned(),
     };
-    let what = one.wait_reason.filter(|reason| *reason != "IO wait").map(str::to_owned);
-    let what = what.or(one.syscall.clone()).unwrap_or_else(|| one.state.to_owned());
+    let what = one.wait_reason.as_deref().filter(|reason| *reason != "IO wait").map(str::to_owned);
+    let what = what.or(one.syscall.clone()).unwrap_or_else(|| one.state.clone().into_owned());
     let object = one.object.as_deref().map(|object| format!(" {}", printable(object))).unwrap_or_default();
     format!("{lasted:>9} {:>9}  {what}{object} {}", group.count, place(&group.site))
 }

@@ -5,14 +5,16 @@ use std::path::PathBuf;
 use tracer_ebpf::wire::Probe;
 use tracer_ebpf::wire::blocking::bucket;
 
-use super::{BlockingFlame, BlockingText, FlameBy, FlameOf};
+use super::csv::Csv;
+use super::golden_tests::all_fields_are_columns;
+use super::{BlockingFlame, BlockingText, Export as _, FlameBy, FlameOf};
 use crate::event::blocking::{BUCKETS, CallTotal, Caller, Key, Kind, Name, Object, Slow, Socket, StackTaken};
 use crate::event::profile::Samples;
 use crate::model::blocking::{BlockedNow, BlockingInput, BlockingReport, ObjectNames, Since, SlowCalls};
 use crate::model::{Ending, MissingProbe, Subject, Symbols};
 use crate::stream::{ProbeLoss, Tables};
-use crate::target::gobin::{Frame, Linking};
-use crate::units::{Nanos, RuntimeAddr};
+use crate::target::gobin::{CodeSegment, Frame, Linking};
+use crate::units::{FileOffset, Nanos, RuntimeAddr, VirtAddr};
 
 /// Functions of 100 bytes each, the first at 1000.
 const CODE: [&str; 19] = [
@@ -48,6 +50,8 @@ impl Symbols for Crafted {
             file: Some("/src/app/main.go".to_owned()),
             line: u32::try_from(address.0 % 100).unwrap(),
             inlined: false,
+            begins: 1,
+            address: Some(VirtAddr(address.0)),
         };
         function.map(frame).into_iter().collect()
     }
@@ -195,7 +199,7 @@ fn blocked_now() -> Vec<BlockedNow> {
     };
     let one = |goid, number, syscall: &str, object: &str, since| BlockedNow {
         goid,
-        state: "syscall",
+        state: "syscall".into(),
         syscall: Some(syscall.to_owned()),
         wait_reason: None,
         tid: Some(44),
@@ -209,17 +213,17 @@ fn blocked_now() -> Vec<BlockedNow> {
         one(21, 6, "flock", "file /run/app.lock", Some(Since::AtLatest(Nanos(500_000_000)))),
         one(22, 6, "flock", "file /run/app.lock", Some(Since::Exactly(Nanos(900_000_000)))),
         BlockedNow {
-            state: "waiting",
-            wait_reason: Some("IO wait"),
+            state: "waiting".into(),
+            wait_reason: Some("IO wait".into()),
             tid: None,
             ..one(23, 1, "accept4", "tcp 127.0.0.1:80 (listening)", None)
         },
         BlockedNow {
-            state: "waiting",
+            state: "waiting".into(),
             syscall: None,
             fd: None,
             object: None,
-            wait_reason: Some("chan receive"),
+            wait_reason: Some("chan receive".into()),
             tid: None,
             ..one(1, 7, "", "", None)
         },
@@ -242,6 +246,12 @@ fn subject() -> Subject {
             stripped: true,
             dwarf: false,
         },
+        code: Some(CodeSegment {
+            start: VirtAddr(0),
+            end: VirtAddr(0x1000),
+            offset: FileOffset(0),
+            build_id: Some("f00d".to_owned()),
+        }),
         kernel: "6.12.1".to_owned(),
         wall_clock_unix_ns: 1_700_000_000_000_000_000,
         repetition: None,
@@ -255,6 +265,7 @@ fn report(tables: &Tables, before: Option<&Tables>, blocked_now: Vec<BlockedNow>
         ended: Nanos(11_000_000_000),
         stack_from: Nanos(20_000),
         slow_from: Nanos(1_000_000),
+        frequency: 99,
         tables,
         before,
         slow: &if blocked_now.is_empty() { SlowCalls::new(false) } else { slow_calls(tables) },
@@ -266,7 +277,7 @@ fn report(tables: &Tables, before: Option<&Tables>, blocked_now: Vec<BlockedNow>
         ],
         undecodable: 0,
         missing: vec![MissingProbe {
-            probe: "objects",
+            probe: "objects".into(),
             function: "task_struct.files".to_owned(),
             reason: "the kernel has no type information".to_owned(),
             is_detail: true,
@@ -314,6 +325,14 @@ fn folded_stacks_are_as_they_were() {
     let cpu = folded(&BlockingFlame { of: FlameOf::OnCpu, ..BlockingFlame::default() });
     let all = [by(FlameBy::Stack), by(FlameBy::Goroutine), by(FlameBy::Site), by(FlameBy::Object), cpu];
     assert_eq!(all.join("\n"), include_str!("golden/blocking.folded"));
+}
+
+#[test]
+fn the_table_is_as_it_was_and_has_every_field() {
+    let report = whole();
+    let table = written(|out| Csv.running(&report, out).unwrap());
+    assert_eq!(table.replace("\r\n", "\n"), include_str!("golden/blocking.csv"));
+    all_fields_are_columns(&table, &report.blocking_lines().unwrap());
 }
 
 #[test]

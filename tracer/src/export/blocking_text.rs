@@ -2,7 +2,7 @@
 //! think of the data.
 
 mod now;
-mod sites;
+pub(super) mod sites;
 mod tables;
 
 use std::io::{self, Write};
@@ -75,7 +75,11 @@ impl BlockingText {
         rows
     }
 
-    fn heading(self, report: &BlockingReport, out: &mut dyn Write) -> io::Result<()> {
+    /// Whose report it is, and what it comes to.
+    ///
+    /// # Errors
+    /// Only those of the writer.
+    pub(super) fn heading(self, report: &BlockingReport, out: &mut dyn Write) -> io::Result<()> {
         let (bold, dim) = (self.bold(), self.dim());
         let which = format!("pid {}", report.subject.pid);
         writeln!(out, "{}", subject_line(&report.subject, &which, [bold, dim]))?;
@@ -129,7 +133,7 @@ impl BlockingText {
 
 /// A go statement for people. The runtime's first code makes the main goroutine, without one
 /// (runtime/asm_amd64.s, `rt0_go`).
-fn origin_name(origin: &Frame) -> String {
+pub(super) fn origin_name(origin: &Frame) -> String {
     match origin.function.as_str() {
         "runtime.newproc" | "runtime.rt0_go" => "the program's start".to_owned(),
         _ => origin.to_string(),
@@ -137,7 +141,7 @@ fn origin_name(origin: &Frame) -> String {
 }
 
 /// A line of code for people.
-fn site_name(site: &Site) -> String {
+pub(super) fn site_name(site: &Site) -> String {
     match site {
         Site::Own(place) | Site::Library(place) => printable(&place.frame().to_string()),
         Site::MadeAt(place) => format!("goroutines made at {}", printable(&origin_name(&place.frame()))),

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use tracer_ebpf::wire::Probe;
 
+use super::csv::Csv;
+use super::inittrace::Inittrace;
 use super::{Export, InitOrder, Ndjson, StartupFlame, Text};
 use crate::event::{Account, WaitKind};
 use crate::model::{
@@ -39,6 +41,7 @@ fn init(name: InitName, start: u64, wall: u64) -> Init {
         done: true,
         parts: None,
         module: None,
+        imported_by: None,
         functions: Vec::new(),
         started: None,
         heap: None,
@@ -75,6 +78,8 @@ fn wait() -> Wait {
         file: Some("/src/evil.go".to_owned()),
         line,
         inlined: false,
+        begins: 0,
+        address: None,
     };
     Wait {
         init: Some(2),
@@ -115,6 +120,7 @@ pub(super) fn subject() -> Subject {
             stripped: true,
             dwarf: false,
         },
+        code: None,
         kernel: "6.12.1".to_owned(),
         wall_clock_unix_ns: 1_700_000_000_000_000_000,
         repetition: None,
@@ -168,7 +174,7 @@ pub(super) fn report() -> Report {
         awaited: None,
         gc: None,
         missing: vec![MissingProbe {
-            probe: "schedinit_done",
+            probe: "schedinit_done".into(),
             function: "runtime.rt0_go".to_owned(),
             reason: "its code has no single call of the function".to_owned(),
             is_detail: false,
@@ -211,6 +217,37 @@ fn the_flame_chart_is_as_it_was() {
     let whole: u64 = folded(None).lines().map(weight).sum();
     assert_eq!(Nanos(whole), report().timeline.to_main.unwrap(), "not all of the time before main.main");
     assert!(folded(Some("^net/http$")).lines().all(|line| line.starts_with("package_init;net/http ")));
+}
+
+#[test]
+fn inittrace_is_as_go_prints_it() {
+    assert_eq!(written(&Inittrace), include_str!("golden/startup.inittrace"));
+}
+
+#[test]
+fn the_table_of_inits_is_as_it_was_and_has_every_field() {
+    let table = written(&Csv);
+    assert_eq!(table.replace("\r\n", "\n"), include_str!("golden/startup.csv"));
+    all_fields_are_columns(&table, &report().init_lines().unwrap());
+}
+
+/// Every field of the lines is a column of the table, but for the type.
+pub(super) fn all_fields_are_columns(table: &str, lines: &[serde_json::Value]) {
+    let header: Vec<&str> = table.lines().next().unwrap().split(',').collect();
+    for (name, value) in lines.iter().flat_map(|line| line.as_object().unwrap()) {
+        match value {
+            _ if name == "type" => {}
+            serde_json::Value::Object(object) => {
+                for field in object.keys() {
+                    assert!(header.contains(&format!("{name}.{field}").as_str()), "{name}.{field}");
+                }
+            }
+            // A place that is not known has its columns too.
+            serde_json::Value::Null
+                if header.iter().any(|column| column.starts_with(&format!("{name}."))) => {}
+            _ => assert!(header.contains(&name.as_str()), "{name}"),
+        }
+    }
 }
 
 #[test]

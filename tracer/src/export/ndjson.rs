@@ -69,9 +69,17 @@ fn phase(phase: &Phase) -> Line<'_> {
 
 /// What `main.main` did until the program was ready.
 fn until_ready(timeline: &StartupTimeline) -> Option<Line<'static>> {
-    let start_ns = Nanos(timeline.begin.0 + timeline.to_main?.0);
+    let start_ns = timeline.begin.plus(timeline.to_main?);
     let duration_ns = timeline.ready?.since(start_ns);
     Some(Line::Phase { name: "ready", start_ns, duration_ns, done: true, steps: Vec::new(), parts: None })
+}
+
+impl Report {
+    /// The line of each init.
+    pub(super) fn init_lines(&self) -> io::Result<Vec<serde_json::Value>> {
+        let inits = self.timeline.inits.iter().enumerate();
+        Ok(inits.map(|(seq, init)| serde_json::to_value(init_line(seq, init))).collect::<Result<_, _>>()?)
+    }
 }
 
 fn init_line(seq: usize, init: &Init) -> Line<'_> {
@@ -87,6 +95,7 @@ fn init_line(seq: usize, init: &Init) -> Line<'_> {
         goroutines_started: init.started.map(|started| started.total),
         goroutines_at_main: init.started.map(|started| started.at_main),
         module: init.module.as_deref(),
+        imported_by: init.imported_by.as_deref(),
         allocs: init.heap.map(|heap| heap.allocs),
         bytes: init.heap.map(|heap| heap.bytes),
         file,

@@ -48,13 +48,13 @@ impl<'a> FindingLine<'a> {
 #[derive(Serialize, JsonSchema)]
 #[schemars(inline)]
 pub(super) struct MissingLine<'a> {
-    probe: &'static str,
+    probe: &'a str,
     function: &'a str,
     reason: &'a str,
 }
 
 impl<'a> MissingLine<'a> {
     pub(super) fn of(missing: &'a MissingProbe) -> Self {
-        Self { probe: missing.probe, function: &missing.function, reason: &missing.reason }
+        Self { probe: &missing.probe, function: &missing.function, reason: &missing.reason }
     }
 }

@@ -1,5 +1,6 @@
 //! For <https://www.speedscope.app>, in its own format: <https://www.speedscope.app/file-format-schema.json>. A start
-//! is a profile in the order of time; of a running program there are two, of its blocked time and of its samples.
+//! is a profile in the order of time; of a running program there is one of its blocked time, one of its samples, and one each
+//! of parked goroutines and of mark assists where these were looked at.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -8,6 +9,7 @@ use regex::Regex;
 use serde::Serialize;
 
 use super::blocking_flame::label;
+use super::flamegraph::Weight;
 use super::startup_flame::frame as title;
 use super::startup_spans::{Level, stretches};
 use super::{BlockingFlame, Export, FlameOf, View, printable};
@@ -129,11 +131,16 @@ impl Export for Speedscope {
         let subject = &report.subject;
         let name = format!("{} ({}), {}", name(subject), subject.pid, report.span().for_people());
         let mut frames = Frames::default();
-        let profiles = [FlameOf::Blocked, FlameOf::OnCpu].map(|of| {
+        let mut shown = vec![FlameOf::Blocked, FlameOf::OnCpu];
+        shown.extend(report.parking.is_some().then_some(FlameOf::Parked));
+        shown.extend(report.gc.as_ref().filter(|gc| !gc.assists.is_empty()).map(|_| FlameOf::Assists));
+        let active = shown.iter().position(|of| *of == self.0.of).unwrap_or(0);
+        let profile = |of: FlameOf| {
             let View { by, focus, .. } = self.0.clone();
             Profile::Sampled(sampled(report, &BlockingFlame { of, by, focus }, &name, &mut frames))
-        });
-        write(name, usize::from(self.0.of == FlameOf::OnCpu), profiles.into(), &frames, out)
+        };
+        let profiles = shown.into_iter().map(profile).collect();
+        write(name, active, profiles, &frames, out)
     }
 }
 
@@ -220,9 +227,9 @@ fn frame_of(level: &Level<'_>) -> Frame {
 
 /// Stacks and their weights, each stack once.
 fn sampled(report: &BlockingReport, flame: &BlockingFlame, name: &str, frames: &mut Frames) -> Sampled {
-    let (what, unit) = match flame.of {
-        FlameOf::Blocked => ("where goroutines were blocked", Unit::Nanoseconds),
-        FlameOf::OnCpu => ("where it was on a CPU", Unit::None),
+    let (what, unit) = match flame.of.title() {
+        (what, Weight::Time) => (what, Unit::Nanoseconds),
+        (what, Weight::Samples) => (what, Unit::None),
     };
     let mut places: HashMap<Vec<usize>, usize> = HashMap::new();
     let mut samples: Vec<Vec<usize>> = Vec::new();

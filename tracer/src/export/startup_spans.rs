@@ -52,7 +52,7 @@ struct Span<'a> {
 pub(super) fn stretches<'a>(report: &'a Report, mut tell: impl FnMut(&[Level<'a>], Nanos)) {
     let timeline = &report.timeline;
     for phase in timeline.phases.iter().filter(|phase| phase.name != PhaseName::Main) {
-        let end = Nanos(phase.start.0 + phase.duration.0);
+        let end = phase.start.plus(phase.duration);
         let inits = timeline.inits.iter().enumerate();
         let within = inits.filter(|(_, init)| init.start >= phase.start && init.start < end);
         let mut parts: Vec<Span<'_>> = within.map(|(index, init)| of_init(timeline, index, init)).collect();

@@ -11,7 +11,14 @@ use crate::target::thread::{SystemCall, ThreadState};
 use crate::units::Nanos;
 
 fn frame(function: &str, file: &str, line: u32) -> Frame {
-    Frame { function: function.to_owned(), file: Some(file.to_owned()), line, inlined: false }
+    Frame {
+        function: function.to_owned(),
+        file: Some(file.to_owned()),
+        line,
+        inlined: false,
+        begins: 0,
+        address: None,
+    }
 }
 
 fn main_view() -> MainView {

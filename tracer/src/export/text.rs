@@ -1,7 +1,7 @@
 //! For people: where the time went, the slowest first, and what to think of the data.
 
 mod inits;
-mod phases;
+pub(super) mod phases;
 pub(super) mod shares;
 
 use std::io::{self, Write};
@@ -73,7 +73,11 @@ impl Text {
         if self.color { style } else { Style::new() }
     }
 
-    fn heading(self, report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    /// Whose start it is, and how it went.
+    ///
+    /// # Errors
+    /// Only those of the writer.
+    pub(super) fn heading(self, report: &Report, out: &mut dyn Write) -> io::Result<()> {
         let bold = self.style(Style::new().bold());
         let dim = self.style(Style::new().dimmed());
         let subject = &report.subject;
@@ -153,7 +157,7 @@ impl Text {
             writeln!(
                 out,
                 "{warn}not probed:{warn:#} {} ({}): {}",
-                missing.probe,
+                printable(&missing.probe),
                 printable(&missing.function),
                 printable(&missing.reason)
             )?;

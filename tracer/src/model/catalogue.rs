@@ -1,30 +1,32 @@
 //! Which package an init task's address stands for.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use tracer_ebpf::wire::Probe;
 
-use crate::event::Hit;
+use crate::event::{Event, EventKind, Hit};
 use crate::target::gobin::{Frame, InitTask, Module};
 use crate::units::VirtAddr;
 
 /// A binary's init tasks by address, and its probe sites, from which a hit tells the load bias.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct InitCatalogue {
     /// Paths and versions.
     modules: Vec<(String, String)>,
-    tasks: HashMap<VirtAddr, Entry>,
-    sites: HashMap<Probe, VirtAddr>,
+    tasks: BTreeMap<VirtAddr, Entry>,
+    sites: BTreeMap<Probe, VirtAddr>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Entry {
     package: String,
     functions: Vec<InitFunction>,
 }
 
 /// One of the functions that an init task runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InitFunction {
     /// Its name: `net/http.init` for the initialisation of variables, `net/http.init.0` for the first `init`.
     pub name: String,
@@ -40,7 +42,14 @@ impl InitFunction {
     /// The place where it begins.
     #[must_use]
     pub fn begin(&self) -> Frame {
-        Frame { function: self.name.clone(), file: self.file.clone(), line: self.line, inlined: false }
+        Frame {
+            function: self.name.clone(),
+            file: self.file.clone(),
+            line: self.line,
+            inlined: false,
+            begins: self.line,
+            address: None,
+        }
     }
 }
 
@@ -88,6 +97,13 @@ impl InitCatalogue {
         Some(format!("{path}@{version}"))
     }
 
+    /// With the other's tasks as well.
+    #[must_use]
+    pub fn with(mut self, other: Self) -> Self {
+        self.tasks.extend(other.tasks);
+        self
+    }
+
     /// Adds one more task with its functions.
     pub fn add(&mut self, task: InitTask, functions: Vec<InitFunction>) {
         self.tasks.insert(task.address, Entry { package: task.package, functions });
@@ -109,6 +125,16 @@ impl InitCatalogue {
     #[must_use]
     pub fn bias(&self, hit: &Hit) -> Option<u64> {
         Some(hit.ip.0.wrapping_sub(self.sites.get(&hit.probe)?.0))
+    }
+
+    /// The same, as the first of them tells whose probe was planned; 0 when none does.
+    #[must_use]
+    pub fn bias_of(&self, events: &[Event]) -> u64 {
+        let bias = |event: &Event| match &event.kind {
+            EventKind::Hit(hit) => self.bias(hit),
+            _ => None,
+        };
+        events.iter().find_map(bias).unwrap_or(0)
     }
 
     /// The address, as the binary states it, of the task that this hit began; none for a hit of a probe that

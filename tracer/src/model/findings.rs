@@ -46,14 +46,8 @@ pub struct Finding {
 /// What stands out, the costliest first.
 #[must_use]
 pub fn findings(timeline: &StartupTimeline) -> Vec<Finding> {
-    let whole = Nanos(
-        timeline
-            .phases
-            .iter()
-            .filter(|phase| phase.name != PhaseName::Main)
-            .map(|phase| phase.duration.0)
-            .sum(),
-    );
+    let before_main = timeline.phases.iter().filter(|phase| phase.name != PhaseName::Main);
+    let whole: Nanos = before_main.map(|phase| phase.duration).sum();
     let mut findings = Vec::new();
     for (index, init) in timeline.inits.iter().enumerate() {
         let Some(parts) = &init.parts else { continue };
@@ -204,7 +198,7 @@ fn left_behind(init: &Init) -> Option<Finding> {
 
 fn dlopen(init: &Init, libraries: &[&Library], whole: Nanos) -> Option<Finding> {
     let (first, last) = (libraries.first()?, libraries.last()?);
-    let duration = Nanos(last.start.0 + last.duration.0).since(first.start);
+    let duration = last.start.plus(last.duration).since(first.start);
     let names: Vec<&str> =
         libraries.iter().map(|library| library.path.rsplit('/').next().unwrap_or(&library.path)).collect();
     // What a library does when it has been mapped belongs to its load as well, and is not told apart.
@@ -227,7 +221,7 @@ fn dlopen(init: &Init, libraries: &[&Library], whole: Nanos) -> Option<Finding> 
 /// The program's own pages from disk.
 fn cold(timeline: &StartupTimeline, whole: Nanos) -> Option<Finding> {
     let parts = before_main(timeline);
-    let time = Nanos(parts.iter().map(|parts| parts.blocked_by(Cause::PageFault).0).sum());
+    let time: Nanos = parts.iter().map(|parts| parts.blocked_by(Cause::PageFault)).sum();
     // Pages that another read was bringing already count as minor faults, so the waits are told.
     let waits = timeline.waits.iter().filter(|wait| wait.cause == Cause::PageFault).count();
     let by_init = |init: &&Init| init.parts.as_ref().map(|parts| parts.blocked_by(Cause::PageFault));
@@ -245,7 +239,7 @@ fn cold(timeline: &StartupTimeline, whole: Nanos) -> Option<Finding> {
 }
 
 fn starved(timeline: &StartupTimeline, whole: Nanos) -> Option<Finding> {
-    let time = Nanos(before_main(timeline).iter().map(|parts| parts.runnable.0).sum());
+    let time: Nanos = before_main(timeline).iter().map(|parts| parts.runnable).sum();
     let throttled = timeline.throttled.filter(|throttled| throttled.0 > 0);
     let by_group = throttled.map_or(String::new(), |throttled| {
         format!("; its control group's CPU limit held its threads back for {}", throttled.for_people())

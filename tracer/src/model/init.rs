@@ -1,6 +1,6 @@
 //! Every package's init, and what it ran and allocated.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 
 use tracer_ebpf::wire::Probe;
@@ -9,6 +9,7 @@ use super::catalogue::{InitCatalogue, InitFunction, InitName};
 use super::goroutines::Started;
 use super::image::Mark;
 use super::parts::Parts;
+use super::startup::StartupTimeline;
 use crate::event::{Event, EventKind, Heap};
 use crate::units::{Nanos, VirtAddr};
 
@@ -27,6 +28,9 @@ pub struct Init {
     pub parts: Option<Parts>,
     /// The module that the package comes from, with its version; none when the binary does not tell.
     pub module: Option<String>,
+    /// The first package in the order of the inits that imports it, as far as the binary proves; looked for where the init
+    /// took long ([`StartupTimeline::slow_packages`]).
+    pub imported_by: Option<String>,
     /// The functions that it ran, in order.
     pub functions: Vec<TimedFunction>,
     /// The goroutines that were started while it ran; none when they were not counted.
@@ -77,7 +81,33 @@ pub struct TimedFunction {
     pub wall: Option<Nanos>,
 }
 
+/// From this much on it is told who imports an init's package.
+const SLOW: Nanos = Nanos(1_000_000);
+
+impl StartupTimeline {
+    /// The packages whose inits took long: a millisecond or more.
+    #[must_use]
+    pub fn slow_packages(&self) -> BTreeSet<String> {
+        let slow = self.inits.iter().filter(|init| init.wall >= SLOW);
+        slow.filter_map(Init::known_package).map(str::to_owned).collect()
+    }
+
+    /// Names who imports packages.
+    pub(super) fn name_importers(&mut self, importers: &BTreeMap<String, String>) {
+        for init in &mut self.inits {
+            init.imported_by = init.known_package().and_then(|package| importers.get(package)).cloned();
+        }
+    }
+}
+
 impl Init {
+    fn known_package(&self) -> Option<&str> {
+        match &self.name {
+            InitName::Package(package) => Some(package),
+            InitName::Empty | InitName::Unknown(_) => None,
+        }
+    }
+
     fn new(name: InitName, start: Nanos, module: Option<String>, functions: &[InitFunction]) -> Self {
         let told = functions.len() == 1 || functions.iter().any(|function| function.site.is_some());
         let functions = functions
@@ -97,6 +127,7 @@ impl Init {
             done: false,
             parts: None,
             module,
+            imported_by: None,
             functions,
             started: None,
             heap: None,

@@ -106,7 +106,7 @@ impl Parts {
         for (kind, (from, to)) in WaitKind::ALL.into_iter().zip(from.blocked.iter().zip(&to.blocked)) {
             parts.blocked[Cause::of(kind) as usize] = difference(*from, *to);
         }
-        parts.remainder = wall.since(Nanos(parts.on_cpu.0 + parts.runnable.0 + parts.blocked().0));
+        parts.remainder = wall.since(parts.on_cpu.plus(parts.runnable).plus(parts.blocked()));
         parts
     }
 
@@ -119,14 +119,32 @@ impl Parts {
     /// Off the CPU for any cause.
     #[must_use]
     pub fn blocked(&self) -> Nanos {
-        Nanos(self.blocked.iter().map(|time| time.0).sum())
+        self.blocked.iter().copied().sum()
+    }
+
+    /// Without what is a part of it.
+    #[must_use]
+    pub fn without(&self, part: &Self) -> Self {
+        let mut rest = *self;
+        rest.on_cpu = self.on_cpu.since(part.on_cpu);
+        rest.runnable = self.runnable.since(part.runnable);
+        for (rest, part) in rest.blocked.iter_mut().zip(part.blocked) {
+            *rest = rest.since(part);
+        }
+        rest.remainder = self.remainder.since(part.remainder);
+        rest.minor_faults =
+            self.minor_faults.zip(part.minor_faults).map(|(all, part)| all.saturating_sub(part));
+        rest.major_faults =
+            self.major_faults.zip(part.major_faults).map(|(all, part)| all.saturating_sub(part));
+        rest.syscalls = self.syscalls.saturating_sub(part.syscalls);
+        rest
     }
 
     /// Counts a wait under the cause that its stack tells, which the kernel side could not know.
     pub(super) fn reassign(&mut self, time: Nanos, from: Cause, to: Cause) {
-        let time = time.0.min(self.blocked[from as usize].0);
-        self.blocked[from as usize].0 -= time;
-        self.blocked[to as usize].0 += time;
+        let time = time.min(self.blocked[from as usize]);
+        self.blocked[from as usize] = self.blocked[from as usize].since(time);
+        self.blocked[to as usize] = self.blocked[to as usize].plus(time);
     }
 }
 

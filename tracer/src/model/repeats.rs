@@ -31,15 +31,16 @@ impl Repeats {
     pub fn add(&mut self, report: &Report) -> Result<(), TooMuch> {
         self.series.add(Start::of(report))?;
         let Totals { hits, dropped, unresolved, undecodable } = report.totals();
-        self.totals.hits += hits;
-        self.totals.dropped += dropped;
-        self.totals.unresolved += unresolved;
-        self.totals.undecodable += undecodable;
+        let totals = &mut self.totals;
+        totals.hits = totals.hits.saturating_add(hits);
+        totals.dropped = totals.dropped.saturating_add(dropped);
+        totals.unresolved = totals.unresolved.saturating_add(unresolved);
+        totals.undecodable = totals.undecodable.saturating_add(undecodable);
         for loss in &report.losses {
             match self.losses.iter_mut().find(|sum| sum.probe == loss.probe) {
                 Some(sum) => {
-                    sum.hits += loss.hits;
-                    sum.dropped += loss.dropped;
+                    sum.hits = sum.hits.saturating_add(loss.hits);
+                    sum.dropped = sum.dropped.saturating_add(loss.dropped);
                 }
                 None => self.losses.push(*loss),
             }

@@ -1,13 +1,15 @@
 //! Everything that one run tells, ready for any format.
 
-use std::path::PathBuf;
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize, Serializer};
 use tracer_ebpf::wire::Probe;
 
 use super::gc::GcReport;
 use super::startup::StartupTimeline;
 use crate::stream::ProbeLoss;
-use crate::target::gobin::{GoBinary, Linking};
+use crate::target::gobin::{CodeSegment, GoBinary, Linking};
 use crate::units::Nanos;
 
 /// Everything that one run tells.
@@ -32,7 +34,7 @@ pub struct Report {
 }
 
 /// Whose report it is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Subject {
     /// The process's id.
     pub pid: u32,
@@ -41,6 +43,7 @@ pub struct Subject {
     /// Whether it was watched from the end of its execve on, where its times begin, and not from the call.
     pub watched: bool,
     /// Its executable.
+    #[serde(serialize_with = "lossy")]
     pub exe: PathBuf,
     /// The Go version that built it, as `go version` prints it.
     pub go_version: String,
@@ -48,6 +51,9 @@ pub struct Subject {
     pub module: Option<String>,
     /// How it is linked.
     pub linking: Linking,
+    /// Where its code is in the file; none when that is not known.
+    #[serde(default)]
+    pub code: Option<CodeSegment>,
     /// The kernel's release.
     pub kernel: String,
     /// The wall clock, in nanoseconds since 1970, at the timeline's begin.
@@ -68,6 +74,7 @@ impl Subject {
             go_version: binary.version().to_string(),
             module: binary.build_info().and_then(|info| info.main_module().map(ToOwned::to_owned)),
             linking: binary.linking().clone(),
+            code: binary.code_segment(),
             kernel,
             wall_clock_unix_ns,
             repetition: None,
@@ -75,8 +82,13 @@ impl Subject {
     }
 }
 
+/// As every report shows it: what is no UTF-8 is replaced.
+fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
+}
+
 /// One run of several of the same command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repetition {
     /// Its number, from one.
     pub run: u32,
@@ -85,7 +97,8 @@ pub struct Repetition {
 }
 
 /// How the trace of the process ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Ending {
     /// The process was still running.
     Running,
@@ -100,10 +113,10 @@ pub enum Ending {
 }
 
 /// A probe that could not be placed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MissingProbe {
     /// The probe's name.
-    pub probe: &'static str,
+    pub probe: Cow<'static, str>,
     /// The function that was looked for.
     pub function: String,
     /// Why, for people.
@@ -156,8 +169,13 @@ impl Report {
         if let Some(to_main) = self.timeline.to_main {
             return MainReached::After(to_main);
         }
-        let hits =
-            |probe| self.losses.iter().filter(|loss| loss.probe == probe).map(|loss| loss.hits).sum::<u64>();
+        let hits = |probe| {
+            self.losses
+                .iter()
+                .filter(|loss| loss.probe == probe)
+                .map(|loss| loss.hits)
+                .fold(0, u64::saturating_add)
+        };
         let is_missing = |probe: Probe| self.missing.iter().any(|missing| missing.probe == probe.name());
         if hits(Probe::MainMain) > 0 {
             MainReached::RecordLost
@@ -176,8 +194,8 @@ impl Report {
     pub fn totals(&self) -> Totals {
         let mut totals = Totals { undecodable: self.undecodable, ..Totals::default() };
         for loss in &self.losses {
-            totals.hits += loss.hits;
-            totals.dropped += loss.dropped;
+            totals.hits = totals.hits.saturating_add(loss.hits);
+            totals.dropped = totals.dropped.saturating_add(loss.dropped);
         }
         totals.unresolved = self.timeline.inits.iter().filter(|init| init.is_unresolved()).count() as u64;
         totals

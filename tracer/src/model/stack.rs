@@ -93,6 +93,8 @@ pub(super) mod tests {
                 file: Some("a.go".to_owned()),
                 line: u32::try_from(at.unwrap() % 100).unwrap(),
                 inlined: false,
+                begins: 0,
+                address: None,
             };
             function.map(frame).into_iter().collect()
         }

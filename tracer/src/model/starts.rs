@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::phases::PhaseName;
 use super::startup::StartupTimeline;
 use crate::event::{Event, EventKind};
+use crate::stream::RawRecord;
 use crate::units::Nanos;
 
 /// The most starts under way at a time; the kernel side follows fewer.
@@ -16,7 +17,7 @@ const EVENT_LIMIT: usize = 1 << 16;
 /// Starts under way.
 #[derive(Debug, Default)]
 pub struct Starts {
-    open: HashMap<u32, Vec<Event>>,
+    open: HashMap<u32, (Vec<Event>, Vec<RawRecord>)>,
     /// Events that belong to no start, because its first was lost or there were too many.
     pub stray: u64,
 }
@@ -28,22 +29,28 @@ pub struct SeenStart {
     pub pid: u32,
     /// What happened, from its exec on.
     pub events: Vec<Event>,
+    /// The same as the kernel side wrote it, as far as it was given.
+    pub records: Vec<RawRecord>,
     /// When the process ended; none while it runs.
     pub gone: Option<Nanos>,
 }
 
 impl Starts {
-    /// Takes an event in, whose thread stands for its process. Returns the start that is over by it.
-    pub fn take(&mut self, event: Event) -> Option<SeenStart> {
+    /// Takes an event in, whose thread stands for its process, and its record if that is to be kept. Returns the start
+    /// that is over by it.
+    pub fn take(&mut self, event: Event, record: Option<RawRecord>) -> Option<SeenStart> {
         let pid = event.tid;
         let is_exec = matches!(event.kind, EventKind::Exec { .. });
         let is_exit = event.kind == EventKind::Exit;
         let (over, time) = (is_exec || is_exit || event.is_main(), event.time);
         let room = self.open.len() < OPEN_LIMIT;
         match self.open.get_mut(&pid) {
-            Some(events) if over || events.len() < EVENT_LIMIT => events.push(event),
+            Some((events, records)) if over || events.len() < EVENT_LIMIT => {
+                events.push(event);
+                records.extend(record);
+            }
             None if is_exec && room => {
-                self.open.insert(pid, vec![event]);
+                self.open.insert(pid, (vec![event], Vec::from_iter(record)));
                 return None;
             }
             _ => self.stray += 1,
@@ -51,8 +58,8 @@ impl Starts {
         if !over {
             return None;
         }
-        let events = self.open.remove(&pid)?;
-        Some(SeenStart { pid, events, gone: is_exit.then_some(time) })
+        let (events, records) = self.open.remove(&pid)?;
+        Some(SeenStart { pid, events, records, gone: is_exit.then_some(time) })
     }
 
     /// How many are under way.
@@ -64,7 +71,7 @@ impl Starts {
     /// Those that are under way, as far as they came, by process id.
     #[must_use]
     pub fn into_rest(self) -> Vec<SeenStart> {
-        let started = |(pid, events)| SeenStart { pid, events, gone: None };
+        let started = |(pid, (events, records))| SeenStart { pid, events, records, gone: None };
         let mut rest: Vec<SeenStart> = self.open.into_iter().map(started).collect();
         rest.sort_by_key(|started| started.pid);
         rest
@@ -120,7 +127,7 @@ mod tests {
             event(1, 15, EventKind::Exit),
             exec(3, 16),
         ];
-        let over: Vec<SeenStart> = events.into_iter().filter_map(|event| starts.take(event)).collect();
+        let over: Vec<SeenStart> = events.into_iter().filter_map(|event| starts.take(event, None)).collect();
         let seen: Vec<_> = over.iter().map(|start| (start.pid, start.events.len(), start.gone)).collect();
         assert_eq!(seen, [(2, 3, None), (1, 3, Some(Nanos(15)))]);
         assert_eq!(starts.under_way(), 1);
@@ -130,26 +137,26 @@ mod tests {
     #[test]
     fn another_exec_ends_a_start_and_a_process_id_comes_again() {
         let mut starts = Starts::default();
-        assert!(starts.take(exec(1, 10)).is_none());
-        assert_eq!(starts.take(exec(1, 20)).unwrap().events.len(), 2);
-        assert!(starts.take(exec(1, 30)).is_none());
-        assert_eq!(starts.take(hit(1, 40, Probe::MainMain)).unwrap().events.len(), 2);
+        assert!(starts.take(exec(1, 10), None).is_none());
+        assert_eq!(starts.take(exec(1, 20), None).unwrap().events.len(), 2);
+        assert!(starts.take(exec(1, 30), None).is_none());
+        assert_eq!(starts.take(hit(1, 40, Probe::MainMain), None).unwrap().events.len(), 2);
     }
 
     #[test]
     fn what_belongs_to_no_start_is_counted_and_a_start_is_bounded() {
         let mut starts = Starts::default();
-        assert!(starts.take(hit(9, 1, Probe::Init)).is_none());
+        assert!(starts.take(hit(9, 1, Probe::Init), None).is_none());
         assert_eq!(starts.stray, 1);
-        starts.take(exec(1, 10));
+        starts.take(exec(1, 10), None);
         for _ in 0..EVENT_LIMIT {
-            starts.take(hit(1, 11, Probe::Init));
+            starts.take(hit(1, 11, Probe::Init), None);
         }
         assert_eq!(starts.stray, 2);
-        let over = starts.take(hit(1, 12, Probe::MainMain)).unwrap();
+        let over = starts.take(hit(1, 12, Probe::MainMain), None).unwrap();
         assert_eq!(over.events.len(), EVENT_LIMIT + 1);
         for pid in 0..OPEN_LIMIT + 5 {
-            starts.take(exec(u32::try_from(pid).unwrap(), 20));
+            starts.take(exec(u32::try_from(pid).unwrap(), 20), None);
         }
         assert_eq!((starts.under_way(), starts.stray), (OPEN_LIMIT, 7));
     }

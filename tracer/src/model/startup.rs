@@ -1,5 +1,6 @@
 //! The startup timeline: from execve to `main.main` and beyond, in phases, and every package's init.
 
+use serde::{Deserialize, Serialize};
 use tracer_ebpf::wire::Probe;
 
 use super::catalogue::InitCatalogue;
@@ -11,12 +12,12 @@ use super::objects::{NamedCall, named_calls};
 use super::parts::Cause;
 use super::phases::{Marks, Phase, PhaseName};
 use super::waits::{Symbols, Wait, waits};
-use crate::event::{self, Account, Event};
+use crate::event::{self, Account, Event, EventKind};
 use crate::target::gobin::Frame;
 use crate::units::Nanos;
 
 /// What is known besides the events.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Observation {
     /// When the process called execve.
     pub begin: Nanos,
@@ -32,6 +33,26 @@ pub struct Observation {
     pub ready: Option<Nanos>,
     /// How long its control group kept it from running; none when unknown.
     pub throttled: Option<Nanos>,
+}
+
+impl Observation {
+    /// Of a start that was looked at in that time, of which nothing but its events is known.
+    #[must_use]
+    pub const fn until(begin: Nanos, end: Nanos) -> Self {
+        Self { begin, end, gone: None, closing: None, present: None, ready: None, throttled: None }
+    }
+}
+
+/// When a program called execve, as far as its events tell: with that the account begins which the kernel side keeps.
+#[must_use]
+pub fn start_began(events: &[Event]) -> Option<Nanos> {
+    let exec = events.iter().find_map(|event| match &event.kind {
+        EventKind::Exec { account, .. } => Some((event.time, account)),
+        _ => None,
+    });
+    let (time, account) = exec?;
+    let blocked = account.blocked.iter().fold(0_u64, |sum, time| sum.saturating_add(*time));
+    Some(time.since(Nanos(account.on_cpu.saturating_add(account.runnable).saturating_add(blocked))))
 }
 
 /// How a program started.

@@ -1,10 +1,11 @@
 //! What each probe saw and what of it was lost.
 
 use aya::maps::{Array, MapData, MapError};
+use serde::{Deserialize, Serialize};
 use tracer_ebpf::wire::Probe;
 
 /// One probe's account: `hits` = delivered + `dropped`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeLoss {
     /// The probe.
     pub probe: Probe,

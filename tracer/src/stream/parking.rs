@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use aya::maps::{MapData, MapError, StackTraceMap};
+use serde::{Deserialize, Serialize};
 use tracer_ebpf::wire::parking as wire;
 use zerocopy::transmute;
 
@@ -15,11 +16,13 @@ use crate::units::RuntimeAddr;
 const MOST_READ: usize = 1 << 18;
 
 /// All that the kernel side has summed up so far.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ParkingTables {
     /// The sums.
     pub totals: Vec<ParkTotal>,
     /// Those that are parked.
+    #[serde(skip)]
     pub parked: Vec<ParkedNow>,
     /// Keys that are none of this version's.
     pub undecodable: u64,

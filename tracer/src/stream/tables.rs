@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use aya::maps::{MapData, MapError, StackTraceMap};
+use serde::{Deserialize, Serialize};
 use tracer_ebpf::wire;
 use zerocopy::transmute;
 
@@ -13,8 +14,9 @@ use crate::event::profile::Samples;
 use crate::probe::load::BlockingMaps;
 use crate::units::{Nanos, RuntimeAddr};
 
-/// All that the kernel side has summed up so far.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// All that the kernel side has summed up so far. A capture keeps the sums; the stacks once each, beside them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Tables {
     /// The sums.
     pub calls: Vec<CallTotal>,
@@ -23,10 +25,13 @@ pub struct Tables {
     /// Where it was met on a CPU.
     pub samples: Vec<Samples>,
     /// The stacks that they name, the innermost address first.
+    #[serde(skip)]
     pub stacks: BTreeMap<u32, Vec<RuntimeAddr>>,
     /// The threads that are in a system call.
+    #[serde(skip)]
     pub in_syscall: Vec<InSyscall>,
     /// The goroutines that the network poller has parked.
+    #[serde(skip)]
     pub parked: Vec<Parked>,
     /// What is summed up of all goroutines that are parked, when that was asked for.
     pub parking: Option<ParkingTables>,

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 
 pub use super::spawn::Child;
 use super::spawn::Image;
-use super::user::InvokingUser;
+use super::user::{InvokingUser, become_user};
 use crate::units::Nanos;
 
 /// What the child reports just before its execve: boot clock and wall clock, in nanoseconds.
@@ -150,19 +150,6 @@ fn word(bytes: &[u8]) -> u64 {
 fn join(spawner: Option<JoinHandle<io::Result<Child>>>) -> io::Result<Child> {
     let started = spawner.and_then(|spawner| spawner.join().ok());
     started.unwrap_or_else(|| Err(io::Error::other("the thread that starts the command failed")))
-}
-
-/// In the child: takes the user's groups and ids, in the order in which they can still be taken. By the system
-/// calls themselves: the C library would have all of gotrace's threads do the same.
-fn become_user(uid: u32, gid: u32, groups: &[libc::gid_t]) -> io::Result<()> {
-    let done = |result: libc::c_long| if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) };
-    // SAFETY: `groups` is a slice of that length.
-    done(unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) })?;
-    // SAFETY: the call has no preconditions.
-    done(unsafe { libc::syscall(libc::SYS_setgid, gid) })?;
-    // SAFETY: the call has no preconditions. It also bars the user from the memory that the child shares still
-    // (kernel/cred.c, `commit_creds`).
-    done(unsafe { libc::syscall(libc::SYS_setuid, uid) })
 }
 
 /// In the child: makes the descriptor `to` another name for what `from` stands for.

@@ -1,8 +1,15 @@
 //! Who asked: the user behind `sudo`.
 
 use std::ffi::{CString, OsString};
-use std::io;
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+/// So many processes are looked at between gotrace and the shell that called sudo, and so many bytes of its variables.
+const MOST_ANCESTORS: u32 = 32;
+const MOST_VARIABLES: u64 = 4 << 20;
 
 /// The user who ran `sudo gotrace`, whose command it is and whose files the reports become.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +79,54 @@ impl InvokingUser {
         let home = unsafe { std::ffi::CStr::from_ptr(entry.pw_dir) };
         Some(PathBuf::from(OsString::from(home.to_str().ok()?)))
     }
+}
+
+impl InvokingUser {
+    /// The environment of the user's own session, which sudo has cleared: that of the nearest process above gotrace
+    /// which is the user's. None when there is none.
+    #[must_use]
+    pub fn environment(&self) -> Option<Vec<(OsString, OsString)>> {
+        let mut pid = std::process::id();
+        for _ in 0..MOST_ANCESTORS {
+            pid = parent_of(pid).filter(|parent| *parent > 1)?;
+            let folder = PathBuf::from(format!("/proc/{pid}"));
+            // The folder is whose process it is (fs/proc/base.c, `task_dump_owner`).
+            if fs::metadata(&folder).is_ok_and(|folder| folder.uid() == self.uid) {
+                return variables(&folder).ok();
+            }
+        }
+        None
+    }
+}
+
+/// Field 4 of /proc/PID/stat, behind a name that may hold anything.
+fn parent_of(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
+fn variables(folder: &Path) -> io::Result<Vec<(OsString, OsString)>> {
+    let mut bytes = Vec::new();
+    File::open(folder.join("environ"))?.take(MOST_VARIABLES).read_to_end(&mut bytes)?;
+    let pair = |variable: &[u8]| {
+        let at = variable.iter().position(|byte| *byte == b'=').filter(|at| *at > 0)?;
+        let (name, value) = (variable[..at].to_vec(), variable[at + 1..].to_vec());
+        Some((OsString::from_vec(name), OsString::from_vec(value)))
+    };
+    Ok(bytes.split(|byte| *byte == 0).filter_map(pair).collect())
+}
+
+/// In a forked child: takes the user's groups and ids, in the order in which they can still be taken. By the system
+/// calls themselves: the C library would have all of gotrace's threads do the same.
+pub(crate) fn become_user(uid: u32, gid: u32, groups: &[libc::gid_t]) -> io::Result<()> {
+    let done = |result: libc::c_long| if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) };
+    // SAFETY: `groups` is a slice of that length.
+    done(unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) })?;
+    // SAFETY: the call has no preconditions.
+    done(unsafe { libc::syscall(libc::SYS_setgid, gid) })?;
+    // SAFETY: the call has no preconditions. It also bars the user from the memory that a child shares still
+    // (kernel/cred.c, `commit_creds`).
+    done(unsafe { libc::syscall(libc::SYS_setuid, uid) })
 }
 
 fn c_string(text: &OsString) -> io::Result<CString> {

@@ -4,14 +4,18 @@
 
 mod attach;
 mod blocking;
+mod capturing;
 mod comparing;
 mod endings;
 mod formats;
 mod gc;
 mod listing;
+mod opening;
 mod oracle;
 mod output;
+mod readers;
 mod readme;
+mod recorded;
 mod slowinit;
 #[path = "../support/mod.rs"]
 mod support;

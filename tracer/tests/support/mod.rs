@@ -189,6 +189,8 @@ pub(crate) fn text(value: &Value) -> String {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct InitTrace {
     pub(crate) package: String,
+    /// From when the runtime began.
+    pub(crate) at_milliseconds: f64,
     pub(crate) milliseconds: f64,
     pub(crate) bytes: u64,
     pub(crate) allocs: u64,
@@ -199,10 +201,11 @@ pub(crate) fn inittrace(stderr: &[u8]) -> Vec<InitTrace> {
     let stderr = String::from_utf8_lossy(stderr);
     let line = |line: &str| {
         let (package, rest) = line.strip_prefix("init ")?.split_once(" @")?;
-        let mut parts = rest.split(", ").skip(1);
+        let mut parts = rest.split(", ");
         let mut next = |unit| parts.next()?.strip_suffix(unit);
         Some(InitTrace {
             package: package.to_owned(),
+            at_milliseconds: next(" ms")?.parse().ok()?,
             milliseconds: next(" ms clock")?.parse().ok()?,
             bytes: next(" bytes")?.parse().ok()?,
             allocs: next(" allocs")?.parse().ok()?,

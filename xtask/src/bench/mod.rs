@@ -2,6 +2,7 @@
 
 mod attach;
 mod bpftrace;
+mod capture;
 mod empty_pair;
 mod figures;
 mod gc;
@@ -25,6 +26,7 @@ pub(crate) struct Args {
 #[derive(clap::Subcommand)]
 enum What {
     Attach(attach::Args),
+    Capture(capture::Args),
     Gc(gc::Args),
     Instructions(instructions::Args),
     Startup(startup::Args),
@@ -33,6 +35,7 @@ enum What {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     match &args.what {
         What::Attach(args) => attach::run(args),
+        What::Capture(args) => capture::run(args),
         What::Gc(args) => gc::run(args),
         What::Instructions(args) => instructions::run(args),
         What::Startup(args) => startup::run(args),

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every test, from nothing, and what ran where.
 
+mod browser;
 mod kernel_log;
 mod suite;
 
@@ -21,6 +22,9 @@ const VOICE: Voice = Voice("test");
 
 /// The test program that loads probes; the others in tracer/tests need no privileges.
 const PRIVILEGED: &str = "kernel";
+
+/// The test program that opens pages in a browser.
+const BROWSER: &str = "browser";
 
 /// The programs that are tried on the other kernels, where everything takes many times as long.
 const IN_VM: [&str; 18] = [
@@ -82,19 +86,35 @@ pub(crate) fn all(args: &Args, suite: &mut Suite) -> Result<()> {
             part.run(command.envs(tools.variables()))
         });
     }
+    in_browser(suite);
     privileged(args, &tools, suite);
     Ok(())
+}
+
+fn in_browser(suite: &mut Suite) {
+    let variables = match browser::variables() {
+        Ok(variables) => variables,
+        Err(error) => return suite.note(&format!("no page was opened in a browser: {error:#}")),
+    };
+    suite.part("browser tests", "here", |part| {
+        let mut command = exec::cargo();
+        command.args(["test", "--package", "tracer", "--test", BROWSER, "--", "--include-ignored"]);
+        part.run(command.envs(variables))
+    });
 }
 
 /// What the tests are given.
 struct Tools {
     gotrace: PathBuf,
     fixtures: PathBuf,
+    /// A folder for each Go version, with its `pprof`.
+    pprof: PathBuf,
 }
 
 impl Tools {
-    fn variables(&self) -> [(&'static str, &Path); 2] {
-        [("GOTRACE_BIN", &self.gotrace), ("GOTRACE_FIXTURES", &self.fixtures)]
+    fn variables(&self) -> [(&'static str, &Path); 3] {
+        let Self { gotrace, fixtures, pprof } = self;
+        [("GOTRACE_BIN", gotrace), ("GOTRACE_FIXTURES", fixtures), ("GOTRACE_PPROF", pprof)]
     }
 }
 
@@ -107,7 +127,8 @@ fn prepare(args: &Args, suite: &mut Suite) -> Result<Tools> {
             "--quick: fixtures of one Go toolchain; the other versions and Debian's programs may be missing",
         );
     }
-    Ok(Tools { gotrace, fixtures: fixtures::ensure(&selection)? })
+    let fixtures = fixtures::ensure(&selection)?;
+    Ok(Tools { gotrace, fixtures, pprof: fixtures::pprof(args.quick)? })
 }
 
 fn privileged(args: &Args, tools: &Tools, suite: &mut Suite) {
@@ -121,7 +142,7 @@ fn privileged(args: &Args, tools: &Tools, suite: &mut Suite) {
         return;
     }
     suite.note(
-        "not in the virtual machines: the tests of attach --now, of list, of the README and of refusals by name, which load nothing into a kernel, \
+        "not in the virtual machines: the tests of attach --now, of list, of the README, of pprof and of refusals by name, which load nothing into a kernel, \
          and that a healthy start has no finding, for the emulated processor is too slow for one; of attach's report only \
          counts and what is blocked now, for the same reason",
     );
@@ -130,7 +151,7 @@ fn privileged(args: &Args, tools: &Tools, suite: &mut Suite) {
         .map(|kernel| (format!("QEMU, {kernel}"), guest(kernel, tools, &binary)))
         .into();
     suite.parts_at_once("kernel tests", guests, |guest, part| {
-        let script = "/tests/kernel --include-ignored --test-threads=1 --color=never --skip attach:: --skip listing:: --skip readme:: --skip blocking::strace --skip blocking::bpftrace --skip blocking::waits --skip blocking::many --skip blocking::requests --skip gc::incidents --skip gc::assists --skip gc::quota --skip is_refused_by_name --skip a_healthy_program";
+        let script = "/tests/kernel --include-ignored --test-threads=1 --color=never --skip attach:: --skip listing:: --skip readme:: --skip blocking::strace --skip blocking::bpftrace --skip blocking::waits --skip blocking::many --skip blocking::requests --skip gc::incidents --skip gc::assists --skip gc::quota --skip readers::pprof --skip is_refused_by_name --skip a_healthy_program";
         let outcome = guest?.run(script, Duration::from_secs(1200), |line| part.line(line))?;
         part.exit(outcome.exit_code == 0);
         for line in &outcome.kernel_complaints {
@@ -194,7 +215,7 @@ fn guest(kernel: Kernel, tools: &Tools, binary: &Path) -> Result<Guest> {
     Ok(guest)
 }
 
-/// The names of the test programs in tracer/tests that need no privileges.
+/// The names of the test programs in tracer/tests that need neither privileges nor a browser.
 fn integration_tests() -> Result<Vec<String>> {
     let metadata = build::metadata()?;
     let packages = metadata["packages"].as_array().context("cargo's metadata has no packages")?;
@@ -205,7 +226,7 @@ fn integration_tests() -> Result<Vec<String>> {
         .flatten();
     let names =
         targets.filter(|target| target["kind"][0] == "test").filter_map(|target| target["name"].as_str());
-    Ok(names.filter(|name| *name != PRIVILEGED).map(str::to_owned).collect())
+    Ok(names.filter(|name| ![PRIVILEGED, BROWSER].contains(name)).map(str::to_owned).collect())
 }
 
 /// Builds the privileged tests, and gives the program that runs them.

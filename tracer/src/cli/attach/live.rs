@@ -7,18 +7,19 @@ use tracer_ebpf::config::{Config, FileConfig, GoConfig, HeapConfig, WatchConfig}
 use tracer_ebpf::wire::blocking::BRIEF_ENTRIES;
 
 use super::super::kernel_config::go_config;
+use super::super::recorder::Recorder;
 use super::super::ring::Ring;
+use super::around::AroundProcess;
+use super::capture::Capture;
 use super::gc::{self, Collector};
 use super::waits::{Plan, Waits};
+use crate::capture::RecordedAnswers;
 use crate::event::EventKind;
-use crate::event::blocking::Object;
-use crate::model::MissingProbe;
-use crate::model::blocking::{ObjectNames, SlowCalls};
+use crate::model::{BinarySymbols, Following, MissingProbe};
 use crate::probe::attach::Attached;
 use crate::probe::load::{BlockingMaps, LoadError, LoadOptions, Loaded};
 use crate::probe::{Blocking, Gc, Parking, blocking_config, file_config};
 use crate::stream::{ProbeLoss, Tables};
-use crate::target::gobin::GoBinary;
 use crate::target::pid_namespace;
 use crate::target::process::Process;
 use crate::units::{Nanos, boot_clock};
@@ -48,7 +49,8 @@ pub(super) struct Options {
 
 /// The probes, armed, and what they have told so far.
 pub(super) struct Live<'a> {
-    names: Names<'a>,
+    process: &'a Process,
+    symbols: BinarySymbols<'a>,
     attached: Attached,
     maps: BlockingMaps,
     /// With `--waits` only.
@@ -60,11 +62,13 @@ pub(super) struct Live<'a> {
     ring: Ring,
     /// When the last probe was armed.
     pub(super) since: Nanos,
-    /// The slow calls since the last report.
-    pub(super) slow: SlowCalls,
-    redact: bool,
+    /// What events told since the last report.
+    pub(super) following: Following,
     /// What takes this long is told by itself.
     pub(super) slow_from: Nanos,
+    pub(super) capture: Capture,
+    /// How many times a second it is looked where the program runs.
+    pub(super) frequency: u64,
     /// The program that the process became.
     pub(super) replaced: Option<String>,
 }
@@ -73,11 +77,13 @@ impl<'a> Live<'a> {
     /// Loads the programs and arms them for the process.
     pub(super) fn attach(
         process: &'a Process,
-        binary: &'a GoBinary,
+        symbols: BinarySymbols<'a>,
         options: &Options,
         waits: Option<Plan>,
         gc: Option<Result<gc::Plan, MissingProbe>>,
+        recorder: Recorder,
     ) -> anyhow::Result<Self> {
+        let binary = symbols.binary;
         let own = pid_namespace::current()?;
         let files = file_config().unwrap_or_else(|error| {
             tracing::warn!("what descriptors stand for is not told: the kernel's type information: {error}");
@@ -121,37 +127,38 @@ impl<'a> Live<'a> {
         let waits = parking.map(|(plan, maps)| Waits::attach(&mut attached, maps, plan, process, binary));
         let waits = waits.transpose()?;
         let collector = gc.map(|plan| Collector::attach(&mut attached, assists, plan, process, binary));
+        let (collector, history) = collector.transpose()?.unzip();
         Ok(Self {
-            names: Names { process },
+            process,
+            symbols,
             attached,
             maps,
             waits,
-            collector: collector.transpose()?,
+            collector,
             untold,
             ring,
             since: boot_clock(),
-            slow: SlowCalls::new(redact),
-            redact,
+            following: Following::new(redact, history),
             slow_from: slow,
+            capture: Capture::new(recorder, redact),
+            frequency,
             replaced: None,
         })
     }
 
     /// Takes what the ring holds.
     pub(super) fn drain(&mut self) {
-        let mut surroundings = None;
-        for event in self.ring.drain() {
-            match (event.kind, &mut self.collector) {
-                (EventKind::Exec { comm, .. }, _) => self.replaced = Some(comm),
-                (EventKind::Slow(slow), _) => self.slow.note(event.time, event.tid, &slow, &self.names),
-                (EventKind::GcCycle(cycle), Some(collector)) => {
-                    let surroundings = *surroundings.get_or_insert_with(|| collector.surroundings());
-                    collector.history.note_cycle(event.time, &cycle, surroundings);
-                }
-                (EventKind::Stop(mut stop), Some(collector)) => collector.note_stop(event.time, &mut stop),
-                _ => {}
+        let around = AroundProcess::new(self.process, self.symbols);
+        let asked = RecordedAnswers::new(&around);
+        let records = self.ring.take();
+        for record in &records {
+            let Some(event) = self.ring.decode(record) else { continue };
+            self.following.note(&event, &asked);
+            if let EventKind::Exec { comm, .. } = event.kind {
+                self.replaced = Some(comm);
             }
         }
+        self.capture.took(&records, asked.answers());
     }
 
     /// The sums by now.
@@ -181,29 +188,8 @@ impl<'a> Live<'a> {
         }
     }
 
-    /// Forgets the slow calls: the next report is on what comes.
-    pub(super) fn begin_anew(&mut self) {
-        self.slow = SlowCalls::new(self.redact);
-        if let Some(collector) = &mut self.collector {
-            collector.history.begin_anew();
-        }
-    }
-
-    /// Disarms the probes.
-    pub(super) fn detach(self) -> Duration {
-        self.attached.detach()
-    }
-}
-
-/// What a process's descriptors stand for, as far as /proc tells without asking their file systems.
-struct Names<'a> {
-    process: &'a Process,
-}
-
-impl ObjectNames for Names<'_> {
-    fn name(&self, object: &Object, fd: Option<u64>) -> Option<String> {
-        let descriptor = self.process.descriptor(fd?)?;
-        let identity = descriptor.identity.filter(|identity| identity.inode == object.inode);
-        identity.map(|_| descriptor.object.to_string())
+    /// Disarms the probes, which takes that long.
+    pub(super) fn detach(self) -> (Capture, Duration) {
+        (self.capture, self.attached.detach())
     }
 }

@@ -1,5 +1,7 @@
 //! `gotrace attach PID|NAME|PATH`: what a running program is blocked on.
 
+mod around;
+mod capture;
 mod gc;
 mod live;
 mod moments;
@@ -20,14 +22,17 @@ use self::moments::{Moment, Moments};
 use self::now::Observer;
 use self::report::Reporter;
 use self::waits::Plan;
-use super::collection::ensure_gctrace;
+use super::collection::{ensure_collector, gctrace};
 use super::exit::TargetRefused;
+use super::flame::{By, Flame};
+use super::kernel_config::kernel_release;
+use super::open::Opener;
 use super::output::{Outputs, format_name};
-use super::report::kernel_release;
+use super::recorder::size;
 use super::ring::ring_size;
 use super::{Common, Exit};
 use crate::doctor;
-use crate::export::{FlameBy, FlameOf, Format, View};
+use crate::export::{Format, History, View};
 use crate::model::parking::Share;
 use crate::model::{LoadedCode, StartupStatus, StatusReport, Subject, Usage};
 use crate::target::gobin::{BinaryError, GoBinary, Machine, Support};
@@ -57,19 +62,25 @@ const MOST_LOOKS: usize = 5;
 Exit codes: 0 when the report is whole; 3 when this machine or the process may not be looked into, 4 when there is
 no such process or it is no Go program that gotrace knows.")]
 pub(super) struct Args {
-    /// Write the report to FILE; the format follows from its name (.txt, .ndjson, .gctrace, or
-    /// .folded and .svg for flame graphs). Repeatable; - is
-    /// standard output
+    /// Write the report to FILE; the format follows from its name (.txt, .ndjson, .html, .csv, .gctrace, .pb.gz for a
+    /// profile, .trace.json, .speedscope.json, .folded and .svg for flame graphs; .gotrace for a capture, from which
+    /// gotrace report makes any of them). Repeatable; - is standard output
     #[arg(short, long, value_name = "FILE")]
     output: Vec<PathBuf>,
+    /// Begin a new capture when it has this size; the one before is called FILE.gotrace.1 then
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    max_size: Option<u64>,
     /// Write every report in this format, whatever its file's name
     #[arg(short, long, value_parser = format_name(), conflicts_with = "json")]
     format: Option<Format>,
+    /// Show the page or the flame graph (-o FILE.html, FILE.svg) when it is written, as the user who called sudo
+    #[arg(long)]
+    open: bool,
     /// One JSON object a line instead of text
     #[arg(long)]
     json: bool,
     /// Look once, by memory and /proc alone: how far the start is, and where the main goroutine is
-    #[arg(long, conflicts_with_all = ["duration", "interval", "slow"])]
+    #[arg(long, conflicts_with_all = ["duration", "interval", "slow", "open"])]
     now: bool,
     /// End after that time, such as 30s
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
@@ -80,7 +91,7 @@ pub(super) struct Args {
     /// Tell waits and system calls from this length on one by one
     #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = humantime::parse_duration)]
     slow: Duration,
-    /// What flame graphs (.svg, .folded) show
+    /// What flame graphs (.svg, .folded) and profiles (.pb.gz) show
     #[arg(long, value_enum, value_name = "WHAT", default_value = "blocked")]
     flame: Flame,
     /// What is at the bottom of flame graphs
@@ -120,46 +131,6 @@ pub(super) struct Args {
     who: String,
 }
 
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum Flame {
-    /// The time that goroutines were blocked; idle ones are left out
-    Blocked,
-    /// Where the program was on a CPU
-    Cpu,
-}
-
-impl From<Flame> for FlameOf {
-    fn from(flame: Flame) -> Self {
-        match flame {
-            Flame::Blocked => Self::Blocked,
-            Flame::Cpu => Self::OnCpu,
-        }
-    }
-}
-
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum By {
-    /// The outermost frame
-    Stack,
-    /// The go statement that made the goroutine
-    Goroutine,
-    /// The line of code that the time is put down to
-    Site,
-    /// What was waited for
-    Object,
-}
-
-impl From<By> for FlameBy {
-    fn from(by: By) -> Self {
-        match by {
-            By::Stack => Self::Stack,
-            By::Goroutine => Self::Goroutine,
-            By::Site => Self::Site,
-            By::Object => Self::Object,
-        }
-    }
-}
-
 fn positive(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(duration) if duration >= Duration::from_millis(100) => Ok(duration),
@@ -171,24 +142,28 @@ fn positive(text: &str) -> Result<Duration, String> {
 /// Runs the verb.
 pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     let mut outputs = Outputs::open(&args.output, args.json, args.format)?;
+    outputs.ensure(if args.now { History::Look } else { History::Running })?;
+    anyhow::ensure!(!(args.now && outputs.records()), "one look is not recorded: leave out --now, or that output");
+    if args.flame == Flame::Waits && !args.waits {
+        anyhow::bail!("--flame waits is of what --waits sees: add it");
+    }
     let process = Process::find(&args.who)?;
     process.notes().iter().for_each(|note| common.note(note));
     let binary = binary_of(&process)?;
     if args.now {
-        if let Some(format) = outputs.any(|format| !matches!(format, Format::Text | Format::Ndjson)) {
-            anyhow::bail!(
-                "one look has nothing to tell as {}: leave out --now, or that output",
-                format.name()
-            );
-        }
         let report = look(&process, &binary)?;
         outputs.write(Format::Ndjson, |color, out| report.write(Format::Ndjson, color, out))?;
         outputs.finish(|color, out| report.write(Format::Text, color, out))?;
         return Ok(Exit::Ok);
     }
+    let opener = args.open.then(|| Opener::of(outputs.shown())).transpose()?;
     doctor::fit(doctor::checks(&format!("gotrace attach {}", args.who)))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(follow(args, common, &process, &binary, outputs))
+    let exit = runtime.block_on(follow(args, common, &process, &binary, outputs))?;
+    if let Some(opener) = opener {
+        opener.show(common);
+    }
+    Ok(exit)
 }
 
 async fn follow(
@@ -196,7 +171,7 @@ async fn follow(
     common: &Common,
     process: &Process,
     binary: &GoBinary,
-    outputs: Outputs,
+    mut outputs: Outputs,
 ) -> anyhow::Result<Exit> {
     let options = Options {
         slow: args.slow,
@@ -208,8 +183,10 @@ async fn follow(
     let observer = Observer::of(process, binary, args.redact)?;
     let waits = args.waits.then(|| Plan::of(process, binary, args.max_overhead)).transpose()?;
     let gc = if args.no_gc { None } else { Some(gc::Plan::of(process, binary)?) };
-    ensure_gctrace(&outputs, gc.as_ref())?;
-    let live = Live::attach(process, binary, &options, waits, gc)?;
+    let of_collector = (args.flame == Flame::Gc).then_some("--flame gc").or(gctrace(&outputs));
+    ensure_collector(of_collector, gc.as_ref())?;
+    let recorder = outputs.recorder(args.max_size);
+    let live = Live::attach(process, observer.symbols(), &options, waits, gc, recorder)?;
     let (of, by, focus) = (args.flame.into(), args.by.into(), args.focus.clone());
     let view = View { of, by, focus, ..View::default() };
     let mut reporter = Reporter::new(process, binary, &observer, live, outputs, view, args.stw_slow);
@@ -224,6 +201,7 @@ async fn follow(
     let ended = loop {
         match moments.next(&mut reporter.live).await? {
             Moment::Report => reporter.interim()?,
+            Moment::Checkpoint => reporter.checkpoint()?,
             Moment::Screen => reporter.draw()?,
             Moment::End(ended) => break ended,
         }

@@ -34,6 +34,8 @@ pub(super) enum Ended {
 pub(super) enum Moment {
     /// A report of what is known so far is wanted.
     Report,
+    /// What is known so far is to be made sure of, in the capture.
+    Checkpoint,
     /// It is time to draw the screen anew.
     Screen,
     /// It is over.
@@ -91,6 +93,9 @@ impl Moments {
                 _ = self.ticks.tick() => {
                     live.drain();
                     live.govern()?;
+                    if live.capture.is_due() {
+                        return Ok(Moment::Checkpoint);
+                    }
                 }
                 () = next_of(&mut self.reports) => return Ok(Moment::Report),
                 () = next_of(&mut self.screens) => return Ok(Moment::Screen),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::event::blocking::{InSyscall, Parked};
 use crate::model::blocking::{BlockedNow, Since};
-use crate::model::{Code as _, LoadedCode, Stack, syscall_name};
+use crate::model::{BinarySymbols, Code as _, LoadedCode, Stack, syscall_name};
 use crate::stream::Tables;
 use crate::target::descriptor::{Descriptor, Object};
 use crate::target::gobin::{Frame, GoBinary, ReasonKind};
@@ -46,9 +46,10 @@ impl<'a> Observer<'a> {
         Ok(Self { process, memory, code: LoadedCode { binary, bias }, list, redact })
     }
 
-    /// By how much its addresses are larger than its binary's.
-    pub(super) fn bias(&self) -> u64 {
-        self.code.bias
+    /// What its addresses mean.
+    pub(super) fn symbols(&self) -> BinarySymbols<'a> {
+        let LoadedCode { binary, bias } = self.code;
+        BinarySymbols { binary, bias }
     }
 
     /// An object in words, as far as it may be told.
@@ -141,9 +142,9 @@ impl Sources<'_, '_> {
         let noted = goroutine.wait_since.and_then(|since| self.observer.on_boot_clock(since));
         Some(BlockedNow {
             goid: goroutine.goid,
-            state: "waiting",
+            state: "waiting".into(),
             syscall: parked.map(|parked| syscall_name(parked.syscall)),
-            wait_reason: Some(wait.text),
+            wait_reason: Some(wait.text.into()),
             tid: None,
             fd: fd.filter(|_| in_poller),
             object: fd.filter(|_| in_poller).and_then(|fd| self.object(fd)),
@@ -181,7 +182,7 @@ impl Sources<'_, '_> {
         let off_cpu = thread.off_cpu_since.map(Since::AtLatest);
         Some(BlockedNow {
             goid: goroutine.goid,
-            state: "syscall",
+            state: "syscall".into(),
             syscall: now.map(|now| syscall_name(now.number)),
             wait_reason: None,
             tid,

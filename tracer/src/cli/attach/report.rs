@@ -1,22 +1,24 @@
 //! What was seen of a running program -> reports, in between and at the end.
 
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
 use super::super::Exit;
+use super::super::clock::wall_clock_at;
+use super::super::kernel_config::kernel_release;
 use super::super::output::Outputs;
-use super::super::report::kernel_release;
-use super::gc::GcSpan;
 use super::live::{Live, STACK_FROM};
 use super::moments::Ended;
 use super::now::Observer;
 use super::terminal::{Terminal, own_cpu_time};
+use crate::capture::RecordedSymbols;
+use crate::capture::record::Why;
 use crate::export::{Format, Screen, Told, View};
-use crate::model::blocking::{BlockingInput, BlockingReport};
-use crate::model::{BinarySymbols, Ending, MissingProbe, Subject};
-use crate::stream::Tables;
+use crate::model::blocking::BlockingReport;
+use crate::model::gc::GcHistory;
+use crate::model::{Ending, Look, MissingProbe, Subject};
 use crate::target::gobin::GoBinary;
 use crate::target::process::Process;
 use crate::units::{Nanos, boot_clock};
@@ -34,10 +36,10 @@ pub(super) struct Reporter<'a> {
     /// Cycles of the collector and stops of the world from this length on are looked at by themselves.
     stw_slow: Nanos,
     terminal: Option<Terminal>,
-    /// Where the last report ended, and the sums by then.
-    before: Option<(Nanos, Tables)>,
+    /// What was known when the last report ended.
+    before: Option<Look>,
     /// The same of the last screen, with gotrace's own CPU time.
-    drawn: Option<(Nanos, Tables, Nanos)>,
+    drawn: Option<(Look, Nanos)>,
 }
 
 impl<'a> Reporter<'a> {
@@ -54,7 +56,13 @@ impl<'a> Reporter<'a> {
         let exe = process.exe();
         let stw_slow = Nanos(u64::try_from(stw_slow.as_nanos()).unwrap_or(u64::MAX));
         let (before, drawn) = (None, None);
-        Self { process, binary, observer, exe, live, outputs, view, stw_slow, terminal, before, drawn }
+        let mut reporter =
+            Self { process, binary, observer, exe, live, outputs, view, stw_slow, terminal, before, drawn };
+        let began = reporter.live.since;
+        let gc_began = reporter.live.following.gc.as_ref().map(GcHistory::began);
+        let subject = reporter.subject(began);
+        reporter.live.capture.begin(subject, began, gc_began);
+        reporter
     }
 
     /// Whether there is a screen to draw.
@@ -65,13 +73,30 @@ impl<'a> Reporter<'a> {
     /// A report on the time since the last one.
     pub(super) fn interim(&mut self) -> anyhow::Result<()> {
         let before = self.before.take();
-        let (report, tables) = self.report(Ending::Running, before.as_ref().map(|(at, sums)| (*at, sums)))?;
+        let look = self.look(Ending::Running, before.as_ref())?;
+        let report = self.tell(Why::Interim, &look, before.as_ref());
         // A flame graph is one picture, of all; and text would spoil the screen.
         let shows_text = self.terminal.is_none();
         let is_due = |format: Format| format.appends() && (shows_text || format != Format::Text);
         self.outputs.add(Told::Running(&report), &self.view, is_due)?;
-        self.before = Some((report.ended, tables));
-        self.live.begin_anew();
+        self.before = Some(look);
+        self.live.following.begin_anew();
+        Ok(())
+    }
+
+    /// Makes sure of what is known so far, in the capture. When that is as large as it may be, another one is begun.
+    pub(super) fn checkpoint(&mut self) -> anyhow::Result<()> {
+        let before = self.before.take();
+        let look = self.look(Ending::Running, before.as_ref())?;
+        let is_full = self.live.capture.is_full();
+        self.tell(if is_full { Why::Last } else { Why::Checkpoint }, &look, before.as_ref());
+        self.before = before;
+        if is_full {
+            let gc_began = look.gc.is_some().then_some(look.ended);
+            self.live.capture.begin(self.subject(look.ended), look.ended, gc_began);
+            let nothing = self.observer.symbols();
+            self.live.capture.look(Why::Before, &look, RecordedSymbols::new(&nothing), Instant::now());
+        }
         Ok(())
     }
 
@@ -79,11 +104,12 @@ impl<'a> Reporter<'a> {
     pub(super) fn draw(&mut self) -> anyhow::Result<()> {
         let Some(mut terminal) = self.terminal.take() else { return Ok(()) };
         let drawn = self.drawn.take();
-        let before = drawn.as_ref().map(|(at, sums, _)| (*at, sums));
-        let (report, tables) = self.report(Ending::Running, before)?;
+        let before = drawn.as_ref().map(|(look, _)| look);
+        let look = self.look(Ending::Running, before)?;
+        let report = look.report(before, &self.live.following, &self.observer.symbols());
         let cpu = own_cpu_time();
         let (rows, columns) = terminal.size();
-        let taken = cpu.since(drawn.map_or(Nanos(0), |(_, _, cpu)| cpu));
+        let taken = cpu.since(drawn.map_or(Nanos(0), |(_, cpu)| cpu));
         let screen = Screen {
             rows,
             columns,
@@ -94,7 +120,7 @@ impl<'a> Reporter<'a> {
         let mut lines = Vec::new();
         screen.write(&report, &mut lines)?;
         terminal.show(&String::from_utf8_lossy(&lines))?;
-        self.drawn = Some((report.ended, tables, cpu));
+        self.drawn = Some((look, cpu));
         self.terminal = Some(terminal);
         Ok(())
     }
@@ -108,86 +134,79 @@ impl<'a> Reporter<'a> {
             Ended::Replaced(comm) => Ending::Replaced(comm),
         };
         let before = self.before.take();
-        let (report, _) = self.report(ending, before.as_ref().map(|(at, sums)| (*at, sums)))?;
+        let look = self.look(ending, before.as_ref())?;
+        let report = self.tell(Why::Last, &look, before.as_ref());
         self.outputs.add(Told::Running(&report), &self.view, |_| true)?;
         let refused = report.gc.as_ref().and_then(|gc| gc.refused.as_ref());
         if let Some(reason) = refused.filter(|_| self.outputs.has(Format::Gctrace)) {
             tracing::warn!("gctrace has no lines: {reason}");
         }
         let Self { live, outputs, .. } = self;
-        let detached = live.detach();
+        let (capture, detached) = live.detach();
         tracing::info!("detached in {:.1} ms", detached.as_secs_f64() * 1e3);
         outputs.commit()?;
+        capture.commit()?;
         Ok(if report.losses.is_incomplete() { Exit::Incomplete } else { Exit::Ok })
     }
 
-    /// On the time since then, or since the first probe.
-    fn report(
-        &mut self,
-        ending: Ending,
-        before: Option<(Nanos, &Tables)>,
-    ) -> anyhow::Result<(BlockingReport, Tables)> {
-        self.live.drain();
-        let tables = self.live.tables()?;
+    /// What is known by now, for a report on the time since `before`, or since the first probe.
+    fn look(&mut self, ending: Ending, before: Option<&Look>) -> anyhow::Result<Look> {
+        let live = &mut self.live;
+        live.drain();
+        let tables = live.tables()?;
         let ended = boot_clock();
-        let (losses, undecodable) = self.live.losses()?;
+        let (losses, undecodable) = live.losses()?;
         let is_there = matches!(ending, Ending::Running);
         let mut seen = if is_there { self.observer.look(&tables) } else { Default::default() };
-        if let Some(waits) = &self.live.waits {
-            waits.date(&tables, &mut seen.blocked).context("cannot read who is parked")?;
-        }
-        let began = before.map_or(self.live.since, |(ended, _)| ended);
+        let parking = match &mut live.waits {
+            Some(waits) => {
+                waits.date(&tables, &mut seen.blocked).context("cannot read who is parked")?;
+                Some(waits.seen(&losses)?)
+            }
+            None => None,
+        };
         let missing = |reason: String| MissingProbe {
-            probe: "blocked_now",
+            probe: "blocked_now".into(),
             function: "runtime.allgs".to_owned(),
             reason,
             is_detail: true,
         };
-        let symbols = BinarySymbols { binary: self.binary, bias: self.observer.bias() };
-        let parking = match &mut self.live.waits {
-            Some(waits) => {
-                let module = self.binary.build_info().and_then(|info| info.main_module());
-                waits.report(&tables, before.map(|(_, tables)| tables), &losses, module, &symbols)?
-            }
-            None => None,
-        };
         let mut missing: Vec<MissingProbe> = seen.untold.into_iter().map(missing).collect();
-        missing.extend(self.live.untold.clone());
-        let mut report = BlockingReport::of(BlockingInput {
-            subject: self.subject(began),
+        missing.extend(live.untold.clone());
+        let began = before.map_or(live.since, |before| before.ended);
+        Ok(Look {
             began,
             ended,
-            stack_from: STACK_FROM.min(self.live.slow_from),
-            slow_from: self.live.slow_from,
-            tables: &tables,
-            before: before.map(|(_, tables)| tables),
-            slow: &self.live.slow,
+            stack_from: STACK_FROM.min(live.slow_from),
+            slow_from: live.slow_from,
+            frequency: live.frequency,
+            tables,
             blocked_now: seen.blocked,
             losses,
             undecodable,
             missing,
             ending,
-            symbols: &symbols,
-        });
-        report.parking = parking;
-        report.gc = self.live.collector.as_ref().map(|collector| {
-            collector.report(&GcSpan {
-                began,
-                ended,
-                slow_from: self.stw_slow,
-                tables: &tables,
-                before: before.map(|(_, tables)| tables),
-                blocking: &report,
-                symbols: &symbols,
-            })
-        });
-        Ok((report, tables))
+            parking,
+            gc: live.collector.as_ref().map(|collector| collector.look(self.stw_slow)),
+            subject: self.subject(began),
+        })
+    }
+
+    /// What a look tells; it goes into the capture.
+    fn tell(&mut self, why: Why, look: &Look, before: Option<&Look>) -> BlockingReport {
+        let (from, symbols) = (Instant::now(), self.observer.symbols());
+        let live = &mut self.live;
+        if !live.capture.is_on() {
+            return look.report(before, &live.following, &symbols);
+        }
+        let symbols = RecordedSymbols::new(&symbols);
+        let report = look.report(before, &live.following, &symbols);
+        live.capture.look(why, look, symbols, from);
+        report
     }
 
     fn subject(&self, began: Nanos) -> Subject {
-        let ago = Duration::from_nanos(boot_clock().since(began).0);
-        let wall = SystemTime::now().checked_sub(ago).and_then(|wall| wall.duration_since(UNIX_EPOCH).ok());
-        let wall = wall.and_then(|wall| u64::try_from(wall.as_nanos()).ok()).unwrap_or(0);
+        let wall = wall_clock_at(began);
         Subject::of(self.process.pid, self.exe.clone(), self.binary, kernel_release(), wall)
     }
 }

@@ -10,10 +10,8 @@ use super::super::exit::TargetRefused;
 use super::sites::difference;
 use crate::event::parking::ParkedNow;
 use crate::model::blocking::{BlockedNow, Since};
-use crate::model::parking::{
-    Detached, Governor, Order, Overhead, ParkingInput, ParkingReport, Share, Spending,
-};
-use crate::model::{MissingProbe, Symbols};
+use crate::model::parking::{Detached, Governor, Order, Overhead, Share, Spending};
+use crate::model::{MissingProbe, ParkingLook};
 use crate::probe::attach::Attached;
 use crate::probe::maps::ParkingMaps;
 use crate::probe::{Parking, ParkingPlan, Probe, parking};
@@ -94,7 +92,7 @@ impl Waits {
             detached: None,
         };
         let missing = plan.missing.into_iter().map(|missing| MissingProbe {
-            probe: missing.hook.name(),
+            probe: missing.hook.name().into(),
             function: missing.function,
             reason: missing.reason,
             is_detail: true,
@@ -182,27 +180,10 @@ impl Waits {
         Ok(())
     }
 
-    /// What the probes told between two readings.
-    pub(super) fn report(
-        &mut self,
-        tables: &Tables,
-        before: Option<&Tables>,
-        losses: &[ProbeLoss],
-        module: Option<&str>,
-        symbols: &dyn Symbols,
-    ) -> anyhow::Result<Option<ParkingReport>> {
+    /// What the probes cost by now.
+    pub(super) fn seen(&mut self, losses: &[ProbeLoss]) -> anyhow::Result<ParkingLook> {
         self.account(losses)?;
-        Ok(tables.parking.as_ref().map(|parking| {
-            ParkingReport::of(ParkingInput {
-                tables: parking,
-                before: before.and_then(|before| before.parking.as_ref()),
-                stacks: tables,
-                module,
-                overhead: self.overhead.clone(),
-                missing: self.missing.clone(),
-                symbols,
-            })
-        }))
+        Ok(ParkingLook { overhead: self.overhead.clone(), missing: self.missing.clone() })
     }
 }
 

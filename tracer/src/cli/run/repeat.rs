@@ -6,32 +6,29 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use super::{Args, exit_of, is_within, once};
-use crate::cli::output::{self, Outputs};
+use crate::cli::output::Outputs;
+use crate::cli::repeated::Repeated;
 use crate::cli::session::Trace;
 use crate::cli::until::Until;
 use crate::cli::{Common, Exit, signals};
-use crate::export::{Format, RepeatsText, Told, View};
-use crate::model::{Repeats, Repetition};
+use crate::model::Repetition;
 
 /// How long a program that was asked to end has time to.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs the command as often as asked, or until a signal ends it.
 pub(super) fn run(args: &Args, common: &Common, path: &Path, mut outputs: Outputs) -> anyhow::Result<Exit> {
-    let mut repeats: Option<Repeats> = None;
-    let mut incomplete = false;
+    let mut recorder = outputs.recorder(args.max_size)?;
+    let mut repeated = Repeated::default();
     let mut failed: Option<ExitStatus> = None;
     for run in 1..=args.repeat {
         let repetition = Repetition { run, of: args.repeat };
-        let (report, trace) = match once(args, common, path, &outputs, Some(repetition)) {
+        let (report, trace) = match once(args, common, path, &outputs, &mut recorder, Some(repetition)) {
             // Before the program began: the runs so far are what there is.
             Err(_) if run > 1 && signals::ending() => break,
             result => result?,
         };
-        let has_own_lines = |format: Format| format.appends() && format != Format::Text;
-        outputs.add(Told::Start(&report), &View::default(), has_own_lines)?;
-        incomplete |= output::is_incomplete(&report.totals());
-        repeats.get_or_insert_with(|| Repeats::new(report.subject.clone())).add(&report)?;
+        repeated.add(&report, &mut outputs)?;
         let ends_itself = args.until == Until::Exit || trace.status().is_some() || signals::ending();
         let status = if ends_itself { trace.wait()? } else { end(trace)? };
         if ends_itself && !status.success() {
@@ -41,13 +38,14 @@ pub(super) fn run(args: &Args, common: &Common, path: &Path, mut outputs: Output
             break;
         }
     }
-    let Some(repeats) = repeats else { anyhow::bail!("no run") };
+    let incomplete = repeated.incomplete;
+    let finished = repeated.finish(outputs, args.sort.order(), args.top)?;
+    let Some(repeats) = finished else { anyhow::bail!("no run") };
     let runs = repeats.series.runs();
     if runs < args.repeat as usize {
         common.note(&format!("ended by a signal after {runs} of {} runs", args.repeat));
     }
-    let text = RepeatsText { order: args.sort.order(), inits: args.top, color: false };
-    outputs.finish(|color, out| RepeatsText { color, ..text }.write(&repeats, out))?;
+    recorder.commit()?;
     let within = is_within(&args.budget, &repeats.series, common);
     Ok(exit_of(incomplete, within, failed.unwrap_or_default()))
 }

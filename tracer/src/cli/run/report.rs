@@ -1,108 +1,62 @@
-//! A run's trace -> its report.
+//! A run's trace -> what its report is made from.
 
+use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::ExitStatus;
 
 use tracer_ebpf::config::HeapConfig;
 
-use crate::cli::collection::Collected;
-use crate::cli::report::kernel_release;
+use crate::cli::kernel_config::kernel_release;
 use crate::cli::session::Trace;
 use crate::cli::traceable::Traceable;
-use crate::event::EventKind;
-use crate::model::gc::{GcInput, GcReport};
-use crate::model::{
-    BinarySymbols, Ending, LoadedCode, MissingProbe, Observation, Report, Stack, StartupTimeline, Subject,
-};
-use crate::stream::Tables;
+use crate::model::{Ending, HeapWanted, LoadedCode, Observation, Stack, StartInput, Subject, start_began};
 use crate::target::gobin::{Frame, GoBinary, HeapRefusal};
 use crate::target::launch::ExecStamp;
 use crate::target::process::Process;
 use crate::target::snapshot::Observed;
 use crate::units::Nanos;
 
-/// From how long on a cycle or a stop of the world is told by itself.
-const SLOW_STOP: Nanos = Nanos(1_000_000);
-
-/// Everything that the trace tells.
-pub(super) fn of_trace(traceable: &Traceable, exe: &Path, trace: &Trace) -> Report {
+/// Everything that the trace tells, but for its events.
+pub(super) fn input_of(traceable: &Traceable, exe: &Path, trace: &Trace) -> StartInput {
     let binary = &traceable.binary;
     let (begin, wall_unix) = begin(trace);
     let present = trace.closing.as_ref().and_then(|closing| closing.wait.clone());
     let present = present.map(|wait| (wait, present_stack(binary, trace.pid)));
     let closing = trace.closing.as_ref().map(|closing| closing.account);
     let Trace { end, gone, ready, throttled, .. } = *trace;
-    let observation = Observation { begin, end, gone, closing, present, ready, throttled };
-    let exe = std::fs::canonicalize(exe).unwrap_or_else(|_| exe.to_owned());
-    let subject = Subject::of(trace.pid, exe, binary, kernel_release(), wall_unix);
-    let ending = trace.status().map_or(Ending::Running, ending);
-    let report = traceable.report(subject, &trace.events, &observation, ending);
-    let gc = trace
-        .collected
-        .as_ref()
-        .map(|collected| gc(traceable, trace, begin, collected, throttled).charged(&report.timeline));
-    Report { losses: trace.losses.clone(), undecodable: trace.undecodable, gc, ..report }
+    StartInput {
+        subject: Subject::of(trace.pid, canonical(exe), binary, kernel_release(), wall_unix),
+        observation: Observation { begin, end, gone, closing, present, ready, throttled },
+        ending: trace.status().map_or(Ending::Running, ending),
+        missing: traceable.missing(),
+        losses: trace.losses.clone(),
+        undecodable: trace.undecodable,
+        ready_when: None,
+        heap: None,
+        gc: trace.collected.as_ref().map(|collected| collected.known.clone()),
+        importers: BTreeMap::new(),
+    }
 }
 
-/// What the garbage collector did from the program's first instruction on.
-fn gc(
-    traceable: &Traceable,
-    trace: &Trace,
-    began: Nanos,
-    collected: &Collected,
-    throttled: Option<Nanos>,
-) -> GcReport {
-    let binary = &traceable.binary;
-    GcReport::of(GcInput {
-        history: &collected.history,
-        began,
-        ended: trace.end,
-        slow_from: SLOW_STOP,
-        assists: &[],
-        assists_before: &[],
-        stacks: &Tables::default(),
-        throttled,
-        runtime_init: collected.program_began,
-        gc_percent: None,
-        module: binary.build_info().and_then(|info| info.main_module()),
-        missing: collected.missing.clone(),
-        blocking: None,
-        symbols: &BinarySymbols { binary, bias: traceable.bias(&trace.events) },
-    })
+/// The executable's path as reports have it.
+pub(super) fn canonical(exe: &Path) -> std::path::PathBuf {
+    std::fs::canonicalize(exe).unwrap_or_else(|_| exe.to_owned())
 }
 
-/// Of how many inits the allocations are not known though they were asked for, and why.
-pub(super) fn missing_heap(
-    heap: Result<HeapConfig, HeapRefusal>,
-    timeline: &StartupTimeline,
-) -> Option<MissingProbe> {
-    let done = timeline.inits.iter().filter(|init| init.done);
-    let unknown = done.clone().filter(|init| init.heap.is_none()).count();
-    let all = done.count();
-    let reason = match heap {
-        Err(refusal) => refusal.to_string(),
-        Ok(_) if unknown == 0 => return None,
-        Ok(HeapConfig { most_ps, .. }) => format!(
-            "of {unknown} of {all} inits: there were more than {most_ps} Ps (GOMAXPROCS), a counter was not \
-             readable, or another thread changed it meanwhile"
-        ),
-    };
-    let function = "runtime.memstats".to_owned();
-    Some(MissingProbe { probe: "heap", function, reason, is_detail: unknown < all })
+/// How what is allocated was to be counted.
+pub(super) fn heap_wanted(heap: &Result<HeapConfig, HeapRefusal>) -> HeapWanted {
+    match heap {
+        Ok(HeapConfig { most_ps, .. }) => HeapWanted::Of { most_ps: u64::from(*most_ps) },
+        Err(refusal) => HeapWanted::Refused(refusal.to_string()),
+    }
 }
 
-/// When the program's own time begins: with its call of execve, which the kernel side's account begins with. What
-/// the child did between its stamp and that was gotrace's.
+/// When the program's own time begins: with its call of execve. What the child did between its stamp and that was
+/// gotrace's.
 fn begin(trace: &Trace) -> (Nanos, u64) {
     let ExecStamp { boot, wall_unix } = trace.stamp;
-    let exec = trace.events.iter().find_map(|event| match &event.kind {
-        EventKind::Exec { account, .. } => Some((event.time, account)),
-        _ => None,
-    });
-    let Some((time, account)) = exec else { return (boot, wall_unix) };
-    let taken = account.on_cpu + account.runnable + account.blocked.iter().sum::<u64>();
-    let begin = time.since(Nanos(taken));
+    let Some(begin) = start_began(&trace.events) else { return (boot, wall_unix) };
     (begin, wall_unix + begin.since(boot).0)
 }
 

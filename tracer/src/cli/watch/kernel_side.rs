@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 
 use crate::cli::ring::Ring;
-use crate::event::{Event, EventKind};
+use crate::event::Event;
 use crate::model::{SeenStart, Starts};
 use crate::probe::Probe;
 use crate::probe::load::{LoadError, Loaded};
-use crate::stream::ProbeLoss;
+use crate::stream::{ProbeLoss, RawRecord};
 use crate::units::{Nanos, boot_clock};
 
 /// How many changes of what was dropped are remembered.
@@ -17,20 +17,25 @@ const SNAPSHOTS: usize = 256;
 pub(super) struct KernelSide {
     ring: Ring,
     starts: Starts,
+    /// Whether the records themselves are kept, to be written down.
+    keeps: bool,
     /// How much had been dropped by when, by probe; a line for each time that it changed.
     dropped: VecDeque<(Nanos, Vec<u64>)>,
 }
 
 impl KernelSide {
-    /// Takes the maps; once.
-    pub(super) fn of(loaded: &mut Loaded) -> Result<Self, LoadError> {
-        Ok(Self { ring: Ring::of(loaded, false)?, starts: Starts::default(), dropped: VecDeque::new() })
+    /// Takes the maps; once. With `keeps` each start has its records as well.
+    pub(super) fn of(loaded: &mut Loaded, keeps: bool) -> Result<Self, LoadError> {
+        let (ring, starts) = (Ring::of(loaded, false)?, Starts::default());
+        Ok(Self { ring, starts, keeps, dropped: VecDeque::new() })
     }
 
     /// The starts that are over by now.
     pub(super) fn drain(&mut self) -> Vec<SeenStart> {
-        let events = self.ring.drain();
-        events.into_iter().filter_map(|event| self.starts.take(event)).collect()
+        let Self { ring, starts, keeps, .. } = self;
+        let records = ring.take();
+        let take = |record: RawRecord| starts.take(ring.decode(&record)?, keeps.then_some(record));
+        records.into_iter().filter_map(take).collect()
     }
 
     /// The starts that are not over.
@@ -56,7 +61,7 @@ impl KernelSide {
         let before = self.dropped.iter().rev().find(|(time, _)| *time <= begin).map(|(_, dropped)| dropped);
         for (index, loss) in losses.iter_mut().enumerate() {
             let before = before.and_then(|dropped| dropped.get(index)).copied().unwrap_or(0);
-            let delivered = seen.events.iter().filter(|event| probe_of(&event.kind) == loss.probe).count();
+            let delivered = seen.events.iter().filter(|event| event.probe() == loss.probe).count();
             loss.dropped -= before;
             loss.hits = delivered as u64 + loss.dropped;
         }
@@ -84,18 +89,5 @@ impl KernelSide {
         let reached = seen.events.last().is_some_and(Event::is_main);
         let lost = |loss: &ProbeLoss| loss.probe == Probe::MainMain && loss.dropped > 0;
         Ok(reached || !self.losses()?.iter().any(lost))
-    }
-}
-
-fn probe_of(kind: &EventKind) -> Probe {
-    match kind {
-        EventKind::Exec { .. } => Probe::Exec,
-        EventKind::Exit => Probe::Exit,
-        EventKind::Hit(hit) => hit.probe,
-        EventKind::Wait(_) => Probe::Wait,
-        EventKind::Call(_) => Probe::Call,
-        EventKind::Slow(_) => Probe::Slow,
-        EventKind::GcCycle(_) => Probe::GcCycle,
-        EventKind::Stop(_) => Probe::WorldStarted,
     }
 }

@@ -43,10 +43,10 @@ pub(super) enum Line<'a> {
     /// A goroutine that had not come back when the span ended.
     BlockedNow {
         goid: u64,
-        state: &'static str,
+        state: &'a str,
         class: &'static str,
         idle: Option<&'static str>,
-        wait_reason: Option<&'static str>,
+        wait_reason: Option<&'a str>,
         tid: Option<u32>,
         syscall: Option<&'a str>,
         fd: Option<u64>,

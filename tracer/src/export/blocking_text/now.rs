@@ -35,7 +35,8 @@ impl BlockingText {
                 }
                 None => "?".to_owned(),
             };
-            let what = longest.syscall.as_deref().or(longest.wait_reason).unwrap_or("a system call");
+            let what =
+                longest.syscall.as_deref().or(longest.wait_reason.as_deref()).unwrap_or("a system call");
             let object =
                 longest.object.as_ref().map_or_else(String::new, |name| format!(", {}", printable(name)));
             let who = match group.count {

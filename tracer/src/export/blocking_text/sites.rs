@@ -121,7 +121,7 @@ impl BlockingText {
 }
 
 /// What they did, on what, made by whom: of the costliest.
-fn what<K>(group: &Group<K>) -> String {
+pub(in super::super) fn what<K>(group: &Group<K>) -> String {
     let entry = &group.largest;
     let mut parts = vec![call(entry)];
     if let Some((name, _)) = group.objects.first() {

@@ -178,7 +178,7 @@ impl BlockingText {
             let style = if missing.is_detail { dim } else { warn };
             let function = printable(&missing.function);
             let reason = printable(&missing.reason);
-            writeln!(out, "{style}not seen:{style:#} {} ({function}): {reason}", missing.probe)?;
+            writeln!(out, "{style}not seen:{style:#} {} ({function}): {reason}", printable(&missing.probe))?;
         }
         Ok(())
     }

@@ -63,7 +63,7 @@ fn line(told: &ToldCycle, since: Option<Nanos>) -> String {
 }
 
 /// Two digits of milliseconds, with at most three behind the point; whole ones from ten on (`fmtNSAsMS`).
-fn milliseconds(time: Nanos) -> String {
+pub(in super::super) fn milliseconds(time: Nanos) -> String {
     if time.0 >= 10_000_000 {
         return (time.0 / 1_000_000).to_string();
     }

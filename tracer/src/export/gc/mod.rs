@@ -3,9 +3,9 @@
 mod gctrace;
 mod ndjson;
 mod startup;
-mod text;
+pub(super) mod text;
 
-pub(super) use gctrace::Gctrace;
+pub(super) use gctrace::{Gctrace, milliseconds};
 pub(super) use ndjson::schema;
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ fn report_of(history: &GcHistory, assists: &[Assist]) -> GcReport {
         gc_percent: None,
         module: None,
         missing: vec![MissingProbe {
-            probe: "gc_assist",
+            probe: "gc_assist".into(),
             function: "runtime.gcAssistAlloc1".to_owned(),
             reason: "its code is not known".to_owned(),
             is_detail: true,

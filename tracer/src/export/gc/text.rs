@@ -41,7 +41,7 @@ impl GcReport {
         }
         for missing in &self.missing {
             let (function, reason) = (printable(&missing.function), printable(&missing.reason));
-            writeln!(out, "  {dim}not seen: {} ({function}): {reason}{dim:#}", missing.probe)?;
+            writeln!(out, "  {dim}not seen: {} ({function}): {reason}{dim:#}", printable(&missing.probe))?;
         }
         writeln!(out)
     }
@@ -78,7 +78,11 @@ impl GcReport {
         format!("{cycles}{missed}, longest stop {longest}, {above} above {slow}")
     }
 
-    fn write_heap(&self, dim: Style, out: &mut dyn Write) -> io::Result<()> {
+    /// The heap's course, in a line.
+    ///
+    /// # Errors
+    /// Only those of the writer.
+    pub(in crate::export) fn write_heap(&self, dim: Style, out: &mut dyn Write) -> io::Result<()> {
         let Some(heap) = &self.heap else { return Ok(()) };
         let changed = |changed: bool| if changed { " (changed)" } else { "" };
         let percent = match heap.gc_percent {
@@ -174,7 +178,7 @@ impl GcReport {
     }
 }
 
-fn meanwhile(blocked: &BlockedMeanwhile) -> String {
+pub(in crate::export) fn meanwhile(blocked: &BlockedMeanwhile) -> String {
     let what = blocked.syscall.as_deref().unwrap_or("a system call");
     let object = blocked.object.as_ref().map_or_else(String::new, |object| format!(", {object}"));
     let lasted = blocked.duration.map_or_else(|| "?".to_owned(), Nanos::for_people);
@@ -183,7 +187,7 @@ fn meanwhile(blocked: &BlockedMeanwhile) -> String {
 }
 
 /// The verdict for people.
-const fn words(verdict: Verdict) -> &'static str {
+pub(in crate::export) const fn words(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Gc => "the collector's doing",
         Verdict::Blocking => "blocking delayed it",

@@ -40,6 +40,8 @@ pub(super) enum Line<'a> {
         goroutines_started: Option<u64>,
         goroutines_at_main: Option<u64>,
         module: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        imported_by: Option<&'a str>,
         allocs: Option<u64>,
         bytes: Option<u64>,
         file: Option<&'a str>,

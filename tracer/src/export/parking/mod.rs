@@ -1,7 +1,7 @@
 //! Why goroutines did not run: the part of a report on a running program that `--waits` adds, in each format.
 
 mod ndjson;
-mod text;
+pub(super) mod text;
 
 pub(super) use ndjson::schema;
 

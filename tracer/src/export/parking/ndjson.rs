@@ -124,6 +124,12 @@ impl ParkingReport {
         self.missing.iter().try_for_each(|missing| line(&Line::Missing(MissingLine::of(missing))))?;
         line(&overhead_line(&self.overhead, self.undecodable))
     }
+
+    /// The lines of why they were parked.
+    pub(in crate::export) fn blocking_lines(&self) -> io::Result<Vec<serde_json::Value>> {
+        let lines = self.parkings.iter().map(|parking| serde_json::to_value(parking_line(parking)));
+        Ok(lines.collect::<Result<_, _>>()?)
+    }
 }
 
 fn parking_line(parking: &Parking) -> Line<'_> {

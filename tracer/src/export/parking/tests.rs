@@ -32,6 +32,8 @@ impl Symbols for Crafted {
             file: Some("/src/main.go".to_owned()),
             line,
             inlined: false,
+            begins: 0,
+            address: None,
         };
         function.map(frame).into_iter().collect()
     }

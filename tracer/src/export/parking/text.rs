@@ -19,9 +19,9 @@ const WAKERS: usize = 2;
 
 /// What was waited for at one place.
 #[derive(Default)]
-struct Row<'a> {
-    sums: Sums,
-    runnable: Nanos,
+pub(in crate::export) struct Row<'a> {
+    pub(in crate::export) sums: Sums,
+    pub(in crate::export) runnable: Nanos,
     /// How often each woke them.
     wakers: BTreeMap<String, u64>,
     origins: Vec<&'a Frame>,
@@ -39,7 +39,7 @@ impl<'a> Row<'a> {
         }
     }
 
-    fn woken_by(&self) -> String {
+    pub(in crate::export) fn woken_by(&self) -> String {
         let mut wakers: Vec<_> = self.wakers.iter().collect();
         wakers.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
         let mut text: Vec<String> = wakers.iter().take(WAKERS).map(|(name, _)| (*name).clone()).collect();
@@ -58,7 +58,7 @@ impl ParkingReport {
         self.write_rows(dim, out)?;
         for missing in &self.missing {
             let (function, reason) = (printable(&missing.function), printable(&missing.reason));
-            let without = match missing.probe {
+            let without = match &*missing.probe {
                 "made_ready" => "who woke them, and how long they had no P then, is not told",
                 _ => "their stacks are not whole",
             };
@@ -68,7 +68,9 @@ impl ParkingReport {
         write_overhead(&self.overhead, self.undecodable, [dim, warn], out)
     }
 
-    fn write_rows(&self, dim: Style, out: &mut dyn Write) -> io::Result<()> {
+    /// By place and reason, the longest first, and the sum of those that had nothing to do.
+    #[expect(clippy::type_complexity, reason = "a row with its key")]
+    pub(in crate::export) fn rows(&self) -> (Vec<((&Site, &str), Row<'_>)>, Sums) {
         let mut rows: BTreeMap<(&Site, &str), Row<'_>> = BTreeMap::new();
         let mut idle = Sums::default();
         for parking in &self.parkings {
@@ -80,6 +82,11 @@ impl ParkingReport {
         }
         let mut rows: Vec<_> = rows.into_iter().collect();
         rows.sort_by_key(|(_, row)| std::cmp::Reverse((row.sums.total, row.sums.joined)));
+        (rows, idle)
+    }
+
+    fn write_rows(&self, dim: Style, out: &mut dyn Write) -> io::Result<()> {
+        let (rows, idle) = self.rows();
         if rows.is_empty() {
             writeln!(out, "  none was parked and ran again")?;
         }
@@ -126,7 +133,7 @@ impl ParkingReport {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shown with two digits after the point")]
-fn write_overhead(
+pub(in crate::export) fn write_overhead(
     overhead: &Overhead,
     undecodable: u64,
     [dim, warn]: [Style; 2],
@@ -184,7 +191,7 @@ fn waker(woken_by: &WokenBy) -> String {
     }
 }
 
-fn place(site: &Site) -> String {
+pub(in crate::export) fn place(site: &Site) -> String {
     let Some(place) = site.place() else { return "(place not known)".to_owned() };
     let line = printable(&line_of(&place.function, place.file.as_deref(), place.line));
     match site {

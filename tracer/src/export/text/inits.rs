@@ -24,7 +24,7 @@ impl Text {
         }
         let bold = self.style(Style::new().bold());
         let dim = self.style(Style::new().dimmed());
-        let sum: u64 = timeline.inits.iter().map(|init| init.wall.0).sum();
+        let Nanos(sum) = timeline.inits.iter().map(|init| init.wall).sum();
         let mut rows: Vec<(usize, &Init)> = timeline.inits.iter().enumerate().collect();
         if self.order == InitOrder::Slowest {
             rows.sort_by_key(|(seq, init)| (std::cmp::Reverse(init.wall), *seq));
@@ -63,9 +63,12 @@ impl Text {
         writeln!(out)
     }
 
-    /// Which of its functions took an init's time, when there is a choice.
+    /// Which of its functions took an init's time, when there is a choice, and who imports the package.
     fn functions(self, init: &Init, out: &mut dyn Write) -> io::Result<()> {
         let dim = self.style(Style::new().dimmed());
+        if let Some(importer) = &init.imported_by {
+            writeln!(out, "  {dim}{:>9}  imported by {}{dim:#}", "", printable(importer))?;
+        }
         if init.functions.len() < 2 {
             return Ok(());
         }

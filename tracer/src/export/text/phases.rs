@@ -8,6 +8,7 @@ use super::Text;
 use super::shares::{bar, parts, share};
 use crate::export::printable;
 use crate::model::{Counts, Phase, PhaseName, Report};
+use crate::units::Nanos;
 
 /// How wide a phase's bar is when the phase is all there is, in characters.
 const PHASE_BAR: usize = 28;
@@ -16,7 +17,7 @@ impl Text {
     pub(super) fn phases(self, report: &Report, out: &mut dyn Write) -> io::Result<()> {
         let timeline = &report.timeline;
         let before_main = |phase: &&Phase| phase.name != PhaseName::Main;
-        let whole: u64 = timeline.phases.iter().filter(before_main).map(|phase| phase.duration.0).sum();
+        let Nanos(whole) = timeline.phases.iter().filter(before_main).map(|phase| phase.duration).sum();
         let longest = timeline.phases.iter().filter(before_main).map(|phase| phase.duration.0).max();
         let dim = self.style(Style::new().dimmed());
         for phase in &timeline.phases {
@@ -70,7 +71,8 @@ impl Text {
     }
 }
 
-fn label(name: PhaseName, dynamic: bool) -> &'static str {
+/// A phase for people.
+pub(in super::super) fn label(name: PhaseName, dynamic: bool) -> &'static str {
     match name {
         PhaseName::Exec => "exec",
         PhaseName::DynamicLink if dynamic => "dynamic linking",

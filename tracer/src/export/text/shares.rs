@@ -8,7 +8,7 @@ const PART: Nanos = Nanos(20_000);
 pub(super) const PART_SHARE: u64 = 20;
 
 /// What kept the thread from computing, the largest first.
-pub(super) fn parts(parts: Option<&Parts>, whole: Nanos) -> String {
+pub(in super::super) fn parts(parts: Option<&Parts>, whole: Nanos) -> String {
     let Some(parts) = parts else { return String::new() };
     let mut shown: Vec<(Nanos, String)> =
         Cause::ALL.map(|cause| (parts.blocked_by(cause), cause.name().replace('_', " "))).into();
@@ -22,7 +22,7 @@ pub(super) fn parts(parts: Option<&Parts>, whole: Nanos) -> String {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shown with one digit after the point")]
-pub(super) fn share_of(part: u64, whole: u64) -> f64 {
+pub(in super::super) fn share_of(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 

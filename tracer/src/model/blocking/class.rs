@@ -247,8 +247,14 @@ mod tests {
     }
 
     fn of_gave_up(functions: &[&str], gave_up: bool) -> Option<Idle> {
-        let frame =
-            |function: &&str| Frame { function: (*function).to_owned(), file: None, line: 0, inlined: false };
+        let frame = |function: &&str| Frame {
+            function: (*function).to_owned(),
+            file: None,
+            line: 0,
+            inlined: false,
+            begins: 0,
+            address: None,
+        };
         Idle::of_stack(&functions.iter().map(frame).collect::<Vec<_>>(), gave_up)
     }
 

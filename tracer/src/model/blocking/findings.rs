@@ -203,7 +203,8 @@ fn stuck(report: &BlockingReport, group: &BlockedGroup) -> Option<Finding> {
         count => format!("{count} goroutines have"),
     };
     let longest = if group.count == 1 { "" } else { ", the longest" };
-    let syscall = group.longest.syscall.as_deref().or(group.longest.wait_reason).unwrap_or("a system call");
+    let syscall =
+        group.longest.syscall.as_deref().or(group.longest.wait_reason.as_deref()).unwrap_or("a system call");
     let object = group.longest.object.as_ref().map_or_else(String::new, |object| format!(", {object}"));
     (group.standing == Standing::Suffered && duration >= STUCK).then(|| Finding {
         id: "stuck",

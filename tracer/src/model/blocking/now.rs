@@ -1,6 +1,9 @@
 //! What has not come back yet: goroutines in a system call or parked, at one moment.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
 
 use super::class::Idle;
 use super::site::Site;
@@ -8,16 +11,16 @@ use crate::target::gobin::{Frame, ReasonKind};
 use crate::units::Nanos;
 
 /// A goroutine that is blocked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockedNow {
     /// Its id.
     pub goid: u64,
     /// What it is doing, as the contract names it: `waiting`, `syscall`.
-    pub state: &'static str,
+    pub state: Cow<'static, str>,
     /// The system call that it is in, or that would have blocked.
     pub syscall: Option<String>,
     /// Why it is parked, in the runtime's words.
-    pub wait_reason: Option<&'static str>,
+    pub wait_reason: Option<Cow<'static, str>>,
     /// The thread that it is on, while it is in a system call.
     pub tid: Option<u32>,
     /// The descriptor.
@@ -33,7 +36,7 @@ pub struct BlockedNow {
 }
 
 /// Since when something lasts, on the boot clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Since {
     /// Since then: gotrace saw it begin.
     Exactly(Nanos),
@@ -87,7 +90,7 @@ impl BlockedNow {
         if let Some(idle) = Idle::of_stack(&self.stack, false) {
             return Standing::Idle(idle);
         }
-        match self.wait_reason {
+        match &self.wait_reason {
             Some(reason) => match ReasonKind::of(reason) {
                 ReasonKind::Poller => Standing::Suffered,
                 ReasonKind::Idle => Standing::Idle(Idle::Runtime),
@@ -119,7 +122,7 @@ pub(super) fn groups(blocked: &[BlockedNow], module: Option<&str>) -> Vec<Blocke
             one.stack.iter().map(|frame| (frame.function.as_str(), frame.line)).collect();
         let origin = one.origin.as_ref().map(|frame| (frame.function.as_str(), frame.line));
         by_place
-            .entry((one.state, one.syscall.as_deref(), one.wait_reason, stack, origin))
+            .entry((&one.state, one.syscall.as_deref(), &one.wait_reason, stack, origin))
             .or_default()
             .push(one);
     }
@@ -147,12 +150,19 @@ mod tests {
     use super::*;
 
     fn one(goid: u64, function: &str, reason: Option<&'static str>, since: Option<Since>) -> BlockedNow {
-        let frame = Frame { function: function.to_owned(), file: None, line: 3, inlined: false };
+        let frame = Frame {
+            function: function.to_owned(),
+            file: None,
+            line: 3,
+            inlined: false,
+            begins: 0,
+            address: None,
+        };
         BlockedNow {
             goid,
-            state: "waiting",
+            state: "waiting".into(),
             syscall: Some("read".to_owned()),
-            wait_reason: reason,
+            wait_reason: reason.map(Into::into),
             tid: None,
             fd: Some(goid),
             object: None,

@@ -34,6 +34,8 @@ pub struct BlockingInput<'a> {
     pub stack_from: Nanos,
     /// From how long on a call was told by itself.
     pub slow_from: Nanos,
+    /// How many times a second it was looked where the program runs, on each CPU; zero for never.
+    pub frequency: u64,
     /// The sums at the end of the span.
     pub tables: &'a Tables,
     /// The sums at its beginning; none when it began with the first probe.
@@ -67,6 +69,8 @@ pub struct BlockingReport {
     pub stack_from: Nanos,
     /// From how long on a call was told by itself.
     pub slow_from: Nanos,
+    /// How many times a second it was looked where the program runs, on each CPU; zero for never.
+    pub frequency: u64,
     /// Every sum, the costliest first.
     pub entries: Vec<Entry>,
     /// Where the program was met on a CPU, the most first.
@@ -123,6 +127,7 @@ impl BlockingReport {
             ended: input.ended,
             stack_from: input.stack_from,
             slow_from: input.slow_from,
+            frequency: input.frequency,
             scheduler: Scheduler::of(&entries),
             entries,
             on_cpu: samples,

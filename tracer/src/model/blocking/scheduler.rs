@@ -117,8 +117,14 @@ mod tests {
     use super::*;
 
     fn made(functions: &[&str]) -> &'static str {
-        let frame =
-            |function: &&str| Frame { function: (*function).to_owned(), file: None, line: 0, inlined: false };
+        let frame = |function: &&str| Frame {
+            function: (*function).to_owned(),
+            file: None,
+            line: 0,
+            inlined: false,
+            begins: 0,
+            address: None,
+        };
         match why(&functions.iter().map(frame).collect::<Vec<_>>()) {
             Why::Child => "child",
             Why::Blocking => "blocking",

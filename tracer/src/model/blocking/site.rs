@@ -37,7 +37,14 @@ impl Place {
     /// The place as a frame.
     #[must_use]
     pub fn frame(&self) -> Frame {
-        Frame { function: self.function.clone(), file: self.file.clone(), line: self.line, inlined: false }
+        Frame {
+            function: self.function.clone(),
+            file: self.file.clone(),
+            line: self.line,
+            inlined: false,
+            begins: 0,
+            address: None,
+        }
     }
 }
 
@@ -181,6 +188,8 @@ mod tests {
             file: Some("/src/file.go".to_owned()),
             line: 7,
             inlined: false,
+            begins: 0,
+            address: None,
         };
         functions.iter().map(frame).collect()
     }

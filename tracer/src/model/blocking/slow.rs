@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::sync::Arc;
 
 use super::names::{ObjectNames, group, kind, socket_name};
 use crate::event::blocking::{Key, Object, Slow};
@@ -54,29 +55,50 @@ impl ObjectSums {
 }
 
 /// The slow calls so far. Bounded, whatever comes.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct SlowCalls {
     slowest: BinaryHeap<Reverse<Ranked>>,
     /// How many there were.
     pub count: u64,
-    objects: HashMap<Key, BTreeMap<String, ObjectSums>>,
-    worst: HashMap<Key, SlowCall>,
+    sums: HashMap<Key, OfSum>,
     objects_of_all: usize,
-    /// Names that were asked for, and when the call that asked ended.
-    names: HashMap<(Object, Option<u64>), (Nanos, Option<String>)>,
+    /// Names that were asked for, and those of sockets.
+    names: HashMap<(Object, Option<u64>), Named>,
     /// Slow calls whose object or sum there was no room for.
     pub untold: u64,
     /// Whether addresses and paths are left out.
     redact: bool,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+/// The slow calls of one sum.
+#[derive(Clone, Debug)]
+struct OfSum {
+    worst: SlowCall,
+    objects: BTreeMap<String, ObjectSums>,
+}
+
+/// What an object is called.
+#[derive(Clone, Debug)]
+struct Named {
+    /// When the call that asked ended.
+    at: Nanos,
+    name: Arc<str>,
+    /// What it is summed up under.
+    group: Arc<str>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Ranked(SlowCall);
+
+impl Ranked {
+    fn rank(&self) -> (Nanos, Nanos, u32) {
+        (self.0.call.duration, self.0.end, self.0.tid)
+    }
+}
 
 impl Ord for Ranked {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        let rank = |ranked: &Self| (ranked.0.call.duration, ranked.0.end, ranked.0.tid);
-        rank(self).cmp(&rank(other))
+        self.rank().cmp(&other.rank())
     }
 }
 
@@ -98,12 +120,41 @@ impl SlowCalls {
         self.count += 1;
         // Whatever has an object has a descriptor in its first argument.
         let fd = slow.object.is_some().then_some(slow.arguments[0]);
-        let object = slow.object.map(|object| self.name(&object, fd, end, names));
-        let call = SlowCall { end, tid, call: slow.clone(), fd, object };
-        self.sum(&call);
-        self.slowest.push(Reverse(Ranked(call)));
-        if self.slowest.len() > MOST_CALLS {
+        let named = slow.object.map(|object| self.named(&object, fd, end, names));
+        let call = || SlowCall {
+            end,
+            tid,
+            call: slow.clone(),
+            fd,
+            object: named.as_ref().map(|named| named.name.as_ref().to_owned()),
+        };
+        // Most are not among the slowest of all, nor of their sum: nothing is made of them.
+        let rank = (slow.duration, end, tid);
+        let least = self.slowest.peek().map(|Reverse(least)| least.rank());
+        if self.slowest.len() < MOST_CALLS {
+            self.slowest.push(Reverse(Ranked(call())));
+        } else if least < Some(rank) {
             self.slowest.pop();
+            self.slowest.push(Reverse(Ranked(call())));
+        }
+        if self.sums.len() >= MOST_KEYS && !self.sums.contains_key(&slow.key) {
+            self.untold += 1;
+            return;
+        }
+        let of_sum =
+            self.sums.entry(slow.key).or_insert_with(|| OfSum { worst: call(), objects: BTreeMap::new() });
+        if of_sum.worst.call.duration < slow.duration {
+            of_sum.worst = call();
+        }
+        let Some(Named { group, .. }) = named else { return };
+        let sums = ObjectSums { count: 1, total: slow.duration, longest: slow.duration };
+        if let Some(known) = of_sum.objects.get_mut(&*group) {
+            known.add(&sums);
+        } else if of_sum.objects.len() >= MOST_OBJECTS || self.objects_of_all >= MOST_OBJECTS_OF_ALL {
+            self.untold += 1;
+        } else {
+            self.objects_of_all += 1;
+            of_sum.objects.insert(group.as_ref().to_owned(), sums);
         }
     }
 
@@ -118,64 +169,44 @@ impl SlowCalls {
     /// What the objects of one sum took, by name.
     #[must_use]
     pub fn objects(&self, key: &Key) -> Option<&BTreeMap<String, ObjectSums>> {
-        self.objects.get(key)
+        self.sums.get(key).map(|of_sum| &of_sum.objects)
     }
 
     /// The slowest of one sum.
     #[must_use]
     pub fn worst(&self, key: &Key) -> Option<&SlowCall> {
-        self.worst.get(key)
+        self.sums.get(key).map(|of_sum| &of_sum.worst)
     }
 
-    fn sum(&mut self, call: &SlowCall) {
-        let key = call.call.key;
-        if self.worst.len() >= MOST_KEYS && !self.worst.contains_key(&key) {
-            self.untold += 1;
-            return;
-        }
-        let worst = self.worst.entry(key).or_insert_with(|| call.clone());
-        if worst.call.duration < call.call.duration {
-            worst.clone_from(call);
-        }
-        let Some(name) = call.call.object.map(|object| group(&object, call.object.as_deref(), self.redact))
-        else {
-            return;
-        };
-        let objects = self.objects.entry(key).or_default();
-        if !objects.contains_key(&name) {
-            if objects.len() >= MOST_OBJECTS || self.objects_of_all >= MOST_OBJECTS_OF_ALL {
-                self.untold += 1;
-                return;
-            }
-            self.objects_of_all += 1;
-        }
-        let duration = call.call.duration;
-        objects.entry(name).or_default().add(&ObjectSums { count: 1, total: duration, longest: duration });
-    }
-
-    fn name(&mut self, object: &Object, fd: Option<u64>, at: Nanos, names: &dyn ObjectNames) -> String {
-        if self.redact {
-            return kind(object).to_owned();
-        }
-        if let Some(socket) = &object.socket {
-            return socket_name(socket);
-        }
+    fn named(&mut self, object: &Object, fd: Option<u64>, at: Nanos, names: &dyn ObjectNames) -> Named {
         if self.names.len() >= MOST_NAMES {
             self.names.clear();
         }
-        let (named, name) = self.names.entry((*object, fd)).or_insert_with(|| (at, names.name(object, fd)));
-        if at.since(*named) > NAME_LASTS {
-            (*named, *name) = (at, names.name(object, fd));
+        let redact = self.redact;
+        let lasts = |known: &Named| redact || object.socket.is_some() || at.since(known.at) <= NAME_LASTS;
+        if let Some(known) = self.names.get(&(*object, fd)).filter(|known| lasts(known)) {
+            return known.clone();
         }
-        name.clone().unwrap_or_else(|| {
-            let (major, minor) = object.device;
-            let (kind, name) = (kind(object), object.name.text());
-            if name.is_empty() {
-                format!("{kind} inode {} on {major}:{minor}", object.inode)
-            } else {
-                format!("{kind} …/{name} (inode {} on {major}:{minor})", object.inode)
-            }
-        })
+        let name = match &object.socket {
+            _ if redact => kind(object).to_owned(),
+            Some(socket) => socket_name(socket),
+            None => names.name(object, fd).unwrap_or_else(|| as_the_kernel_has_it(object)),
+        };
+        let group = group(object, Some(&name), redact).into();
+        let named = Named { at, name: name.into(), group };
+        self.names.insert((*object, fd), named.clone());
+        named
+    }
+}
+
+/// What an object is called whose name cannot be told.
+fn as_the_kernel_has_it(object: &Object) -> String {
+    let (major, minor) = object.device;
+    let (kind, name) = (kind(object), object.name.text());
+    if name.is_empty() {
+        format!("{kind} inode {} on {major}:{minor}", object.inode)
+    } else {
+        format!("{kind} …/{name} (inode {} on {major}:{minor})", object.inode)
     }
 }
 
@@ -252,7 +283,7 @@ mod tests {
         }
         let names = Counting(std::cell::Cell::new(0));
         let mut slow = SlowCalls::new(false);
-        let mut name = |at| slow.name(&file(7), Some(3), Nanos(at), &names);
+        let mut name = |at| slow.named(&file(7), Some(3), Nanos(at), &names).name.to_string();
         assert_eq!([name(1), name(NAME_LASTS.0), name(NAME_LASTS.0 + 2)], ["file /1", "file /1", "file /2"]);
     }
 }

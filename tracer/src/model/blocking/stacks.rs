@@ -45,7 +45,8 @@ impl<'a> Stacks<'a> {
 
     /// The go statement that the address is behind.
     pub(in crate::model) fn origin(&mut self, gopc: RuntimeAddr) -> Option<Frame> {
-        self.at(before(gopc)).first().cloned()
+        // Several copies of the code are one statement.
+        Some(Frame { address: None, ..self.at(before(gopc)).first()?.clone() })
     }
 
     /// Whether the stack that the key names could not be read back.
@@ -74,7 +75,14 @@ impl<'a> Stacks<'a> {
             if !here.is_empty() {
                 frames.extend_from_slice(here);
             } else if frames.last().is_none_or(|frame| frame.function != NOT_GO) {
-                frames.push(Frame { function: NOT_GO.to_owned(), file: None, line: 0, inlined: false });
+                frames.push(Frame {
+                    function: NOT_GO.to_owned(),
+                    file: None,
+                    line: 0,
+                    inlined: false,
+                    begins: 0,
+                    address: None,
+                });
             }
         }
         // Where every goroutine returns to, and where every thread begins.

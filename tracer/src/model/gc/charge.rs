@@ -21,7 +21,7 @@ impl Charged {
         let (from, to) = (cycle.start, cycle.end());
         let phases = timeline.phases.iter().map(|phase| {
             // What was reached last goes on.
-            let end = if phase.done { Nanos(phase.start.0 + phase.duration.0) } else { Nanos(u64::MAX) };
+            let end = if phase.done { phase.start.plus(phase.duration) } else { Nanos(u64::MAX) };
             (overlap((from, to), (phase.start, end)), phase.name)
         });
         let (shared, phase) = phases.max_by_key(|(shared, _)| *shared)?;
@@ -36,10 +36,10 @@ impl Charged {
 /// The package whose init most of the cycle lies in; none when more of it lies beside them all.
 fn package(cycle: &GcCycle, inits: &[Init]) -> Option<String> {
     let (from, to) = (cycle.start, cycle.end());
-    let shared = |init: &Init| overlap((from, to), (init.start, Nanos(init.start.0 + init.wall.0)));
+    let shared = |init: &Init| overlap((from, to), (init.start, init.start.plus(init.wall)));
     let most = inits.iter().max_by_key(|init| shared(init))?;
-    let in_inits = inits.iter().map(|init| shared(init).0).sum();
-    let beside = to.since(from).since(Nanos(in_inits));
+    let in_inits: Nanos = inits.iter().map(shared).sum();
+    let beside = to.since(from).since(in_inits);
     (shared(most) > beside).then(|| most.package())
 }
 

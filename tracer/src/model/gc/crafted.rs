@@ -212,6 +212,8 @@ impl Symbols for Crafted {
             file: Some("/src/app/main.go".to_owned()),
             line: u32::try_from(address.0 % 100).unwrap(),
             inlined: false,
+            begins: 0,
+            address: None,
         };
         function.map(frame).into_iter().collect()
     }
@@ -240,6 +242,7 @@ pub(crate) fn timeline() -> StartupTimeline {
         done: true,
         parts: None,
         module: None,
+        imported_by: None,
         functions: Vec::new(),
         started: None,
         heap: None,

@@ -1,10 +1,13 @@
 //! A cycle of the garbage collector, as the runtime has it.
 
+use serde::{Deserialize, Serialize};
+
 use super::figures::Figures;
 use crate::units::Nanos;
 
 /// What else was seen when a cycle was over.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Surroundings {
     /// The process's resident memory, in bytes.
     pub rss: Option<u64>,
@@ -131,7 +134,7 @@ impl GcCycle {
     /// From its begin to its end.
     #[must_use]
     pub fn duration(&self) -> Nanos {
-        Nanos(self.sweep_term.0 + self.mark.0 + self.mark_term.0)
+        self.sweep_term.plus(self.mark).plus(self.mark_term)
     }
 
     /// When it ended.

@@ -8,6 +8,7 @@ use super::figures::Figures;
 use super::stop::{StopReason, total_in};
 use super::totals::Totals;
 use crate::event::gc::{Cycle, Stop};
+use crate::event::{Event, EventKind};
 use crate::target::gobin::CollectorLayout;
 use crate::units::Nanos;
 
@@ -50,6 +51,24 @@ impl GcHistory {
             left_out_from: None,
             refused: check::shape(&layout).err(),
         }
+    }
+
+    /// Takes note of the collector's among these events, which came together; best at once, while the surroundings are
+    /// still those of the moment.
+    pub fn note(&mut self, events: &[Event], surroundings: Surroundings) {
+        for event in events {
+            match &event.kind {
+                EventKind::Stop(stop) => self.note_stop(event.time, stop),
+                EventKind::GcCycle(cycle) => self.note_cycle(event.time, cycle, surroundings),
+                _ => {}
+            }
+        }
+    }
+
+    /// When the probes were armed.
+    #[must_use]
+    pub const fn began(&self) -> Nanos {
+        self.began
     }
 
     /// Takes note of a cycle, whose record was written at `time`. Best at once, while the surroundings are still those

@@ -177,7 +177,7 @@ fn judge_stop(stop: &WorldStop, duration: Nanos, throttled: Option<Nanos>) -> (V
     if let Some(throttled) = held_back {
         return (Verdict::Starvation, format!("{whole}; {}", by_group(throttled)), Site::Unknown);
     }
-    let still = Nanos(duration.0 - stopping.0).for_people();
+    let still = duration.since(stopping).for_people();
     if stop.reason.is_gc() {
         let text = format!(
             "{whole}: it had stopped after {}, and stood still for {still}: the collector's work, as far as it had a CPU",
@@ -240,7 +240,7 @@ fn judge_cycle(cycle: &GcCycle, stops: &[&WorldStop], throttled: Option<Nanos>) 
         );
         return (Verdict::Starvation, text, Site::Unknown);
     }
-    if cycle.sweep_term.0 + cycle.mark_term.0 >= duration.0 / 2 {
+    if cycle.sweep_term.plus(cycle.mark_term).0 >= duration.0 / 2 {
         // Then what is true of its longest stop is true of it.
         let longest = stops.iter().max_by_key(|stop| stop.total);
         let judged = longest.and_then(|stop| Some(judge_stop(stop, stop.total?, None)));

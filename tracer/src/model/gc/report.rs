@@ -163,7 +163,7 @@ impl GcReport {
         };
         if let Some(reason) = &report.refused {
             report.missing.push(MissingProbe {
-                probe: "gc",
+                probe: "gc".into(),
                 function: "runtime.work".to_owned(),
                 reason: format!("the runtime's figures contradict one another: {reason}"),
                 is_detail: true,

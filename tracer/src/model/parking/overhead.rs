@@ -1,9 +1,11 @@
 //! What it cost the program that its scheduler was probed.
 
+use serde::{Deserialize, Serialize};
+
 use crate::units::Nanos;
 
 /// What the probes cost, as far as it can be measured: see [`Overhead::trap`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overhead {
     /// When the probes were armed, on the boot clock.
     pub armed: Nanos,
@@ -29,7 +31,7 @@ pub struct Overhead {
 }
 
 /// The probes were taken away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Detached {
     /// When it was decided, on the boot clock.
     pub at: Nanos,

@@ -120,6 +120,11 @@ impl WokenBy {
 }
 
 impl ParkingReport {
+    /// What did not only wait for something to do.
+    pub fn suffered(&self) -> impl Iterator<Item = &Parking> {
+        self.parkings.iter().filter(|parking| parking.idle.is_none())
+    }
+
     /// What the input tells.
     #[must_use]
     pub fn of(input: ParkingInput<'_>) -> Self {

@@ -5,7 +5,7 @@ use object::elf;
 use object::elf::{Dyn64, FileHeader64, ProgramHeader64, SectionHeader64};
 use object::pod::slice_from_bytes;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::error::BinaryError;
 use super::source::Source;
@@ -32,7 +32,7 @@ pub(super) struct Segment {
 }
 
 /// How a program is linked.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Linking {
     /// Position independent: loaded at an address that the kernel chooses.
     pub pie: bool,
@@ -57,6 +57,8 @@ pub(super) struct Elf {
     pub(super) linking: Linking,
     /// The relocations with addends: address and size of the table.
     pub(super) rela: Option<(u64, u64)>,
+    /// Where the file keeps notes: offset and size of each block.
+    pub(super) notes: Vec<(u64, u64)>,
 }
 
 impl Elf {
@@ -92,6 +94,11 @@ impl Elf {
                 dwarf: false,
             },
             rela: None,
+            notes: programs
+                .iter()
+                .filter(|program| program.p_type.get(LE) == elf::PT_NOTE)
+                .map(extent)
+                .collect(),
         };
         // The kernel and the dynamic linker look at one of each.
         let only = |kind| programs.iter().find(|program| program.p_type.get(LE) == kind).map(extent);
@@ -172,6 +179,9 @@ impl Elf {
             return;
         };
         self.linking.stripped = !sections.iter().any(|section| section.sh_type.get(LE) == elf::SHT_SYMTAB);
+        // Go's linker leaves the GNU build ID out of the segment of notes.
+        let notes = sections.iter().filter(|section| section.sh_type.get(LE) == elf::SHT_NOTE);
+        self.notes.extend(notes.map(|section| (section.sh_offset.get(LE), section.sh_size.get(LE))));
         let names = sections.get(usize::from(header.e_shstrndx.get(LE)));
         let names = names.and_then(|section| {
             let len = section.sh_size.get(LE).min(1 << 20);

@@ -37,7 +37,7 @@ impl GoBinary {
             tasks.iter().map(|task| (task.address, &task.package)).collect();
         for task in &tasks {
             let imported = task.dependencies.iter().filter_map(|address| by_address.get(address));
-            for package in imported.filter(|package| packages.contains(**package)) {
+            for package in imported.filter(|package| packages.contains(**package) && **package != RUNTIME) {
                 importers.entry((*package).clone()).or_default().insert(task.package.clone());
             }
         }

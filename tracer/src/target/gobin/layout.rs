@@ -58,6 +58,7 @@ pub(super) mod moduledata {
 /// Where a `_func` record keeps what (runtime/runtime2.go).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FuncLayout {
+    pub(super) start_line: Option<usize>,
     pub(super) func_id: usize,
     pub(super) nfuncdata: usize,
     pub(super) size: usize,
@@ -66,9 +67,9 @@ pub(super) struct FuncLayout {
 /// By the pclntab's magic: Go 1.20 added `startLine`.
 pub(super) fn func(magic: u32) -> FuncLayout {
     if magic == MAGIC_118 {
-        FuncLayout { func_id: 36, nfuncdata: 39, size: 40 }
+        FuncLayout { start_line: None, func_id: 36, nfuncdata: 39, size: 40 }
     } else {
-        FuncLayout { func_id: 40, nfuncdata: 43, size: 44 }
+        FuncLayout { start_line: Some(36), func_id: 40, nfuncdata: 43, size: 44 }
     }
 }
 
@@ -77,15 +78,16 @@ pub(super) fn func(magic: u32) -> FuncLayout {
 pub(super) struct InlineLayout {
     pub(super) name: u64,
     pub(super) parent_pc: u64,
+    pub(super) start_line: Option<usize>,
     pub(super) size: u64,
 }
 
-/// By the pclntab's magic: Go 1.20 dropped file, line and parent.
+/// By the pclntab's magic: Go 1.20 dropped file, line and parent, and added `startLine`.
 pub(super) fn inline(magic: u32) -> InlineLayout {
     if magic == MAGIC_118 {
-        InlineLayout { name: 12, parent_pc: 16, size: 20 }
+        InlineLayout { name: 12, parent_pc: 16, start_line: None, size: 20 }
     } else {
-        InlineLayout { name: 4, parent_pc: 8, size: 16 }
+        InlineLayout { name: 4, parent_pc: 8, start_line: Some(12), size: 16 }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::OnceLock;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::GoBinary;
 use super::functions::Function;
@@ -48,7 +48,7 @@ struct Tables {
 }
 
 /// One level of the source code that an address belongs to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Frame {
     /// The function.
     pub function: String,
@@ -58,6 +58,21 @@ pub struct Frame {
     pub line: u32,
     /// Whether this function was inlined into the next frame's.
     pub inlined: bool,
+    /// The line that the function begins in; zero when it is not known: the tables have it from Go 1.20 on.
+    #[serde(default)]
+    pub begins: u32,
+    /// The instruction, as the binary states its address; none of what stands for a line of code and no single place.
+    #[serde(default)]
+    pub address: Option<VirtAddr>,
+}
+
+/// A call that was inlined.
+struct Inlined {
+    name: String,
+    /// The line that the called function begins in; zero when it is not known.
+    begins: u32,
+    /// The address of the call in its caller.
+    parent: VirtAddr,
 }
 
 /// `net/http.init server.go:12`: the function, the file's name and the line.
@@ -80,11 +95,22 @@ impl GoBinary {
         let mut at = address;
         for _ in 0..DEEPEST {
             let (file, line) = self.position(&function, at);
-            let Some((name, parent)) = self.inlined_call(&function, at) else {
-                frames.push(Frame { function: function.name, file, line, inlined: false });
+            let of = |function, inlined, begins| Frame {
+                function,
+                file,
+                line,
+                inlined,
+                begins,
+                address: Some(address),
+            };
+            let Some(Inlined { name, begins, parent }) = self.inlined_call(&function, at) else {
+                let layout = self.functions().layout();
+                let begins =
+                    layout.start_line.and_then(|at| self.functions().record_word(function.record, at));
+                frames.push(of(function.name, false, begins.unwrap_or(0)));
                 break;
             };
-            frames.push(Frame { function: name, file, line, inlined: true });
+            frames.push(of(name, true, begins));
             at = parent;
         }
         frames
@@ -145,8 +171,8 @@ impl GoBinary {
         Some(String::from_utf8_lossy(path).into_owned())
     }
 
-    /// The innermost inlined call at that address: its name, and the address of the call in its caller.
-    fn inlined_call(&self, function: &Function, at: VirtAddr) -> Option<(String, VirtAddr)> {
+    /// The innermost inlined call at that address.
+    fn inlined_call(&self, function: &Function, at: VirtAddr) -> Option<Inlined> {
         let index =
             u64::try_from(self.value_at(function, self.pcdata(function, PCDATA_INLINE_INDEX)?, at)?).ok()?;
         let layout = layout::inline(self.pclntab.magic);
@@ -155,8 +181,10 @@ impl GoBinary {
             self.bytes(VirtAddr(tree.0.checked_add(index.checked_mul(layout.size)?)?), layout.size)?;
         let (name, parent) = self.inline_entry(&entry)?;
         let parent = VirtAddr(function.entry.0.checked_add(u64::from(parent))?);
+        let begins = layout.start_line.and_then(|at| u32_at(&entry, at)).unwrap_or(0);
+        let name = String::from_utf8_lossy(name).into_owned();
         // A call cannot be its own caller.
-        (parent != at && parent < function.end).then(|| (String::from_utf8_lossy(name).into_owned(), parent))
+        (parent != at && parent < function.end).then_some(Inlined { name, begins, parent })
     }
 
     /// The records of every call inlined into a function; nothing when there are more than `most` bytes.

@@ -4,6 +4,7 @@
 //!
 //! Nothing here trusts what stripping removes or linkers rename: neither sections nor symbols.
 
+mod build_id;
 mod build_info;
 mod code;
 mod collector;
@@ -31,6 +32,7 @@ use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+pub use build_id::CodeSegment;
 pub use build_info::{BuildInfo, Module, Setting};
 pub use collector::{
     CollectorGlobals, CollectorLayout, CollectorRefusal, ControllerLayout, Holders, StatsLayout, WorkLayout,

@@ -8,6 +8,7 @@ mod edges;
 mod gctrace;
 mod incidents;
 mod quota;
+mod recorded;
 mod startup;
 mod steady;
 mod stops;
@@ -111,6 +112,11 @@ impl Drop for Program {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// What gotrace says of a program whose goroutines are made to help the collector.
+pub(super) fn assisting(fixture: &Fixture, options: &[&str]) -> Report {
+    Program::start(fixture, "").under_gotrace("assists 1024", options).1
 }
 
 /// The lines of a type for which something holds.

@@ -1,0 +1,26 @@
+//! Any bytes, read as a capture and told: as they are, and as what is in a block, which no checksum lets pass otherwise.
+
+#![no_main]
+
+use gotrace::capture::{CaptureError, Replay};
+use gotrace::export::{Format, Told, View};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let _ = tell(bytes);
+    let mut compressor = zstd::bulk::Compressor::new(1).expect("a compressor");
+    compressor.include_checksum(true).expect("an option");
+    let frame = compressor.compress(bytes).expect("room");
+    let length = u32::try_from(frame.len()).expect("small").to_le_bytes();
+    let _ = tell(&[&b"\x89gotrace\x01\0\0\0"[..], &length, &frame].concat());
+});
+
+fn tell(bytes: &[u8]) -> Result<(), CaptureError> {
+    let mut replay = Replay::new(bytes)?;
+    while let Some(report) = replay.next_start()? {
+        for format in Format::ALL {
+            let _ = format.write(Told::Start(&report), &View::default(), false, &mut std::io::sink());
+        }
+    }
+    Ok(())
+}

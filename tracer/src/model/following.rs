@@ -1,0 +1,70 @@
+//! What single events tell of a running program, from one report to the next.
+
+use super::blocking::{ObjectNames, SlowCalls};
+use super::gc::{GcHistory, Surroundings};
+use crate::event::gc::Stop;
+use crate::event::{Event, EventKind};
+use crate::units::RuntimeAddr;
+
+/// What an event makes one ask about the process, best at once.
+pub trait Around: ObjectNames {
+    /// What else is to be known when a cycle of the collector is over. The same for all that are taken in together.
+    fn surroundings(&self) -> Surroundings;
+
+    /// Whether that is where a function begins which has no frame yet.
+    fn is_without_frame(&self, address: RuntimeAddr) -> bool;
+}
+
+/// What the events since the last report have told. Bounded, whatever comes.
+#[derive(Clone, Debug)]
+pub struct Following {
+    /// The slow calls and waits.
+    pub slow: SlowCalls,
+    /// What the collector did, when that is followed.
+    pub gc: Option<GcHistory>,
+    redact: bool,
+}
+
+impl Following {
+    /// Nothing yet. `redact` leaves addresses and paths out.
+    #[must_use]
+    pub fn new(redact: bool, gc: Option<GcHistory>) -> Self {
+        Self { slow: SlowCalls::new(redact), gc, redact }
+    }
+
+    /// Takes note of an event.
+    pub fn note(&mut self, event: &Event, around: &dyn Around) {
+        match (&event.kind, &mut self.gc) {
+            (EventKind::Slow(slow), _) => self.slow.note(event.time, event.tid, slow, around),
+            (EventKind::GcCycle(cycle), Some(gc)) => {
+                gc.note_cycle(event.time, cycle, around.surroundings());
+            }
+            (EventKind::Stop(stop), Some(gc)) => {
+                let mut stop = Stop::clone(stop);
+                put_down_to_caller(&mut stop, around);
+                gc.note_stop(event.time, &stop);
+            }
+            _ => {}
+        }
+    }
+
+    /// Forgets what a report has told: the next one is on what comes.
+    pub fn begin_anew(&mut self) {
+        self.slow = SlowCalls::new(self.redact);
+        if let Some(gc) = &mut self.gc {
+            gc.begin_anew();
+        }
+    }
+}
+
+/// Who yielded where a function begins, as whoever is not interrupted does, is told as being in its caller, whose frame
+/// pointer is there still.
+fn put_down_to_caller(stop: &mut Stop, around: &dyn Around) {
+    if let Some(holder) = &mut stop.holder
+        && let Some(address) = holder.stack.first_mut()
+        && holder.top.0 != 0
+        && around.is_without_frame(*address)
+    {
+        *address = holder.top;
+    }
+}

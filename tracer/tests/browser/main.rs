@@ -1,0 +1,24 @@
+//! What gotrace writes for a browser, opened in one: headless Chromium, driven by its own protocol.
+//!
+//! `cargo xtask test` finds Chromium and the pages of speedscope and says where they are (`GOTRACE_CHROMIUM`,
+//! `GOTRACE_SPEEDSCOPE`). By hand:
+//! `GOTRACE_CHROMIUM=/usr/bin/chromium cargo test -p tracer --test browser -- --include-ignored`.
+
+mod chromium;
+mod flame_svg;
+mod many;
+mod page;
+mod reports;
+mod running_page;
+mod server;
+mod speedscope;
+mod start_page;
+
+use std::path::PathBuf;
+
+/// Where screenshots are kept: a folder of the build's.
+fn artifacts() -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("browser");
+    std::fs::create_dir_all(&folder).expect("a folder for screenshots");
+    folder
+}

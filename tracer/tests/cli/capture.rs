@@ -1,0 +1,123 @@
+//! Captures that are none, and names of outputs that cannot be. Needs neither root nor BPF.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use super::{gotrace, said};
+
+fn captures() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/captures")
+}
+
+/// Of each version of the format a capture is kept, with the text that it has been told as.
+#[test]
+fn captures_of_every_version_are_read() {
+    let folder = captures();
+    let mut versions = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "gotrace") {
+            let output = gotrace(&["report", "--top", "0", path.to_str().unwrap()]);
+            assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+            let golden = std::fs::read_to_string(path.with_extension("txt")).unwrap();
+            assert_eq!(String::from_utf8_lossy(&output.stdout), golden, "{}", path.display());
+            versions += 1;
+        }
+    }
+    assert_eq!(versions, gotrace::capture::VERSION);
+}
+
+#[test]
+fn what_is_no_capture_is_refused_with_what_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = std::fs::read(captures().join("v1.gotrace")).unwrap();
+    let changed = |at: usize, byte: u8| {
+        let mut bytes = kept.clone();
+        bytes[at] = byte;
+        bytes
+    };
+    let cases: [(&str, Vec<u8>, i32, &str); 6] = [
+        ("empty", Vec::new(), 1, "is no capture of gotrace"),
+        ("text", b"{\"type\":\"header\"}\n".repeat(9), 1, "is no capture of gotrace"),
+        ("newer", changed(8, 77), 1, "is a capture of format 77; this gotrace reads formats up to 1"),
+        ("header-only", kept[..12].to_vec(), 1, "nothing is"),
+        ("damaged", changed(60, kept[60] ^ 0x55), 1, "is damaged at byte 12"),
+        ("cut", kept[..kept.len() - 1].to_vec(), 1, "nothing is"),
+    ];
+    for (name, bytes, code, says) in cases {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let output = gotrace(&["report", path.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(code), "{name}: {}", said(&output));
+        assert!(said(&output).contains(says), "{name}: {}", said(&output));
+        assert!(said(&output).contains(path.to_str().unwrap()), "{name}: {}", said(&output));
+    }
+    let output = gotrace(&["report", folder.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("directory"), "{}", said(&output));
+}
+
+#[test]
+fn a_capture_can_be_cut_anywhere_and_is_never_taken_for_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = std::fs::read(captures().join("v1.gotrace")).unwrap();
+    let path = folder.path().join("cut.gotrace");
+    for length in (0..kept.len()).step_by(97) {
+        std::fs::write(&path, &kept[..length]).unwrap();
+        let output = gotrace(&["report", "--json", path.to_str().unwrap()]);
+        let code = output.status.code();
+        assert!(code == Some(1) || code == Some(5), "{length}: {code:?} {}", said(&output));
+    }
+}
+
+#[test]
+fn names_of_outputs_that_cannot_be_are_refused_before_anything_is_begun() {
+    let folder = tempfile::tempdir().unwrap();
+    let inside = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    std::fs::create_dir(inside("folder.gotrace")).unwrap();
+    let (text, capture, other) = (inside("a.txt"), inside("a.gotrace"), inside("b.gotrace"));
+    let cases: [(&[&str], &str); 9] = [
+        (&["--max-size", "1M", "-o", &text], "there is none"),
+        (&["-o", &text, "-o", &text], "is given twice"),
+        (&["-o", &capture, "-o", &format!("{}/./a.gotrace", folder.path().display())], "is given twice"),
+        (&["-o", &capture, "-o", &other], "one capture is enough"),
+        (&["-f", "svg", "-o", &text], "is to be svg, and its name says text"),
+        (&["-f", "text", "-o", &capture], "is to be text, and its name says a capture"),
+        (&["-o", &inside("folder.gotrace")], "directory"),
+        (&["-o", &inside("missing/a.gotrace")], "No such file"),
+        (&["-f", "text", "-o", "/dev/full"], "no regular file"),
+    ];
+    for (options, says) in cases {
+        let began = inside("began");
+        let output = gotrace(&[&["run"], options, &["--", "touch", &began]].concat());
+        assert_eq!(output.status.code(), Some(1), "{options:?}: {}", said(&output));
+        assert!(said(&output).contains(says), "{options:?}: {}", said(&output));
+        assert!(!Path::new(&began).exists(), "{options:?}");
+    }
+    // Nothing is left of the outputs that could have been written.
+    let left: Vec<_> =
+        std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["folder.gotrace"]);
+}
+
+#[test]
+fn a_capture_is_not_made_from_a_capture_and_a_closed_pipe_is_no_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = captures().join("v1.gotrace");
+    let copy = folder.path().join("copy.gotrace");
+    let output = gotrace(&["report", "-o", copy.to_str().unwrap(), kept.to_str().unwrap()]);
+    assert!(said(&output).contains("copy"), "{}", said(&output));
+    assert!(!copy.exists());
+    let mut child = Command::new(env!("CARGO_BIN_EXE_gotrace"));
+    let mut child = child.arg("report").arg(&kept).stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn captures_are_compared_with_each_other() {
+    let kept = captures().join("v1.gotrace");
+    let output = gotrace(&["diff", kept.to_str().unwrap(), kept.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("to_main   within the noise"), "{output:?}");
+}
