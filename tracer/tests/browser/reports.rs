@@ -53,6 +53,7 @@ fn subject() -> Subject {
             stripped: true,
             dwarf: false,
         },
+        code: None,
         kernel: "6.12.1".to_owned(),
         wall_clock_unix_ns: 1_700_000_000_000_000_000,
         repetition: None,
@@ -60,7 +61,14 @@ fn subject() -> Subject {
 }
 
 fn frame(function: &str, line: u32) -> Frame {
-    Frame { function: function.to_owned(), file: Some("/src/app/main.go".to_owned()), line, inlined: false }
+    Frame {
+        function: function.to_owned(),
+        file: Some("/src/app/main.go".to_owned()),
+        line,
+        inlined: false,
+        begins: 0,
+        address: None,
+    }
 }
 
 /// A start with so many inits, of 1 ms and more each, the last one the slowest; hostile names lead.

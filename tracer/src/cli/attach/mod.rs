@@ -143,7 +143,10 @@ fn positive(text: &str) -> Result<Duration, String> {
 pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     let mut outputs = Outputs::open(&args.output, args.json, args.format)?;
     outputs.ensure(if args.now { History::Look } else { History::Running })?;
-    anyhow::ensure!(!(args.now && outputs.records()), "one look is not recorded: leave out --now, or that output");
+    anyhow::ensure!(
+        !(args.now && outputs.records()),
+        "one look is not recorded: leave out --now, or that output"
+    );
     if args.flame == Flame::Waits && !args.waits {
         anyhow::bail!("--flame waits is of what --waits sees: add it");
     }
