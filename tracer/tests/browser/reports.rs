@@ -156,7 +156,7 @@ pub(crate) fn start(inits: usize) -> Report {
 
 fn missing() -> MissingProbe {
     MissingProbe {
-        probe: "schedinit_done",
+        probe: "schedinit_done".into(),
         function: HOSTILE[1].to_owned(),
         reason: "its code has no single call of the function".to_owned(),
         is_detail: false,
@@ -305,6 +305,7 @@ pub(crate) fn running(stacks: u32) -> BlockingReport {
         ended: Nanos(11_000_000_000),
         stack_from: Nanos(20_000),
         slow_from: Nanos(MS),
+        frequency: 99,
         tables: &tables,
         before: None,
         slow: &slow,
@@ -322,7 +323,7 @@ pub(crate) fn running(stacks: u32) -> BlockingReport {
 fn blocked() -> BlockedNow {
     BlockedNow {
         goid: 21,
-        state: "syscall",
+        state: "syscall".into(),
         syscall: Some("flock".to_owned()),
         wait_reason: None,
         tid: Some(44),
