@@ -45,7 +45,6 @@ fn subject() -> Subject {
         exe: PathBuf::from("/srv/app"),
         go_version: "go1.26.6".to_owned(),
         module: Some("example.com/app".to_owned()),
-        imported_by: None,
         linking: Linking {
             pie: false,
             interpreter: None,
