@@ -43,7 +43,6 @@ pub use budget::verdict;
 pub use diff::{DiffText, Side};
 pub use diff_ndjson::DiffNdjson;
 pub use format::{Format, History, View};
-pub use format::{Format, View};
 pub use html::Html;
 pub use ndjson::Ndjson;
 pub use repeats::RepeatsText;

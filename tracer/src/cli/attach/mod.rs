@@ -143,7 +143,10 @@ fn positive(text: &str) -> Result<Duration, String> {
 pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     let mut outputs = Outputs::open(&args.output, args.json, args.format)?;
     outputs.ensure(if args.now { History::Look } else { History::Running })?;
-    anyhow::ensure!(!(args.now && outputs.records()), "one look is not recorded: leave out --now, or that output");
+    anyhow::ensure!(
+        !(args.now && outputs.records()),
+        "one look is not recorded: leave out --now, or that output"
+    );
     if args.flame == Flame::Waits && !args.waits {
         anyhow::bail!("--flame waits is of what --waits sees: add it");
     }
@@ -185,7 +188,7 @@ async fn follow(
     let gc = if args.no_gc { None } else { Some(gc::Plan::of(process, binary)?) };
     let of_collector = (args.flame == Flame::Gc).then_some("--flame gc").or(gctrace(&outputs));
     ensure_collector(of_collector, gc.as_ref())?;
-    let recorder = outputs.recorder(args.max_size);
+    let recorder = outputs.recorder(args.max_size)?;
     let live = Live::attach(process, observer.symbols(), &options, waits, gc, recorder)?;
     let (of, by, focus) = (args.flame.into(), args.by.into(), args.focus.clone());
     let view = View { of, by, focus, ..View::default() };
