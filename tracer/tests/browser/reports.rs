@@ -53,6 +53,7 @@ fn subject() -> Subject {
             stripped: true,
             dwarf: false,
         },
+        code: None,
         kernel: "6.12.1".to_owned(),
         wall_clock_unix_ns: 1_700_000_000_000_000_000,
         repetition: None,
@@ -60,7 +61,14 @@ fn subject() -> Subject {
 }
 
 fn frame(function: &str, line: u32) -> Frame {
-    Frame { function: function.to_owned(), file: Some("/src/app/main.go".to_owned()), line, inlined: false }
+    Frame {
+        function: function.to_owned(),
+        file: Some("/src/app/main.go".to_owned()),
+        line,
+        inlined: false,
+        begins: 0,
+        address: None,
+    }
 }
 
 /// A start with so many inits, of 1 ms and more each, the last one the slowest; hostile names lead.
@@ -148,7 +156,7 @@ pub(crate) fn start(inits: usize) -> Report {
 
 fn missing() -> MissingProbe {
     MissingProbe {
-        probe: "schedinit_done",
+        probe: "schedinit_done".into(),
         function: HOSTILE[1].to_owned(),
         reason: "its code has no single call of the function".to_owned(),
         is_detail: false,
@@ -297,6 +305,7 @@ pub(crate) fn running(stacks: u32) -> BlockingReport {
         ended: Nanos(11_000_000_000),
         stack_from: Nanos(20_000),
         slow_from: Nanos(MS),
+        frequency: 99,
         tables: &tables,
         before: None,
         slow: &slow,
@@ -314,7 +323,7 @@ pub(crate) fn running(stacks: u32) -> BlockingReport {
 fn blocked() -> BlockedNow {
     BlockedNow {
         goid: 21,
-        state: "syscall",
+        state: "syscall".into(),
         syscall: Some("flock".to_owned()),
         wait_reason: None,
         tid: Some(44),

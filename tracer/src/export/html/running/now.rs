@@ -34,7 +34,9 @@ pub(super) fn blocked_now(report: &BlockingReport, out: &mut dyn Write) -> io::R
         vec![
             lasts,
             Cell::count(group.count),
-            Cell::words(longest.syscall.as_deref().or(longest.wait_reason).unwrap_or("a system call")),
+            Cell::words(
+                longest.syscall.as_deref().or(longest.wait_reason.as_deref()).unwrap_or("a system call"),
+            ),
             Cell::Folded(site_name(&group.site), stack),
             Cell::words(longest.object.clone().unwrap_or_default()),
             Cell::count(longest.goid),
