@@ -181,6 +181,8 @@ impl Symbols for MadeUp {
             file: Some(format!("/src/made/up/package{}/file{}.go", index % 300, index % 11)),
             line: as_number(10 + index % 900),
             inlined: false,
+            begins: 0,
+            address: None,
         }]
     }
 
@@ -205,6 +207,7 @@ fn subject() -> Subject {
             stripped: true,
             dwarf: false,
         },
+        code: None,
         kernel: "6.12.1".to_owned(),
         wall_clock_unix_ns: 1_700_000_000_000_000_000,
         repetition: None,
