@@ -199,6 +199,7 @@ fn subject() -> Subject {
         exe: PathBuf::from("/srv/made-up"),
         go_version: "go1.26.6".to_owned(),
         module: Some("example.com/made/up".to_owned()),
+        code: None,
         linking: Linking {
             pie: false,
             interpreter: None,
