@@ -8,9 +8,11 @@ use tracer_ebpf::wire::blocking::bucket;
 use super::csv::Csv;
 use super::golden_tests::all_fields_are_columns;
 use super::{BlockingFlame, BlockingText, Export as _, FlameBy, FlameOf};
+use super::{gc, parking};
 use crate::event::blocking::{BUCKETS, CallTotal, Caller, Key, Kind, Name, Object, Slow, Socket, StackTaken};
 use crate::event::profile::Samples;
 use crate::model::blocking::{BlockedNow, BlockingInput, BlockingReport, ObjectNames, Since, SlowCalls};
+use crate::model::parking::ParkingReport;
 use crate::model::{Ending, MissingProbe, Subject, Symbols};
 use crate::stream::{ProbeLoss, Tables};
 use crate::target::gobin::{CodeSegment, Frame, Linking};
@@ -292,6 +294,12 @@ pub(super) fn whole() -> BlockingReport {
     report(&tables(), None, blocked_now())
 }
 
+/// The same of a program that was followed with `--waits`, and whose collector was.
+pub(super) fn with_parking_and_gc() -> BlockingReport {
+    let parking = parking::tests::report(parking::tests::overhead());
+    BlockingReport { parking: Some(parking), gc: Some(gc::tests::whole()), ..whole() }
+}
+
 fn written(write: impl Fn(&mut Vec<u8>)) -> String {
     let mut out = Vec::new();
     write(&mut out);
@@ -333,6 +341,9 @@ fn the_table_is_as_it_was_and_has_every_field() {
     let table = written(|out| Csv.running(&report, out).unwrap());
     assert_eq!(table.replace("\r\n", "\n"), include_str!("golden/blocking.csv"));
     all_fields_are_columns(&table, &report.blocking_lines().unwrap());
+    let report = with_parking_and_gc();
+    let table = written(|out| Csv.running(&report, out).unwrap());
+    all_fields_are_columns(&table, &report.blocking_lines().unwrap());
 }
 
 #[test]
@@ -341,6 +352,23 @@ fn every_flame_graph_of_blocking_has_all_of_its_time() {
         let lines = folded(&BlockingFlame { by, ..BlockingFlame::default() });
         let weight = |line: &str| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap();
         assert_eq!(Nanos(lines.lines().map(weight).sum()), whole().suffered_total(), "{by:?}");
+    }
+}
+
+#[test]
+fn flame_graphs_of_waits_and_of_assists_have_all_of_their_time() {
+    let report = with_parking_and_gc();
+    let parked: u64 =
+        report.parking.iter().flat_map(ParkingReport::suffered).map(|one| one.sums.total.0).sum();
+    let assists: u64 = report.gc.iter().flat_map(|gc| &gc.assists).map(|assist| assist.cpu.0).sum();
+    for (of, whole) in [(FlameOf::Parked, parked), (FlameOf::Assists, assists)] {
+        for by in [FlameBy::Stack, FlameBy::Goroutine, FlameBy::Site, FlameBy::Object] {
+            let flame = BlockingFlame { of, by, focus: None };
+            let lines = written(|out| flame.write_folded(&report, out).unwrap());
+            let weight = |line: &str| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap();
+            let sum: u64 = lines.lines().map(weight).sum();
+            assert!(sum > 0 && sum == whole, "{of:?} {by:?}: {sum} of {whole}");
+        }
     }
 }
 

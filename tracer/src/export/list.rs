@@ -12,26 +12,29 @@ use crate::target::processes::{GoProcess, Processes};
 /// So much of a container's id is shown, as container tools do.
 const SHORT_ID: usize = 12;
 
-/// A line of list --json: a process.
+/// A line of list --json.
 #[derive(Serialize, JsonSchema)]
-#[serde(tag = "type", rename = "go_process")]
+#[serde(tag = "type", rename_all = "snake_case")]
 #[schemars(rename = "ListLine")]
-struct Row<'a> {
-    pid: u32,
-    exe: String,
-    exe_deleted: bool,
-    go_version: Option<&'a str>,
-    module: Option<&'a str>,
-    linking: Option<&'a Linking>,
-    container: Option<&'a str>,
-    other_pid_namespace: bool,
-    traceable: bool,
-    refusal: Option<&'a str>,
+enum Line<'a> {
+    /// A Go program that runs.
+    GoProcess {
+        pid: u32,
+        exe: String,
+        exe_deleted: bool,
+        go_version: Option<&'a str>,
+        module: Option<&'a str>,
+        linking: Option<&'a Linking>,
+        container: Option<&'a str>,
+        other_pid_namespace: bool,
+        traceable: bool,
+        refusal: Option<&'a str>,
+    },
 }
 
 /// The schema of its lines.
 pub(in crate::export) fn schema(generator: &mut SchemaGenerator) -> Schema {
-    generator.subschema_for::<Row<'static>>()
+    generator.subschema_for::<Line<'static>>()
 }
 
 /// One JSON object a line.
@@ -41,7 +44,7 @@ pub(in crate::export) fn schema(generator: &mut SchemaGenerator) -> Schema {
 pub fn write_ndjson(processes: &Processes, out: &mut dyn Write) -> io::Result<()> {
     for process in &processes.found {
         let program = &process.program;
-        let row = Row {
+        let line = Line::GoProcess {
             pid: process.pid,
             exe: process.exe.display().to_string(),
             exe_deleted: process.deleted,
@@ -53,7 +56,7 @@ pub fn write_ndjson(processes: &Processes, out: &mut dyn Write) -> io::Result<()
             traceable: process.refusal.is_none(),
             refusal: process.refusal.as_deref(),
         };
-        serde_json::to_writer(&mut *out, &row)?;
+        serde_json::to_writer(&mut *out, &line)?;
         out.write_all(b"\n")?;
     }
     Ok(())

@@ -13,7 +13,6 @@ use super::header::{Header, write_line};
 use super::shared_lines::{FindingLine, MissingLine};
 use crate::model::blocking::BlockingReport;
 use crate::model::{self, Counts, Ending, Init, Phase, Report, StartupTimeline, TimedFunction, findings};
-use crate::units::Nanos;
 
 /// The format.
 #[derive(Clone, Copy, Debug)]

@@ -33,6 +33,20 @@ fn every_line_is_of_its_definition_and_of_the_whole() {
 }
 
 #[test]
+fn every_line_says_of_which_type_it_is() {
+    let schema = schema();
+    let names = ["StartLine", "RunningLine", "WaitsLine", "GcLine", "NowLine", "ListLine", "DiffLine"];
+    assert_eq!(schema["anyOf"].as_array().unwrap().len(), names.len() + 1, "and what inspect writes");
+    for name in names {
+        for line in schema["$defs"][name]["oneOf"].as_array().unwrap() {
+            assert!(line["properties"]["type"]["const"].is_string(), "{name}: {line}");
+            assert!(line["required"].as_array().unwrap().contains(&"type".into()), "{name}: {line}");
+            assert!(line["description"].is_string(), "{name}: {line}");
+        }
+    }
+}
+
+#[test]
 fn a_field_that_is_not_there_or_not_known_is_refused() {
     let schema = schema();
     let mut optional = std::collections::BTreeSet::new();

@@ -134,6 +134,12 @@ impl Process {
             .ok_or_else(|| ProcessError::Unreadable { pid: self.pid, what: "its stat".to_owned() })
     }
 
+    /// Whether it has ended, be its parent told of it or not.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.stat().map_or(true, |stat| matches!(stat.state, 'Z' | 'X'))
+    }
+
     /// How long all of its threads together have been on a processor; none when the kernel does not tell.
     #[must_use]
     pub fn cpu_time(&self) -> Option<Nanos> {

@@ -69,6 +69,12 @@ pub enum ProcessError {
         /// What it was called.
         name: String,
     },
+    /// It ended while it was attached to.
+    #[error("process {pid} ended before gotrace was attached to it")]
+    Ended {
+        /// Its number.
+        pid: u32,
+    },
     /// It became another program while it was looked at.
     #[error("process {pid} has become another program meanwhile (execve)")]
     Replaced {

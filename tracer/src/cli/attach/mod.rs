@@ -188,8 +188,12 @@ async fn follow(
     let gc = if args.no_gc { None } else { Some(gc::Plan::of(process, binary)?) };
     let of_collector = (args.flame == Flame::Gc).then_some("--flame gc").or(gctrace(&outputs));
     ensure_collector(of_collector, gc.as_ref())?;
-    let recorder = outputs.recorder(args.max_size);
-    let live = Live::attach(process, observer.symbols(), &options, waits, gc, recorder)?;
+    let recorder = outputs.recorder(args.max_size)?;
+    let live = Live::attach(process, observer.symbols(), &options, waits, gc, recorder).map_err(|error| {
+        let ended = process.has_ended().then_some(ProcessError::Ended { pid: process.pid });
+        ended.map_or(error, Into::into)
+    })?;
+    ensure_unchanged(process, binary, observer.symbols().bias)?;
     let (of, by, focus) = (args.flame.into(), args.by.into(), args.focus.clone());
     let view = View { of, by, focus, ..View::default() };
     let mut reporter = Reporter::new(process, binary, &observer, live, outputs, view, args.stw_slow);
@@ -210,6 +214,17 @@ async fn follow(
         }
     };
     reporter.finish(ended)
+}
+
+/// That the probes were armed for the program that was looked at: a process can become another one meanwhile.
+fn ensure_unchanged(process: &Process, binary: &GoBinary, bias: u64) -> Result<(), ProcessError> {
+    let pid = process.pid;
+    match process.memory().and_then(|memory| process.load_bias(binary, &memory)) {
+        Ok(now) if now == bias => Ok(()),
+        _ if process.has_ended() => Err(ProcessError::Ended { pid }),
+        Ok(_) => Err(ProcessError::Replaced { pid }),
+        Err(error) => Err(error),
+    }
 }
 
 /// How far the start is, and where the main goroutine is: by several looks, until it is known to stay there.

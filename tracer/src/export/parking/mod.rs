@@ -6,4 +6,4 @@ pub(super) mod text;
 pub(super) use ndjson::schema;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

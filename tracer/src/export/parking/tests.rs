@@ -63,7 +63,7 @@ fn total(key: ParkKey, times: &[u64]) -> ParkTotal {
     }
 }
 
-fn report(overhead: Overhead) -> ParkingReport {
+pub(in crate::export) fn report(overhead: Overhead) -> ParkingReport {
     // Return addresses are behind their calls.
     let key = ParkKey {
         reason: 19,
@@ -103,7 +103,7 @@ fn report(overhead: Overhead) -> ParkingReport {
     })
 }
 
-fn overhead() -> Overhead {
+pub(in crate::export) fn overhead() -> Overhead {
     Overhead {
         armed: Nanos(1_000_000_000),
         span: Nanos(2_000_000_000),

@@ -9,19 +9,29 @@ use super::proto::Label;
 use crate::model::{Cause, Init, Parts, Phase, PhaseName, Report, Wait};
 use crate::units::Nanos;
 
-/// What the values are.
+/// What the values are; the last two as Go's heap profile calls them (runtime/pprof, `writeHeapInternal`).
 const TYPES: [(&str, &str); 6] = [
     ("wall", "nanoseconds"),
     ("cpu", "nanoseconds"),
     ("runnable", "nanoseconds"),
     ("blocked", "nanoseconds"),
-    // As Go's heap profile calls them (runtime/pprof, `writeHeapInternal`).
     ("alloc_objects", "count"),
     ("alloc_space", "bytes"),
 ];
 
 /// How many of them there are when nobody counted what was allocated.
 const TIMES: usize = 4;
+
+/// The values of a sample, in that order.
+#[derive(Default)]
+struct Values {
+    wall: Nanos,
+    cpu: Nanos,
+    runnable: Nanos,
+    blocked: Nanos,
+    alloc_objects: u64,
+    alloc_space: u64,
+}
 
 /// The profile of a start.
 pub(super) fn profile(report: &Report) -> Builder {
@@ -45,39 +55,41 @@ pub(super) fn profile(report: &Report) -> Builder {
 
 struct Start {
     builder: Builder,
+    /// How many values samples have.
     width: usize,
     /// The time that waits have told already, by phase, init and cause.
     told: HashMap<(&'static str, Option<Nanos>, &'static str), u64>,
 }
 
 impl Start {
+    fn add(&mut self, stack: &[u64], labels: &[Label], values: &Values) {
+        let Values { wall, cpu, runnable, blocked, alloc_objects, alloc_space } = values;
+        let values = [wall.0, cpu.0, runnable.0, blocked.0, *alloc_objects, *alloc_space];
+        self.builder.add(stack, labels, &values[..self.width]);
+    }
+
     fn stretch(&mut self, path: &[Level<'_>], duration: Nanos) {
+        let Some(Level::Phase(phase)) = path.first() else { return };
+        let init = path.iter().find_map(|level| match level {
+            Level::Init(init) => Some(*init),
+            _ => None,
+        });
+        let mut labels = self.labels(*phase, init);
+        let mut values = Values { wall: duration, ..Values::default() };
         let wait = match path.last() {
             Some(Level::Wait(wait)) => Some(*wait),
             _ => None,
         };
-        let stack = self.stack(path, wait);
-        let mut phase = None;
-        let mut init = None;
-        for level in path {
-            match level {
-                Level::Phase(name) => phase = Some(*name),
-                Level::Init(of) => init = Some(*of),
-                _ => {}
-            }
-        }
-        let Some(phase) = phase else { return };
-        let labels = self.labels(phase, init, wait);
-        let mut values = vec![0; self.width];
-        values[0] = duration.0;
         if let Some(wait) = wait {
-            values[3] = self.blocked(phase, init, wait, duration);
+            labels.extend(self.labels_of_wait(wait));
+            values.blocked = self.blocked(*phase, init, wait, duration);
         }
-        self.builder.add(&stack, &labels, &values);
+        let stack = self.stack(path, wait);
+        self.add(&stack, &labels, &values);
     }
 
     /// The part of a wait that the kernel's account has too: it is the one that the sums are of.
-    fn blocked(&mut self, phase: PhaseName, init: Option<&Init>, wait: &Wait, duration: Nanos) -> u64 {
+    fn blocked(&mut self, phase: PhaseName, init: Option<&Init>, wait: &Wait, duration: Nanos) -> Nanos {
         let told =
             self.told.entry((phase.name(), init.map(|init| init.start), wait.cause.name())).or_default();
         let room = match init.map(|init| init.parts.as_ref()) {
@@ -88,7 +100,7 @@ impl Start {
         };
         let blocked = duration.0.min(room);
         *told = told.saturating_add(blocked);
-        blocked
+        Nanos(blocked)
     }
 
     /// Innermost first. A wait has its own stack, which begins in the init function.
@@ -111,17 +123,22 @@ impl Start {
         stack
     }
 
-    fn labels(&mut self, phase: PhaseName, init: Option<&Init>, wait: Option<&Wait>) -> Vec<Label> {
+    fn labels(&mut self, phase: PhaseName, init: Option<&Init>) -> Vec<Label> {
         let package = init.map(Init::package);
-        let goid = wait.and_then(|wait| wait.goid).map(|goid| goid.to_string());
         self.builder.labels(&[
             ("phase", Some(phase.name())),
             ("package", package.as_deref()),
             ("module", init.and_then(|init| init.module.as_deref())),
-            ("cause", wait.map(|wait| wait.cause.name())),
-            ("syscall", wait.and_then(|wait| wait.syscall.as_deref())),
-            ("wait_reason", wait.and_then(|wait| wait.reason)),
-            ("object", wait.and_then(|wait| wait.object.as_deref())),
+        ])
+    }
+
+    fn labels_of_wait(&mut self, wait: &Wait) -> Vec<Label> {
+        let goid = wait.goid.map(|goid| goid.to_string());
+        self.builder.labels(&[
+            ("cause", Some(wait.cause.name())),
+            ("syscall", wait.syscall.as_deref()),
+            ("wait_reason", wait.reason),
+            ("object", wait.object.as_deref()),
             ("goid", goid.as_deref()),
         ])
     }
@@ -134,10 +151,10 @@ impl Start {
         for init in inits.filter(|init| init.start >= phase.start && init.start < end) {
             let path = [Level::Phase(phase.name), Level::Init(init)];
             let stack = self.stack(&path, None);
-            if let (Some(heap), true) = (init.heap, self.width == TYPES.len()) {
-                let labels = self.labels(phase.name, Some(init), None);
-                let values = [0, 0, 0, 0, heap.allocs, heap.bytes];
-                self.builder.add(&stack, &labels, &values);
+            if let Some(heap) = init.heap {
+                let labels = self.labels(phase.name, Some(init));
+                let (alloc_objects, alloc_space) = (heap.allocs, heap.bytes);
+                self.add(&stack, &labels, &Values { alloc_objects, alloc_space, ..Values::default() });
             }
             if let Some(parts) = &init.parts {
                 self.account(&stack, phase.name, Some(init), parts);
@@ -151,18 +168,16 @@ impl Start {
     }
 
     fn account(&mut self, stack: &[u64], phase: PhaseName, init: Option<&Init>, parts: &Parts) {
-        let labels = self.labels(phase, init, None);
-        let mut values = vec![0; self.width];
-        (values[1], values[2]) = (parts.on_cpu.0, parts.runnable.0);
-        self.builder.add(stack, &labels, &values);
+        let labels = self.labels(phase, init);
+        let (cpu, runnable) = (parts.on_cpu, parts.runnable);
+        self.add(stack, &labels, &Values { cpu, runnable, ..Values::default() });
         for cause in Cause::ALL {
             let key = (phase.name(), init.map(|init| init.start), cause.name());
             let told = self.told.get(&key).copied().unwrap_or(0);
-            let mut values = vec![0; self.width];
-            values[3] = parts.blocked_by(cause).0.saturating_sub(told);
-            let mut of_cause = self.builder.labels(&[("cause", Some(cause.name()))]);
-            of_cause.splice(0..0, labels.iter().copied());
-            self.builder.add(stack, &of_cause, &values);
+            let blocked = parts.blocked_by(cause).since(Nanos(told));
+            let of_cause = self.builder.labels(&[("cause", Some(cause.name()))]);
+            let labels = [&labels[..], &of_cause].concat();
+            self.add(stack, &labels, &Values { blocked, ..Values::default() });
         }
     }
 }

@@ -10,6 +10,7 @@ use super::super::{Export as _, FlameOf, blocking_tests, golden_tests};
 use super::Pprof;
 use super::proto::{Location, Profile};
 use crate::model::Cause;
+use crate::model::parking::Parking;
 use crate::units::Nanos;
 
 const BLOCKED: Pprof = Pprof { of: FlameOf::Blocked };
@@ -173,6 +174,24 @@ fn what_was_not_followed_is_an_empty_profile() {
         let profile = of_running(&Pprof { of });
         assert!(profile.sample.is_empty() && !profile.sample_type.is_empty());
     }
+}
+
+#[test]
+fn profiles_of_waits_and_of_assists_add_up_to_what_the_report_says() {
+    let report = blocking_tests::with_parking_and_gc();
+    let of = |of| {
+        let mut file = Vec::new();
+        Pprof { of }.running(&report, &mut file).unwrap();
+        read(&file)
+    };
+    let (parked, parkings) = (of(FlameOf::Parked), report.parking.as_ref().unwrap());
+    let sum = |each: fn(&Parking) -> u64| parkings.suffered().map(each).sum::<u64>();
+    assert_eq!(parked.sum("contentions"), sum(|one| one.sums.count));
+    assert_eq!(parked.sum("delay"), sum(|one| one.sums.total.0));
+    assert_eq!(parked.sum("runnable"), sum(|one| one.runnable.0));
+    let (assists, gc) = (of(FlameOf::Assists), report.gc.as_ref().unwrap());
+    assert_eq!(assists.sum("assists"), gc.assists.iter().map(|assist| assist.count).sum::<u64>());
+    assert_eq!(assists.sum("assist_cpu"), gc.assists.iter().map(|assist| assist.cpu.0).sum::<u64>());
 }
 
 #[test]

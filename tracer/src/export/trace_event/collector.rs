@@ -27,6 +27,11 @@ pub(super) struct Stopped {
     pub(super) at: Nanos,
 }
 
+/// The goroutines that held the world up.
+pub(super) fn goroutines(gc: &GcReport) -> impl Iterator<Item = u64> {
+    gc.stops.iter().filter_map(|stop| stop.holder.as_ref()).map(|holder| holder.seen.goid)
+}
+
 /// Writes the tracks of the collector, and returns what is about goroutines.
 pub(super) fn write<'a>(
     gc: &'a GcReport,

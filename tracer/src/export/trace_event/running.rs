@@ -15,7 +15,10 @@ use crate::units::Nanos;
 
 /// Writes the events of a running program.
 pub(super) fn write(report: &BlockingReport, writer: &mut Writer<'_>) -> io::Result<()> {
-    let mut tracks = Tracks::default();
+    let slow = report.slow.iter().filter_map(|call| call.call.goid);
+    let now = report.blocked_now.iter().map(|one| one.goid);
+    let held = report.gc.iter().flat_map(collector::goroutines);
+    let mut tracks = Tracks::beside(slow.chain(now).chain(held));
     let held = match &report.gc {
         Some(gc) => collector::write(gc, &mut tracks, writer)?,
         None => Vec::new(),
@@ -27,7 +30,7 @@ pub(super) fn write(report: &BlockingReport, writer: &mut Writer<'_>) -> io::Res
         let owner = call.call.goid.map_or(Owner::Thread(call.tid), Owner::Goroutine);
         let origin = entry.and_then(|entry| entry.origin.as_ref());
         let is_idle = entry.is_some_and(|entry| matches!(entry.class, Class::Idle(_)));
-        goroutines.add(owner, origin, slow(call, entry), is_idle);
+        goroutines.add(owner, origin, slow_slice(call, entry), is_idle);
     }
     for one in &report.blocked_now {
         let (owner, origin) = (Owner::Goroutine(one.goid), one.origin.as_ref());
@@ -49,7 +52,7 @@ fn begin(call: &SlowCall) -> Nanos {
     call.end.since(call.call.duration)
 }
 
-fn slow<'a>(call: &'a SlowCall, entry: Option<&'a Entry>) -> Slice<'a> {
+fn slow_slice<'a>(call: &'a SlowCall, entry: Option<&'a Entry>) -> Slice<'a> {
     let syscall = syscall_name(call.call.key.syscall);
     let wait = if call.call.key.kind == Kind::Call { "" } else { "wait: " };
     let object = call.object.as_deref().map_or(String::new(), |object| format!(", {object}"));
@@ -63,7 +66,7 @@ fn slow<'a>(call: &'a SlowCall, entry: Option<&'a Entry>) -> Slice<'a> {
 }
 
 fn name_of(one: &BlockedNow) -> String {
-    let what = one.wait_reason.or(one.syscall.as_deref()).unwrap_or(one.state);
+    let what = one.wait_reason.as_deref().or(one.syscall.as_deref()).unwrap_or(&one.state);
     let object = one.object.as_deref().map_or(String::new(), |object| format!(", {object}"));
     let since = if one.since.is_none() { ", since when is not known" } else { "" };
     format!("{what}{object} (goes on{since})")

@@ -15,7 +15,7 @@ use crate::units::Nanos;
 /// Writes the events of a start.
 pub(super) fn write(report: &Report, writer: &mut Writer<'_>) -> io::Result<()> {
     let timeline = &report.timeline;
-    let mut tracks = Tracks::default();
+    let mut tracks = Tracks::beside(report.gc.iter().flat_map(collector::goroutines));
     let name = "start: main thread, goroutine 1";
     let tid = tracks.own(name, writer)?;
     tracks.write(tid, name, &slices(timeline), writer)?;

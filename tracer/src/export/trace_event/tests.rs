@@ -114,6 +114,32 @@ fn what_overlaps_on_one_goroutine_is_on_two_tracks_of_it() {
     assert_eq!(of_it[0].end - of_it[0].start, of_it[1].end - of_it[1].start);
 }
 
+/// A program that has made very many, of which a few are larger than what readers can tell apart.
+#[test]
+fn a_track_has_its_goroutines_number_where_readers_can_keep_it() {
+    for (goids, expected) in [
+        ([7, 18], vec![7, 18, 21, 22, 23, 1]),
+        ([123_456, 18], vec![123_456, 18, 21, 22, 23, 1]),
+        ([u64::MAX, (1 << 31) - 1], vec![(1 << 31) - 1, (1 << 31) + 1, 21, 22, 23, 1]),
+    ] {
+        let mut report = blocking_tests::whole();
+        report.slow.truncate(2);
+        for (call, goid) in report.slow.iter_mut().zip(goids) {
+            call.call.goid = Some(goid);
+        }
+        let mut expected: Vec<u64> = expected;
+        expected.sort_unstable();
+        let text = of_running(&report);
+        check::read(&text);
+        let file: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let named = file["traceEvents"].as_array().unwrap().iter();
+        let named = named.filter(|event| event["name"] == "thread_name");
+        let mut found: Vec<u64> = named.map(|event| event["tid"].as_u64().unwrap()).collect();
+        found.sort_unstable();
+        assert_eq!(found, expected);
+    }
+}
+
 #[test]
 fn a_thread_of_which_nothing_is_known_has_a_track_and_what_is_not_shown_is_counted() {
     let mut report = blocking_tests::whole();

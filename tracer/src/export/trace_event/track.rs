@@ -7,8 +7,11 @@ use super::args::Args;
 use super::event::{Reach, Writer};
 use crate::units::Nanos;
 
-/// Tracks whose number is no goroutine's have those from here on: readers keep 32 bits of it.
-const OWN: u64 = 1 << 31;
+/// Readers keep 32 bits of a track's number, and show it beside the name: a goroutine's is its own, up to here.
+const MOST: u64 = 1 << 31;
+
+/// The numbers of tracks that are no goroutine's are larger than this.
+const LEAST: u64 = 100;
 
 /// A stretch of time.
 pub(super) struct Slice<'a> {
@@ -28,18 +31,31 @@ pub(super) enum Owner {
     Thread(u32),
 }
 
-/// Hands out the tracks' numbers, and writes what is on them. Numbers are in the order in which tracks are shown.
-#[derive(Default)]
+/// Hands out the tracks' numbers, and writes what is on them, in the order in which they are to be shown.
 pub(super) struct Tracks {
     shown: u64,
+    /// The last number that is no goroutine's.
     own: u64,
+    /// Goroutines below this have their own number.
+    from: u64,
 }
 
 impl Tracks {
+    /// None yet, for a trace in which no goroutine but these has a track.
+    pub(super) fn beside(goids: impl Iterator<Item = u64>) -> Self {
+        let largest = goids.filter(|goid| *goid < MOST).max().unwrap_or(0);
+        let mut from = LEAST;
+        while from <= largest {
+            from = from.saturating_mul(10);
+        }
+        let from = from.min(MOST);
+        Self { shown: 0, own: from, from }
+    }
+
     /// Names one more track, and returns its number. A goroutine's first one has the goroutine's own number.
     pub(super) fn open(&mut self, owner: Owner, name: &str, writer: &mut Writer<'_>) -> io::Result<u64> {
         let tid = match owner {
-            Owner::Goroutine(goid) if goid < OWN => goid,
+            Owner::Goroutine(goid) if goid < self.from => goid,
             _ => return self.own(name, writer),
         };
         self.name(tid, name, writer)?;
@@ -77,7 +93,7 @@ impl Tracks {
 
     fn next(&mut self) -> u64 {
         self.own += 1;
-        OWN + self.own
+        self.own
     }
 
     fn name(&mut self, tid: u64, name: &str, writer: &mut Writer<'_>) -> io::Result<()> {
