@@ -100,6 +100,7 @@ pub(crate) fn start(inits: usize) -> Report {
             functions: vec![TimedFunction { function, start: Some(Nanos(at)), wall: Some(Nanos(wall)) }],
             started: None,
             heap: None,
+            imported_by: None,
         });
         at += wall;
     }
