@@ -100,7 +100,6 @@ pub(crate) fn start(inits: usize) -> Report {
             functions: vec![TimedFunction { function, start: Some(Nanos(at)), wall: Some(Nanos(wall)) }],
             started: None,
             heap: None,
-            imported_by: None,
         });
         at += wall;
     }
