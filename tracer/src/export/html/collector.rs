@@ -215,6 +215,7 @@ fn stops(gc: &GcReport, out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// A table that is there for who looks for it.
+#[expect(clippy::needless_pass_by_value, reason = "the table is made for it")]
 pub(super) fn folded(summary: &str, table: Table, out: &mut dyn Write) -> io::Result<()> {
     if table.rows.is_empty() {
         return Ok(());
