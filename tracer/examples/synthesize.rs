@@ -208,7 +208,6 @@ fn subject() -> Subject {
             stripped: true,
             dwarf: false,
         },
-        code: None,
         kernel: "6.12.1".to_owned(),
         wall_clock_unix_ns: 1_700_000_000_000_000_000,
         repetition: None,
