@@ -300,7 +300,8 @@ fn formats(report: &BlockingReport) -> String {
     for format in Format::ALL {
         format.write(Told::Running(report), &View::default(), false, &mut out).unwrap();
     }
-    String::from_utf8(out).unwrap()
+    // Not every format is text.
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// What the capture tells, and whether its last report is there.

@@ -132,7 +132,10 @@ impl Parts {
             remainder_ns: parts.remainder,
             blocked: Cause::ALL.map(|cause| (cause, parts.blocked_by(cause))),
             syscalls: parts.syscalls,
-            page_faults: parts.minor_faults.zip(parts.major_faults).map(|(minor, major)| minor + major),
+            page_faults: parts
+                .minor_faults
+                .zip(parts.major_faults)
+                .map(|(minor, major)| minor.saturating_add(major)),
             major_faults: parts.major_faults,
         }
     }
