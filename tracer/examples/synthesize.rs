@@ -181,6 +181,8 @@ impl Symbols for MadeUp {
             file: Some(format!("/src/made/up/package{}/file{}.go", index % 300, index % 11)),
             line: as_number(10 + index % 900),
             inlined: false,
+            begins: 0,
+            address: None,
         }]
     }
 

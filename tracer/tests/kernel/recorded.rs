@@ -47,7 +47,9 @@ impl Recorded {
         let mut command = gotrace();
         command.arg("report").args(view).arg(self.capture());
         let written = files(again.path(), self.gctrace);
-        written.iter().for_each(|file| drop(command.arg("-o").arg(file)));
+        for file in &written {
+            command.arg("-o").arg(file);
+        }
         let output = command.output().expect("gotrace runs");
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(matches!(output.status.code(), Some(0 | 5)), "{name}: {said}");
