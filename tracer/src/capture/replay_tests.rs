@@ -31,7 +31,7 @@ impl Symbols for Known {
             line: 7,
             inlined,
             begins: 3,
-            address: None,
+            address: Some(VirtAddr(address.0)),
         };
         match address.0 % 3 {
             0 => Vec::new(),

@@ -4,6 +4,8 @@
 //! `GOTRACE_SPEEDSCOPE`). By hand:
 //! `GOTRACE_CHROMIUM=/usr/bin/chromium cargo test -p tracer --test browser -- --include-ignored`.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod chromium;
 mod flame_svg;
 mod many;

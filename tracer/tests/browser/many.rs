@@ -12,7 +12,7 @@ fn opened(path: &std::path::Path) -> Page {
     let mut page = Page::of_file(path);
     page.wait_until("'ready' in document.documentElement.dataset");
     let (cost, size) = (page.cost(), path.metadata().unwrap().len());
-    println!("{size} bytes cost {cost:.2} s");
+    eprintln!("{size} bytes cost {cost:.2} s");
     assert!(cost < SOON, "{cost} s");
     page
 }

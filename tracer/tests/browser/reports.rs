@@ -96,6 +96,7 @@ pub(crate) fn start(inits: usize) -> Report {
             done: true,
             parts: Some(Parts::between(&Account::default(), &after, Nanos(wall))),
             module: Some("example.com/app".to_owned()),
+            imported_by: None,
             functions: vec![TimedFunction { function, start: Some(Nanos(at)), wall: Some(Nanos(wall)) }],
             started: None,
             heap: None,

@@ -30,7 +30,8 @@ fn opened(told: Told<'_>) -> (tempfile::TempDir, Server, Page) {
 /// The rows of its table: each function with its total and its own time.
 fn functions(page: &mut Page) -> Vec<String> {
     page.press(&["3"]);
-    page.wait_until("document.querySelectorAll('tr').length > 3");
+    // The profiles are listed in rows too, before the functions are.
+    page.wait_until("[...document.querySelectorAll('tr')].some(row => row.innerText.includes('%'))");
     let rows = page.eval("[...document.querySelectorAll('tr')].map(row => row.innerText)");
     rows.as_array().unwrap().iter().map(|row| row.as_str().unwrap().replace(['\t', '\n'], " ")).collect()
 }

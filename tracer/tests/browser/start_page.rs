@@ -59,8 +59,10 @@ fn names_from_outside_do_nothing() {
     for key in ["i", "m", "g"] {
         page.press(&[key]);
     }
-    page.wait_until("document.querySelectorAll('#timeline-chart .found').length > 0");
-    page.eval("document.querySelector('#timeline-chart .found').dispatchEvent(new MouseEvent('mouseover', {bubbles: true}))");
+    page.wait_until(
+        "document.querySelector('#timeline-chart .box.found')?.getAttribute('aria-label').includes('<img') === true",
+    );
+    page.eval("document.querySelector('#timeline-chart .box.found').dispatchEvent(new MouseEvent('mouseover', {bubbles: true}))");
     assert!(page.text("document.querySelector('#timeline-chart .about').textContent").contains("<img src=x"));
     // What a page could be made to do: the policy lets no other script run, and nothing be loaded.
     let added = "(() => { const script = document.createElement('script'); script.textContent = 'document.title = 1'; \

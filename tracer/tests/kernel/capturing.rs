@@ -28,35 +28,35 @@ fn said(output: &Output) -> String {
 fn report(capture: &Path, formats: &[&str]) -> Vec<Vec<u8>> {
     use std::os::unix::fs::PermissionsExt as _;
     use std::os::unix::process::CommandExt as _;
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a folder");
     let (tool, copy) = (folder.path().join("gotrace"), folder.path().join("copy.gotrace"));
-    fs::copy(gotrace().get_program(), &tool).unwrap();
-    fs::copy(capture, &copy).unwrap();
-    fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::copy(gotrace().get_program(), &tool).expect("a copy of gotrace");
+    fs::copy(capture, &copy).expect("a copy of the capture");
+    fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).expect("its mode");
     for path in [&copy, folder.path()] {
-        fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o777)).expect("its mode");
     }
     let files = files(folder.path(), formats);
     let output = with_outputs(Command::new(&tool).arg("report").arg(&copy), &files)
         .uid(65534)
         .gid(65534)
         .output()
-        .unwrap();
+        .expect("gotrace report");
     assert!(output.status.success(), "{}", said(&output));
-    files.iter().map(|file| fs::read(file).unwrap()).collect()
+    files.iter().map(|file| fs::read(file).expect("an output")).collect()
 }
 
 /// Runs a fixture with a capture and with every other report, and compares.
 fn compare(fixture: &Fixture, options: &[&str], formats: &[&str]) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a folder");
     let (reports, capture) = (files(folder.path(), formats), folder.path().join("a.gotrace"));
     let mut command = gotrace();
     with_outputs(command.args(["run", "-q", "-o"]).arg(&capture).args(options), &reports);
     command.arg("--").arg(&fixture.path).args(&fixture.args).envs(&fixture.env);
-    let output = command.stdout(Stdio::null()).output().unwrap();
+    let output = command.stdout(Stdio::null()).output().expect("gotrace");
     let again = report(&capture, formats);
     for ((file, again), format) in reports.iter().zip(again).zip(formats) {
-        let live = fs::read(file).unwrap();
+        let live = fs::read(file).expect("an output");
         assert!(!live.is_empty(), "{}: {}", fixture.name, said(&output));
         let (live, again) = (String::from_utf8_lossy(&live), String::from_utf8_lossy(&again));
         assert_eq!(live, again, "{} of {}", format, fixture.name);

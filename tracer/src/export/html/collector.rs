@@ -148,7 +148,7 @@ fn cycles(gc: &GcReport, out: &mut dyn Write) -> io::Result<()> {
     };
     folded(
         &format!("{} cycles", gc.cycles.len()),
-        Table {
+        &Table {
             caption: "Cycles".to_owned(),
             columns: vec![
                 Column("cycle", Kind::Number, ""),
@@ -196,7 +196,7 @@ fn stops(gc: &GcReport, out: &mut dyn Write) -> io::Result<()> {
     };
     folded(
         &format!("{} stops of the world", gc.stops.len()),
-        Table {
+        &Table {
             caption: "Stops of the world".to_owned(),
             columns: vec![
                 Column("at", Kind::Number, "Since the report's begin"),
@@ -215,7 +215,7 @@ fn stops(gc: &GcReport, out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// A table that is there for who looks for it.
-pub(super) fn folded(summary: &str, table: Table, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn folded(summary: &str, table: &Table, out: &mut dyn Write) -> io::Result<()> {
     if table.rows.is_empty() {
         return Ok(());
     }

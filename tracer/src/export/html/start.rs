@@ -168,11 +168,12 @@ fn init_row(report: &Report, seq: usize, init: &Init, [sum, widest]: [u64; 2], h
             Cell::Bar(vec![Length { kind, from: 0, length: init.wall.0, name }], widest)
         }
     };
+    let importer = init.imported_by.as_ref().map(|importer| format!("imported by {importer}"));
     let mut row = vec![
         Cell::count(seq as u64),
         Cell::Folded(
             format!("{}{unfinished}", init.package()),
-            init.functions.iter().map(function).collect(),
+            init.functions.iter().map(function).chain(importer).collect(),
         ),
         Cell::time(init.wall),
         Cell::Number(init.wall.0, share(init.wall.0, sum)),

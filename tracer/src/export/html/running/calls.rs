@@ -91,5 +91,5 @@ fn syscalls(report: &BlockingReport, out: &mut dyn Write) -> io::Result<()> {
         head: 0,
         sorted: Some((1, true)),
     };
-    folded(&format!("{} system calls", calls.len()), table, out)
+    folded(&format!("{} system calls", calls.len()), &table, out)
 }

@@ -63,6 +63,6 @@ pub(super) fn blocked_now(report: &BlockingReport, out: &mut dyn Write) -> io::R
     if !suffered.is_empty() {
         table(suffered, "Goroutines in calls and waits that have not come back").write(out)?;
     }
-    folded("Parked by the program, and idle", table(others, "Parked and idle goroutines"), out)?;
+    folded("Parked by the program, and idle", &table(others, "Parked and idle goroutines"), out)?;
     end(out)
 }

@@ -86,7 +86,7 @@ fn without_retry(report: &BlockingReport, out: &mut dyn Write) -> io::Result<()>
     let count: u64 = waits.iter().map(|group| group.sums.count).sum();
     let summary =
         format!("{count} waits ended without another try: the deadline passed, or they were told to stop");
-    folded(&summary, table, out)
+    folded(&summary, &table, out)
 }
 
 fn origins(report: &BlockingReport, out: &mut dyn Write) -> io::Result<()> {
@@ -113,7 +113,7 @@ fn origins(report: &BlockingReport, out: &mut dyn Write) -> io::Result<()> {
         head: 3,
         sorted: Some((0, true)),
     };
-    folded(&format!("By the go statement that made the goroutine: {}", origins.len()), table, out)
+    folded(&format!("By the go statement that made the goroutine: {}", origins.len()), &table, out)
 }
 
 /// What has nothing to do, and what is counted apart.
@@ -145,7 +145,7 @@ fn idle(report: &BlockingReport, out: &mut dyn Write) -> io::Result<()> {
     };
     let summary =
         format!("Not counted as blocked: {} idle, and what is counted apart", Nanos(total).for_people());
-    folded(&summary, table, out)
+    folded(&summary, &table, out)
 }
 
 pub(super) fn objects(report: &BlockingReport, out: &mut dyn Write) -> io::Result<()> {
