@@ -16,6 +16,8 @@ mod fixtures;
 mod hostile;
 #[path = "support/image/mod.rs"]
 mod image;
+#[path = "gobin/importers.rs"]
+mod importers;
 #[path = "support/memory.rs"]
 mod memory;
 mod support;
