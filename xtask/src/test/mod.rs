@@ -82,7 +82,7 @@ pub(crate) fn all(args: &Args, suite: &mut Suite) -> Result<()> {
     for name in integration_tests()? {
         suite.part(&format!("{name} tests"), "here", |part| {
             let mut command = exec::cargo();
-            command.args(["test", "--package", "tracer", "--test", &name, "--", "--include-ignored"]);
+            command.args(["test", "--workspace", "--test", &name, "--", "--include-ignored"]);
             part.run(command.envs(tools.variables()))
         });
     }
@@ -98,7 +98,7 @@ fn in_browser(suite: &mut Suite) {
     };
     suite.part("browser tests", "here", |part| {
         let mut command = exec::cargo();
-        command.args(["test", "--package", "tracer", "--test", BROWSER, "--", "--include-ignored"]);
+        command.args(["test", "--workspace", "--test", BROWSER, "--", "--include-ignored"]);
         part.run(command.envs(variables))
     });
 }
@@ -233,7 +233,7 @@ fn integration_tests() -> Result<Vec<String>> {
 fn kernel_test_binary() -> Result<PathBuf> {
     VOICE.say("building the privileged tests");
     let mut command = exec::cargo();
-    command.args(["test", "--package", "tracer", "--test", PRIVILEGED, "--no-run", "--message-format=json"]);
+    command.args(["test", "--workspace", "--test", PRIVILEGED, "--no-run", "--message-format=json"]);
     let messages = exec::text(&mut command)?;
     messages
         .lines()
