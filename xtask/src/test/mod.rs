@@ -142,7 +142,7 @@ fn privileged(args: &Args, tools: &Tools, suite: &mut Suite) {
         return;
     }
     suite.note(
-        "not in the virtual machines: the tests of attach --now, of list, of the README, of pprof and of refusals by name, which load nothing into a kernel, \
+        "not in the virtual machines: the tests of attach --now, of list, of the README, of formats and captures and of refusals by name, which are the same on every kernel, \
          and that a healthy start has no finding, for the emulated processor is too slow for one; of attach's report only \
          counts and what is blocked now, for the same reason",
     );
@@ -151,7 +151,7 @@ fn privileged(args: &Args, tools: &Tools, suite: &mut Suite) {
         .map(|kernel| (format!("QEMU, {kernel}"), guest(kernel, tools, &binary)))
         .into();
     suite.parts_at_once("kernel tests", guests, |guest, part| {
-        let script = "/tests/kernel --include-ignored --test-threads=1 --color=never --skip attach:: --skip listing:: --skip readme:: --skip blocking::strace --skip blocking::bpftrace --skip blocking::waits --skip blocking::many --skip blocking::requests --skip gc::incidents --skip gc::assists --skip gc::quota --skip readers::pprof --skip is_refused_by_name --skip a_healthy_program";
+        let script = "/tests/kernel --include-ignored --test-threads=1 --color=never --skip attach:: --skip listing:: --skip readme:: --skip blocking::strace --skip blocking::bpftrace --skip blocking::waits --skip blocking::many --skip blocking::requests --skip gc::incidents --skip gc::assists --skip gc::quota --skip readers:: --skip capturing:: --skip recorded:: --skip formats:: --skip opening:: --skip is_refused_by_name --skip a_healthy_program";
         let outcome = guest?.run(script, Duration::from_secs(1200), |line| part.line(line))?;
         part.exit(outcome.exit_code == 0);
         for line in &outcome.kernel_complaints {
