@@ -12,9 +12,9 @@ fn a_capture_tells_the_same_of_the_collector() {
         let fixture = fixtures_of("collector").into_iter().rfind(|fixture| fixture.build == build);
         let fixture = fixture.expect("such a build");
         let asked: [(&str, &[&str]); 3] = [
-            ("garbage 64", &["--stw-slow", "0s"]),
-            ("tight 20", &["--interval", "200ms"]),
-            ("assists 256", &[]),
+            ("forced 20", &["--stw-slow", "0s"]),
+            ("tight 20", &["--stw-slow", "100us"]),
+            ("assists 256", &["--interval", "200ms"]),
         ];
         for (step, options) in asked {
             let mut program = Program::start(&fixture, "");
