@@ -1,15 +1,19 @@
 //! Counts: what each part of the tests said, and the closing table.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::Read as _;
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, ScopedJoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use crate::exec::{Voice, line};
 
 const VOICE: Voice = Voice("check");
+
+/// Far longer than any test takes, and than a build before the first of them.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// All that ran.
 #[derive(Default)]
@@ -103,7 +107,7 @@ impl Part {
         part
     }
 
-    /// Runs a test runner, and reads what it prints.
+    /// Runs a test runner, and reads what it prints; one that prints nothing for [`PATIENCE`] is ended.
     pub(crate) fn run(&mut self, command: &mut Command) -> Result<()> {
         VOICE.say(line(command));
         let mut child = command
@@ -111,9 +115,36 @@ impl Part {
             .stdout(Stdio::piped())
             .spawn()
             .with_context(|| format!("starting {}", line(command)))?;
-        let output = child.stdout.take().context("the output was piped")?;
-        for text in BufReader::new(output).split(b'\n') {
-            self.line(&String::from_utf8_lossy(&text?));
+        let mut output = child.stdout.take().context("the output was piped")?;
+        let (sender, said) = mpsc::channel();
+        // Not joined: what a test left running may hold the pipe open for as long as it likes.
+        thread::spawn(move || {
+            let mut buffer = [0; 8 * 1024];
+            while let Ok(length @ 1..) = output.read(&mut buffer) {
+                if sender.send(buffer[..length].to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut unfinished = Vec::new();
+        loop {
+            match said.recv_timeout(PATIENCE) {
+                Ok(bytes) => {
+                    unfinished.extend(bytes);
+                    while let Some(end) = unfinished.iter().position(|byte| *byte == b'\n') {
+                        let text: Vec<u8> = unfinished.drain(..=end).collect();
+                        self.line(&String::from_utf8_lossy(&text[..end]));
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    // The test that is running is named in the line that it has not finished.
+                    self.line(&String::from_utf8_lossy(&unfinished));
+                    child.kill().with_context(|| format!("ending {}", line(command)))?;
+                    child.wait().with_context(|| format!("waiting for {}", line(command)))?;
+                    bail!("it printed nothing for {} s and was ended", PATIENCE.as_secs());
+                }
+            }
         }
         let status = child.wait().with_context(|| format!("waiting for {}", line(command)))?;
         self.exit(status.success());
