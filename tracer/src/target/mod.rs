@@ -6,6 +6,7 @@ pub mod descriptor;
 pub mod gobin;
 pub mod goroutine;
 pub mod goroutines;
+pub mod identity;
 pub mod launch;
 mod lookup;
 pub mod memory;
