@@ -6,6 +6,7 @@ mod attach;
 mod blocking;
 mod capturing;
 mod comparing;
+mod counters;
 mod endings;
 mod formats;
 mod gc;
