@@ -10,6 +10,7 @@ mod counters;
 mod endings;
 mod formats;
 mod gc;
+mod identity;
 mod listing;
 mod opening;
 mod oracle;
