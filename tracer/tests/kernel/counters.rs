@@ -41,8 +41,7 @@ struct Said {
 
 impl Said {
     fn parse(line: &str) -> Self {
-        let numbers: Vec<u64> =
-            line.split_whitespace().map(|word| word.parse().expect("a number")).collect();
+        let numbers: Vec<u64> = line.split_whitespace().map(|word| word.parse().expect("a number")).collect();
         let [
             cycles,
             forced,
