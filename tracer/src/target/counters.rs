@@ -46,8 +46,8 @@ pub struct Counters {
     pub gc_percent: Option<u64>,
     /// GOMEMLIMIT, in bytes; none without one.
     pub memory_limit_bytes: Option<u64>,
-    /// Goroutines, the runtime's own left out: `runtime.NumGoroutine`, which like this adds up what changes meanwhile.
-    /// None where [`CounterPlaces::scheduler`] is refused, before the runtime has begun, or when its counts contradict
+    /// Goroutines, the runtime's own left out: `runtime.NumGoroutine`, which like this adds up what changes meanwhile
+    /// (`/sched/goroutines` has the runtime's own in it from Go 1.26 on). None where [`CounterPlaces::scheduler`] is refused, before the runtime has begun, or when its counts contradict
     /// each other.
     pub goroutines: Option<u64>,
     /// GOMAXPROCS; none as with goroutines.
