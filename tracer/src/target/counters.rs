@@ -47,8 +47,8 @@ pub struct Counters {
     /// GOMEMLIMIT, in bytes; none without one.
     pub memory_limit_bytes: Option<u64>,
     /// Goroutines, the runtime's own left out: `runtime.NumGoroutine`, which like this adds up what changes meanwhile
-    /// (`/sched/goroutines` has the runtime's own in it from Go 1.26 on). None where [`CounterPlaces::scheduler`] is refused, before the runtime has begun, or when its counts contradict
-    /// each other.
+    /// (`/sched/goroutines` has the runtime's own in it from Go 1.26 on). None where [`CounterPlaces::scheduler`] is
+    /// refused, before the runtime has begun, or when its counts contradict each other.
     pub goroutines: Option<u64>,
     /// GOMAXPROCS; none as with goroutines.
     pub gomaxprocs: Option<u64>,
