@@ -114,9 +114,7 @@ impl Program {
         let binary = binary.expect("Go");
         let memory = process.memory().expect("its memory");
         let bias = process.load_bias(&binary, &memory).expect("its binary");
-        let begin = Instant::now();
         let places = CounterPlaces::of(&binary).unwrap_or_else(|error| panic!("{}: {error}", fixture.name));
-        println!("{}: places found in {:?}", fixture.name, begin.elapsed());
         (Self { child, stdin, stdout, process, memory, bias, places }, Said::parse(&first))
     }
 
