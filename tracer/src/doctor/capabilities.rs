@@ -11,7 +11,7 @@ const NAME: &str = "capabilities";
 /// From here on the kernel has `uprobe_multi` links.
 const LINKS: (u32, u32) = (6, 6);
 
-/// One row for each that is missing, or one that all are there.
+/// One check for each that is missing, by its name, or one that all are there.
 pub(super) fn checks(root: &Path, command: &str) -> Vec<Check> {
     let read = |path| fs::read_to_string(root.join(path)).unwrap_or_default();
     let rights = Rights::of_status(&read("proc/self/status")).unwrap_or(Rights::NONE);
@@ -36,7 +36,7 @@ pub(super) fn checks(root: &Path, command: &str) -> Vec<Check> {
     let row = |capability: &Capability| {
         let (verdict, consequence) = consequence(*capability);
         let fix = rights.remedy(&[*capability], command);
-        Check { name: NAME, verdict, found: format!("{capability} missing"), consequence, fix }
+        Check { name: capability.full_name(), verdict, found: "missing".to_owned(), consequence, fix }
     };
     missing.iter().map(row).collect()
 }

@@ -29,22 +29,28 @@ impl Capability {
     /// Those that everything works with, but for kernels that ask for [`Capability::SysAdmin`].
     pub const NEEDED: [Self; 4] = [Self::Bpf, Self::Perfmon, Self::SysPtrace, Self::DacReadSearch];
 
-    /// As Kubernetes and Docker call it; the kernel puts `CAP_` before it.
+    /// As the kernel calls it.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub const fn full_name(self) -> &'static str {
         match self {
-            Self::DacReadSearch => "DAC_READ_SEARCH",
-            Self::SysPtrace => "SYS_PTRACE",
-            Self::SysAdmin => "SYS_ADMIN",
-            Self::Perfmon => "PERFMON",
-            Self::Bpf => "BPF",
+            Self::DacReadSearch => "CAP_DAC_READ_SEARCH",
+            Self::SysPtrace => "CAP_SYS_PTRACE",
+            Self::SysAdmin => "CAP_SYS_ADMIN",
+            Self::Perfmon => "CAP_PERFMON",
+            Self::Bpf => "CAP_BPF",
         }
+    }
+
+    /// As Kubernetes and Docker call it, without `CAP_`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.full_name().trim_start_matches("CAP_")
     }
 }
 
 impl fmt::Display for Capability {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CAP_{}", self.name())
+        f.write_str(self.full_name())
     }
 }
 
