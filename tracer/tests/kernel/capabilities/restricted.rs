@@ -16,7 +16,7 @@ pub(super) fn restrict(command: &mut Command, user: u32, capabilities: &[u32]) {
 
 fn become_restricted(user: u32, set: u64) -> io::Result<()> {
     let bits = || (0..64_u32).filter(move |bit| set >> bit & 1 == 1);
-    for bit in (0..64).filter(|bit| set >> bit & 1 == 0) {
+    for bit in (0..64_u32).filter(|bit| set >> bit & 1 == 0) {
         // The last ones are none; dropping them fails.
         drop(prctl(libc::PR_CAPBSET_DROP, bit.into(), 0));
     }
