@@ -43,8 +43,7 @@ pub(super) fn checks(root: &Path, command: &str) -> Vec<Check> {
 
 /// Whether the map is another one than the machine's own, where everybody is who they are.
 fn is_foreign(uid_map: &str) -> bool {
-    let mut words = uid_map.split_whitespace();
-    !uid_map.is_empty() && (words.next(), words.next()) != (Some("0"), Some("0"))
+    !uid_map.is_empty() && !uid_map.split_whitespace().eq(["0", "0", "4294967295"])
 }
 
 const fn consequence(missing: Capability) -> (Verdict, &'static str) {

@@ -169,8 +169,10 @@ mod tests {
     #[test]
     fn the_capabilities_of_a_user_namespace_are_none() {
         let root = machine(ALL, true, true, "[none]");
-        fs::write(root.path().join("proc/self/uid_map"), "0 100000 65536\n").unwrap();
-        assert!(failures(root.path(), true).contains("user namespace"));
+        for map in ["0 100000 65536\n", "0 0 1\n", "1000 1000 1\n"] {
+            fs::write(root.path().join("proc/self/uid_map"), map).unwrap();
+            assert!(failures(root.path(), true).contains("user namespace"), "{map}");
+        }
     }
 
     #[test]
