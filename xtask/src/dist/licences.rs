@@ -83,3 +83,14 @@ fn texts(manifest: &Path) -> Result<BTreeMap<String, String>> {
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_crate_has_its_terms_and_gotrace_itself_is_none_of_them() {
+        let text = super::text(super::super::TARGET).unwrap();
+        assert!(text.contains("\naya v0.14.0: MIT OR Apache-2.0\n"), "{}", &text[..2000]);
+        assert!(text.contains("==== aya v0.14.0, LICENSE-MIT\n"));
+        assert!(!text.contains("\ntracer v"));
+    }
+}
