@@ -37,7 +37,7 @@ pub(crate) fn gotrace() -> Result<PathBuf> {
 }
 
 /// Where cargo puts what it builds.
-fn target_folder() -> Result<PathBuf> {
+pub(crate) fn target_folder() -> Result<PathBuf> {
     metadata()?["target_directory"]
         .as_str()
         .map(PathBuf::from)

@@ -9,6 +9,7 @@ mod build;
 mod cache;
 mod ci;
 mod demo;
+mod dist;
 mod exec;
 mod fixtures;
 mod fuzz;
@@ -40,6 +41,8 @@ enum Verb {
     #[command(hide = true)]
     Stamp(bench::stamp::Args),
     Fuzz(fuzz::Args),
+    /// The static binary with its completions, manual pages and licences, packed
+    Dist,
 }
 
 fn main() -> ExitCode {
@@ -63,6 +66,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
         Verb::Bench(args) => bench::run(&args),
         Verb::Stamp(args) => bench::stamp::become_program(&args),
         Verb::Fuzz(args) => fuzz::run(&args),
+        Verb::Dist => dist::run().map(|_| ExitCode::SUCCESS),
         Verb::Build => build::run().map(|_| ExitCode::SUCCESS),
     }
 }

@@ -42,7 +42,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
             writeln!(out, "{}", serde_json::to_string(&row)?)?;
             continue;
         }
-        writeln!(out, "{verdict:<5} {:<13} {}", check.name, check.found)?;
+        writeln!(out, "{verdict:<5} {:<19} {}", check.name, check.found)?;
         if check.verdict != Verdict::Ok {
             writeln!(out, "      {}\n      fix: {}", check.consequence, check.fix)?;
         }

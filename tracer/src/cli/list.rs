@@ -6,6 +6,7 @@ use anyhow::Context as _;
 
 use super::{Common, Exit};
 use crate::export::list;
+use crate::target::capabilities::{Capability, Rights, listed};
 use crate::target::processes;
 
 /// Show the Go programs that run here, and whether they can be traced
@@ -29,8 +30,13 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
         list::write_text(&processes, &mut out)
     };
     if processes.denied > 0 {
-        // SAFETY: the call has no preconditions.
-        let hint = if unsafe { libc::geteuid() } == 0 { "" } else { "; sudo gotrace list looks at them too" };
+        let rights = Rights::own();
+        let missing = rights.missing(&[Capability::SysPtrace, Capability::DacReadSearch]);
+        let hint = if missing.is_empty() {
+            String::new()
+        } else {
+            format!(": {} missing; fix: {}", listed(&missing), rights.remedy(&missing, "gotrace list"))
+        };
         common.note(&format!("{} processes may not be looked at{hint}", processes.denied));
     }
     if !processes.silent.is_empty() {

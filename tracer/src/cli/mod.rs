@@ -15,6 +15,7 @@ mod kernel_config;
 mod kernel_side;
 mod list;
 mod log;
+mod node;
 mod open;
 mod order;
 mod output;
@@ -93,6 +94,7 @@ enum Verb {
     List(list::Args),
     Inspect(inspect::Args),
     Doctor(doctor::Args),
+    Node(node::Args),
     Generate(generate::Args),
 }
 
@@ -128,6 +130,7 @@ pub fn main() -> ExitCode {
         Verb::List(args) => list::run(args, &common),
         Verb::Inspect(args) => inspect::run(args),
         Verb::Doctor(args) => doctor::run(args),
+        Verb::Node(args) => node::run(args),
         Verb::Generate(args) => generate::run(args),
     })
 }

@@ -11,12 +11,9 @@ const OLDEST: (u32, u32) = (5, 19);
 
 pub(super) fn release(root: &Path) -> Check {
     const NAME: &str = "kernel";
-    let release = fs::read_to_string(root.join("proc/sys/kernel/osrelease")).unwrap_or_default();
-    let release = release.trim();
-    let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
-    let version = (numbers.next(), numbers.next());
-    match version {
-        (Some(major), Some(minor)) if (major, minor) < OLDEST => Check {
+    let release = release_of(root);
+    match version(root) {
+        Some(version) if version < OLDEST => Check {
             name: NAME,
             verdict: Verdict::Fail,
             found: format!("Linux {release}"),
@@ -25,6 +22,17 @@ pub(super) fn release(root: &Path) -> Check {
         },
         _ => Check::ok(NAME, format!("Linux {release}")),
     }
+}
+
+/// Its first two numbers, when it has them.
+pub(super) fn version(root: &Path) -> Option<(u32, u32)> {
+    let release = release_of(root);
+    let mut numbers = release.split(['.', '-']).map_while(|part| part.parse().ok());
+    Some((numbers.next()?, numbers.next()?))
+}
+
+fn release_of(root: &Path) -> String {
+    fs::read_to_string(root.join("proc/sys/kernel/osrelease")).unwrap_or_default().trim().to_owned()
 }
 
 pub(super) fn uprobes(root: &Path) -> Check {

@@ -56,14 +56,10 @@ pub fn checks(command: &str) -> Vec<Check> {
 
 /// The same, with the kernel's files below `root`.
 fn checks_below(root: &Path, has_object: bool, command: &str) -> Vec<Check> {
-    vec![
-        object(has_object),
-        capabilities::check(root, command),
-        kernel::release(root),
-        kernel::uprobes(root),
-        kernel::btf(root),
-        kernel::lockdown(root),
-    ]
+    let mut checks = vec![object(has_object)];
+    checks.extend(capabilities::checks(root, command));
+    checks.extend([kernel::release(root), kernel::uprobes(root), kernel::btf(root), kernel::lockdown(root)]);
+    checks
 }
 
 /// Whether nothing stands in the way.
@@ -109,7 +105,8 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         };
-        write("proc/self/status", &format!("Name:\tgotrace\nCapEff:\t{capabilities}\n"));
+        write("proc/self/status", &format!("Uid:\t1\t1\t1\t1\nCapEff:\t{capabilities}\n"));
+        write("proc/self/uid_map", "         0          0 4294967295\n");
         write("proc/sys/kernel/osrelease", "6.12.1\n");
         if uprobe {
             write("sys/bus/event_source/devices/uprobe/type", "9\n");
@@ -143,10 +140,39 @@ mod tests {
         }
     }
 
+    fn capabilities_of(root: &Path) -> Vec<(Verdict, &'static str)> {
+        let checks = checks_below(root, true, "gotrace list").into_iter();
+        checks
+            .filter(|check| check.name == "capabilities" || check.name.starts_with("CAP_"))
+            .map(|check| (check.verdict, check.name))
+            .collect()
+    }
+
     #[test]
-    fn two_capabilities_are_enough() {
+    fn four_capabilities_are_enough_and_two_to_trace_what_is_ones_own() {
+        let root = machine("000000c000080004", true, true, "[none]");
+        assert_eq!(capabilities_of(root.path()), [(Verdict::Ok, "capabilities")]);
         let root = machine("000000c000000000", true, true, "[none]");
         assert_eq!(failures(root.path(), true), "");
+        let missing = ["CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"];
+        assert_eq!(capabilities_of(root.path()), missing.map(|name| (Verdict::Warn, name)));
+    }
+
+    #[test]
+    fn before_uprobe_multi_another_one_is_asked_for() {
+        let root = machine("000000c000080004", true, true, "[none]");
+        fs::write(root.path().join("proc/sys/kernel/osrelease"), "6.5.13-generic\n").unwrap();
+        assert_eq!(failures(root.path(), true), "");
+        assert_eq!(capabilities_of(root.path()), [(Verdict::Warn, "CAP_SYS_ADMIN")]);
+    }
+
+    #[test]
+    fn the_capabilities_of_a_user_namespace_are_none() {
+        let root = machine(ALL, true, true, "[none]");
+        for map in ["0 100000 65536\n", "0 0 1\n", "1000 1000 1\n"] {
+            fs::write(root.path().join("proc/self/uid_map"), map).unwrap();
+            assert!(failures(root.path(), true).contains("user namespace"), "{map}");
+        }
     }
 
     #[test]

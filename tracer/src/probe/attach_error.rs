@@ -6,6 +6,7 @@ use aya::programs::ProgramError;
 use thiserror::Error;
 
 use super::load::LoadError;
+use crate::target::capabilities::{Capability, Rights, listed};
 
 /// A probe could not be put in place.
 #[derive(Debug, Error)]
@@ -53,7 +54,7 @@ pub enum AttachError {
         source: io::Error,
     },
     /// One site, on a kernel that takes one at a time.
-    #[error("cannot attach to {function}: {source}")]
+    #[error("cannot attach to {function}: {source}{}", privilege(source))]
     Site {
         /// The function.
         function: String,
@@ -61,6 +62,23 @@ pub enum AttachError {
         #[source]
         source: Box<ProgramError>,
     },
+}
+
+/// Such a kernel asks for more than the other programs take (kernel/events/core.c, `perf_uprobe_event_init`).
+fn privilege(error: &ProgramError) -> String {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) == Some(libc::EACCES) {
+            let missing = Rights::own().missing(&[Capability::SysAdmin]);
+            return if missing.is_empty() {
+                String::new()
+            } else {
+                format!("; {} missing", listed(&missing))
+            };
+        }
+        cause = error.source();
+    }
+    String::new()
 }
 
 /// ENOTSUPP (524) never leaves the kernel but for this: the instruction is a breakpoint already

@@ -4,9 +4,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use super::capabilities::{Capability, Rights};
 use super::descriptor::{Identity, identity};
 use super::gobin::GoBinary;
 use super::memory::{Memory as _, ProcessMemory};
@@ -227,10 +228,26 @@ impl Process {
             return self.check().err().unwrap_or(ProcessError::Replaced { pid });
         }
         match error.raw_os_error() {
-            Some(libc::EACCES | libc::EPERM) => ProcessError::Denied { pid },
+            Some(libc::EACCES | libc::EPERM) => ProcessError::Denied { pid, missing: self.missing() },
             Some(libc::ESRCH | libc::ENOENT) => ProcessError::Gone { pid },
             _ => ProcessError::Unreadable { pid, what: format!("{what}: {error}") },
         }
+    }
+
+    /// The capabilities that it would take to look into it.
+    fn missing(&self) -> Vec<Capability> {
+        let rights = Rights::own();
+        // Of a process that is not dumpable root is the owner.
+        let is_ours = fs::metadata(self.path("mem")).is_ok_and(|mem| mem.uid() == rights.user);
+        // With links it is asked for the right to look, but not for that to the files' modes.
+        let is_shown = fs::read_link(self.path("exe")).is_ok();
+        let needed: &[Capability] = match (is_shown, is_ours) {
+            // To look is not enough for its memory, where Yama restricts that.
+            (_, true) => &[Capability::SysPtrace],
+            (true, false) => &[Capability::DacReadSearch],
+            (false, false) => &[Capability::SysPtrace, Capability::DacReadSearch],
+        };
+        rights.missing(needed)
     }
 }
 

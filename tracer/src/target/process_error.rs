@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::capabilities::{Capability, Rights, listed};
+
 /// A process that cannot be looked at.
 #[derive(Debug, Error)]
 pub enum ProcessError {
@@ -82,12 +84,12 @@ pub enum ProcessError {
         pid: u32,
     },
     /// The kernel does not let us look.
-    #[error(
-        "process {pid} may not be looked into: that takes the same user and, where ptrace is restricted, root (sudo)"
-    )]
+    #[error("process {pid} may not be looked into: {}", denial(missing))]
     Denied {
         /// Its number.
         pid: u32,
+        /// The capabilities that it would take.
+        missing: Vec<Capability>,
     },
     /// The kernel's account of it cannot be read.
     #[error("the kernel's account of process {pid} cannot be read: {what}")]
@@ -122,6 +124,19 @@ pub enum ProcessError {
         /// The Go version that built it.
         version: String,
     },
+}
+
+fn denial(missing: &[Capability]) -> String {
+    if missing.is_empty() {
+        return "gotrace has the capabilities for it, so kernel.yama.ptrace_scope is 3, or a security module (AppArmor, \
+                SELinux) does not let it"
+            .to_owned();
+    }
+    let remedy = Rights::own().remedy(missing, "gotrace …");
+    format!(
+        "{} missing, for it is another user's or may do more than gotrace; fix: {remedy}",
+        listed(missing)
+    )
 }
 
 fn list(pids: &[u32]) -> String {

@@ -8,11 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use super::capabilities::listed;
 use super::descriptor;
 use super::gobin::{BinaryError, GoBinary, Linking, Machine, RuntimeLayout, Support};
 use super::identity::{Identity, Pod, Pods};
 use super::pid_namespace;
-use super::process::Process;
+use super::process::{Process, ProcessError};
 
 /// How long one process's files in /proc, and its executable, may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -175,7 +176,13 @@ fn look(programs: &Programs, pid: u32) -> Seen {
     };
     programs.lock().unwrap_or_else(PoisonError::into_inner).insert(identity, known.clone());
     let Known::Go(program) = known else { return Seen::Other };
-    let refusal = program.refusal.clone().or_else(|| process.memory().err().map(|error| error.to_string()));
+    let refusal = program.refusal.clone().or_else(|| match process.memory().err()? {
+        // How to get it is for all of them the same.
+        ProcessError::Denied { missing, .. } if !missing.is_empty() => {
+            Some(format!("{} missing", listed(&missing)))
+        }
+        error => Some(error.to_string()),
+    });
     Seen::Go(Box::new(GoProcess {
         pid,
         deleted: process.exe_is_deleted(),

@@ -4,6 +4,7 @@
 
 mod attach;
 mod blocking;
+mod capabilities;
 mod capturing;
 mod comparing;
 mod counters;

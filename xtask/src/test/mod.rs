@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every test, from nothing, and what ran where.
 
 mod browser;
+mod deploy;
 mod kernel_log;
 mod suite;
 
@@ -124,6 +125,8 @@ pub(crate) fn all(args: &Args, tools: Result<Tools>, suite: &mut Suite) -> Resul
             part.run(command.envs(tools.variables()))
         });
     }
+    suite.part("manifests", "here", |part| deploy::manifests(&tools.gotrace, part));
+    suite.part("alerts, dashboard", "here", deploy::alerts);
     in_browser(suite);
     privileged(args, &tools, suite);
     Ok(())

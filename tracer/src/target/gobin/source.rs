@@ -110,7 +110,7 @@ pub(super) fn reason(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "no such file".to_owned(),
         io::ErrorKind::PermissionDenied => {
-            "permission denied; reading it takes its owner or root (sudo)".to_owned()
+            "permission denied; reading it takes its owner, root (sudo), or CAP_DAC_READ_SEARCH".to_owned()
         }
         _ => error.to_string(),
     }

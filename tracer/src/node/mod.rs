@@ -1,0 +1,3 @@
+//! The agent of a machine.
+
+pub mod manifest;

@@ -1,0 +1,148 @@
+//! `cargo xtask dist`: what is given to people: one static binary, and what belongs to it.
+
+mod licences;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::bpf_toolchain::survey;
+use crate::exec::{self, Voice};
+use crate::{build, setup};
+
+const VOICE: Voice = Voice("dist");
+
+/// glibc, linked statically: Rust's own releases of the standard library for musl are not everywhere to be had.
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+const STATIC: &str = "target.x86_64-unknown-linux-gnu.rustflags=[\"-Ctarget-feature=+crt-static\"]";
+
+/// What lies beside the binary, from the source tree.
+const FILES: [&str; 5] = ["LICENSE-APACHE", "LICENSE-MIT", "README.md", "CHANGELOG.md", "deploy"];
+
+/// Builds and packs, and gives the folder's path.
+pub(crate) fn run() -> Result<PathBuf> {
+    let binary = build()?;
+    alone(&binary)?;
+    let name = format!("gotrace-{}-x86_64-linux", version()?);
+    let target = build::target_folder()?.join("dist");
+    let folder = target.join(&name);
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))?;
+    }
+    fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+    copy(&binary, &folder.join("gotrace"))?;
+    for file in FILES {
+        let mut cp = Command::new("cp");
+        exec::text(cp.arg("-r").arg(exec::workspace().join(file)).arg(&folder))?;
+    }
+    generate(&binary, &folder)?;
+    write(&folder.join("THIRD-PARTY.txt"), &licences::text(TARGET)?)?;
+    pack(&target, &name)?;
+    VOICE.say(format_args!("packed {}", target.join(format!("{name}.tar.gz")).display()));
+    Ok(folder)
+}
+
+fn build() -> Result<PathBuf> {
+    if survey().complete().is_none() {
+        setup::ensure()?;
+    }
+    let mut cargo = exec::cargo();
+    cargo.args(["build", "--release", "--package", "tracer", "--bin", "gotrace", "--target", TARGET]);
+    // Not by the environment, which the build of the kernel side would see as well.
+    VOICE.run("building gotrace", cargo.args(["--config", STATIC]))?;
+    Ok(build::target_folder()?.join(TARGET).join("release/gotrace"))
+}
+
+/// Whether it runs where there is nothing but itself.
+fn alone(binary: &Path) -> Result<()> {
+    let root = tempfile::tempdir().context("making an empty root")?;
+    copy(binary, &root.path().join("gotrace"))?;
+    let mut command = if exec::is_root() {
+        Command::new("chroot")
+    } else {
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--map-root-user", "chroot"]);
+        unshare
+    };
+    let said = exec::text(command.arg(root.path()).args(["/gotrace", "--version"]))
+        .context("running it where there is nothing else")?;
+    VOICE.say(format_args!("runs alone: {}", said.trim()));
+    Ok(())
+}
+
+/// What the binary says of itself: completions, manual pages, its lines' schema.
+fn generate(binary: &Path, folder: &Path) -> Result<()> {
+    let generate = |args: &[&str]| exec::text(Command::new(binary).arg("generate").args(args));
+    let (completions, manual) = (folder.join("completions"), folder.join("man"));
+    for folder in [&completions, &manual] {
+        fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
+    }
+    for (shell, name) in [("bash", "gotrace.bash"), ("zsh", "_gotrace"), ("fish", "gotrace.fish")] {
+        write(&completions.join(name), &generate(&["completions", shell])?)?;
+    }
+    let page = generate(&["man"])?;
+    write(&manual.join("gotrace.1"), &page)?;
+    for verb in verbs(&page)? {
+        write(&manual.join(format!("gotrace-{verb}.1")), &generate(&["man", &verb])?)?;
+    }
+    write(&folder.join("gotrace.schema.json"), &generate(&["schema"])?)
+}
+
+/// The verbs, by the pages that the main page refers to.
+fn verbs(page: &str) -> Result<Vec<String>> {
+    let verb = |line: &str| Some(line.strip_prefix("gotrace\\-")?.strip_suffix("(1)")?.replace('\\', ""));
+    let verbs: Vec<String> = page.lines().filter_map(verb).filter(|verb| verb != "help").collect();
+    if verbs.is_empty() {
+        bail!("the manual page names no verb");
+    }
+    Ok(verbs)
+}
+
+/// One archive, the same from the same files, and its checksum and the binary's.
+fn pack(target: &Path, name: &str) -> Result<()> {
+    let archive = format!("{name}.tar.gz");
+    let date =
+        exec::text(Command::new("git").args(["log", "-1", "--format=@%ct"]).current_dir(exec::workspace()))
+            .unwrap_or_else(|_| "@0".to_owned());
+    let mut tar = Command::new("tar");
+    tar.args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--mode=go=rX,u+rw,a-s"]);
+    tar.arg(format!("--mtime={}", date.trim())).args([
+        "--use-compress-program=gzip -n9",
+        "-cf",
+        &archive,
+        name,
+    ]);
+    VOICE.quiet("packing", tar.current_dir(target))?;
+    let mut sums = Command::new("sha256sum");
+    sums.args([&archive, &format!("{name}/gotrace")]).current_dir(target);
+    write(&target.join("SHA256SUMS"), &exec::text(&mut sums)?)
+}
+
+fn version() -> Result<String> {
+    let metadata = build::metadata()?;
+    let packages = metadata["packages"].as_array().context("cargo's metadata has no packages")?;
+    let tracer = packages.iter().find(|package| package["name"] == "tracer").context("there is no tracer")?;
+    Ok(tracer["version"].as_str().context("it has no version")?.to_owned())
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::copy(from, to).map(drop).with_context(|| format!("copying {} to {}", from.display(), to.display()))
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).with_context(|| format!("writing {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::verbs;
+
+    #[test]
+    fn the_main_page_names_the_verbs() {
+        let page = ".SH SUBCOMMANDS\n.TP\ngotrace\\-run(1)\nTrace\n.TP\ngotrace\\-help(1)\nPrint\n";
+        assert_eq!(verbs(page).unwrap(), ["run"]);
+        assert!(verbs("").is_err());
+    }
+}
