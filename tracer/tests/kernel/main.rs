@@ -6,6 +6,7 @@ mod attach;
 mod blocking;
 mod capturing;
 mod comparing;
+mod comparing_running;
 mod endings;
 mod formats;
 mod gc;
@@ -16,6 +17,7 @@ mod output;
 mod readers;
 mod readme;
 mod recorded;
+mod rotating;
 mod slowinit;
 #[path = "../support/mod.rs"]
 mod support;
