@@ -8,8 +8,16 @@ use super::{CaptureError, Reader, Record, Replay, Writer, following_tests};
 use crate::export::{Format, Told, View};
 
 /// What sums, differences and shares go wrong with.
-const EXTREMES: [u64; 8] =
-    [0, 1, u32::MAX as u64, u32::MAX as u64 + 1, i64::MAX as u64, i64::MAX as u64 + 1, u64::MAX - 1, u64::MAX];
+const EXTREMES: [u64; 8] = [
+    0,
+    1,
+    u32::MAX as u64,
+    u32::MAX as u64 + 1,
+    i64::MAX as u64,
+    i64::MAX as u64 + 1,
+    u64::MAX - 1,
+    u64::MAX,
+];
 
 /// The same each time (xorshift64, Marsaglia 2003).
 struct Chance(u64);
@@ -90,7 +98,10 @@ fn told(capture: &[u8]) -> Result<usize, CaptureError> {
     if replay.begin.verb == Verb::Attach {
         let mut replayed = replay.follow();
         while let Some(reported) = replayed.next_report()? {
-            [Some(&reported.report), reported.whole.as_ref()].into_iter().flatten().for_each(|report| write(Told::Running(report)));
+            [Some(&reported.report), reported.whole.as_ref()]
+                .into_iter()
+                .flatten()
+                .for_each(|report| write(Told::Running(report)));
             count += 1;
         }
     } else {
@@ -109,7 +120,7 @@ fn what_is_not_changed_is_told() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
     fn extreme_numbers_of_a_running_program_end_in_reports_or_an_error(

@@ -187,9 +187,10 @@ impl<R: Read> Replayed<R> {
         look.tables.stacks = mem::take(&mut self.stacks);
         let following = following.unwrap_or(&self.following);
         let report = look.report(self.before.as_ref(), following, &self.symbols);
-        let whole = self.first.filter(|_| is_last).map(|first| {
-            look.clone().whole_report(&first, self.base.as_ref(), following, &self.symbols)
-        });
+        let whole = self
+            .first
+            .filter(|_| is_last)
+            .map(|first| look.clone().whole_report(&first, self.base.as_ref(), following, &self.symbols));
         self.stacks = mem::take(&mut look.tables.stacks);
         Reported { report, is_last, whole }
     }

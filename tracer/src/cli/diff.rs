@@ -12,8 +12,8 @@ use super::output::Outputs;
 use crate::capture::record::Verb;
 use crate::capture::{Replay, is_capture};
 use crate::export::{
-    DiffFlame, DiffNdjson, DiffText, Export as _, Format, History, Ndjson, RunningDiffNdjson, RunningDiffText,
-    Side,
+    DiffFlame, DiffNdjson, DiffText, Export as _, Format, History, Ndjson, RunningDiffNdjson,
+    RunningDiffText, Side,
 };
 use crate::model::Recording;
 use crate::model::diff::{Comparison, RunningComparison};
@@ -79,7 +79,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
             let comparison = Comparison::of(&of_a.series, &of_b.series);
             let text = DiffText { all: args.all, color: true };
             outputs.write(Format::Ndjson, |_, out| DiffNdjson.write(sides, &comparison, out))?;
-            outputs.write(Format::Text, |color, out| DiffText { color, ..text }.write(sides, &comparison, out))?;
+            outputs.write(Format::Text, |color, out| {
+                DiffText { color, ..text }.write(sides, &comparison, out)
+            })?;
         }
         (true, true) => {
             let comparison = RunningComparison::of(&of_a.spans, &of_b.spans);
@@ -105,7 +107,13 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
 /// What the flame graph is called, and what a nanosecond of each side is in it: microseconds of one start, or of a span as
 /// long as B's.
 #[expect(clippy::cast_precision_loss, reason = "a picture")]
-fn picture(a: &SideRead, b: &SideRead, starts_a: u32, starts_b: u32, files: &[String; 2]) -> anyhow::Result<(String, [f64; 2])> {
+fn picture(
+    a: &SideRead,
+    b: &SideRead,
+    starts_a: u32,
+    starts_b: u32,
+    files: &[String; 2],
+) -> anyhow::Result<(String, [f64; 2])> {
     let [name_a, name_b] = files;
     for (side, starts, name) in [(a, starts_a, name_a), (b, starts_b, name_b)] {
         if side.recording.cut > 0 {

@@ -171,9 +171,7 @@ impl BlockingReport {
             unknown_callers: losses.unknown_callers,
             slow: self.slow_count,
             slow_untold: losses.untold_objects,
-            events: saturating_sum(
-                losses.probes.iter().map(|loss| loss.hits.saturating_sub(loss.dropped)),
-            ),
+            events: saturating_sum(losses.probes.iter().map(|loss| loss.hits.saturating_sub(loss.dropped))),
             dropped: losses.dropped(),
             undecodable: losses.undecodable,
             complete: losses.is_complete(),

@@ -18,7 +18,9 @@ fn keep(capture: &Path, seen: &mut BTreeSet<u64>, folder: &Path) {
     let before = capture.with_extension("gotrace.1");
     let next = folder.join(format!("{}.gotrace", seen.len()));
     // It may be gone when it is linked: then the next one is there.
-    if fs::metadata(&before).is_ok_and(|found| !seen.contains(&found.ino())) && fs::hard_link(&before, &next).is_ok() {
+    if fs::metadata(&before).is_ok_and(|found| !seen.contains(&found.ino()))
+        && fs::hard_link(&before, &next).is_ok()
+    {
         seen.insert(fs::metadata(&next).expect("the link").ino());
     }
 }
@@ -44,8 +46,18 @@ fn every_file_of_a_rotation_tells_its_part_and_nothing_is_between_them() {
     let kept = tempfile::tempdir_in(folder.path()).expect("a folder beside it");
     let capture = folder.path().join("a.gotrace");
     let mut cued = Cued::start(&fixture, &["descriptors", "6"]);
-    let options =
-        ["--slow", "0s", "--ring-size", "65536", "--max-size", "1M", "-o", capture.to_str().expect("a name"), "-o", "-"];
+    let options = [
+        "--slow",
+        "0s",
+        "--ring-size",
+        "65536",
+        "--max-size",
+        "1M",
+        "-o",
+        capture.to_str().expect("a name"),
+        "-o",
+        "-",
+    ];
     let attached = Attached::to(cued.pid(), &options);
     let mut seen = BTreeSet::new();
     let going = thread::spawn(move || {

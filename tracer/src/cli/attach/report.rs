@@ -151,9 +151,8 @@ impl<'a> Reporter<'a> {
         let before = self.before.take();
         let look = self.look(ending, before.as_ref())?;
         let report = self.tell(Why::Last, &look, before.as_ref());
-        self.outputs.add(Told::Running(&report), &self.view, |format| {
-            format.appends() || self.first.is_none()
-        })?;
+        self.outputs
+            .add(Told::Running(&report), &self.view, |format| format.appends() || self.first.is_none())?;
         if let Some(first) = &self.first {
             // What it asks for was asked for by the reports in between.
             let symbols = self.observer.symbols();

@@ -36,7 +36,8 @@ impl DiffFlame {
     /// next.
     pub fn blocked(&mut self, line: &Blocking) {
         let call = line.syscall.as_deref().unwrap_or("?");
-        let leaf = if line.retried.is_some() { format!("[wait {call}]") } else { format!("[syscall {call}]") };
+        let leaf =
+            if line.retried.is_some() { format!("[wait {call}]") } else { format!("[syscall {call}]") };
         let unknown = line.stack.is_empty().then(|| "(no stack)".to_owned());
         let frames = line.stack.iter().rev().map(|frame| function(frame).to_owned());
         let path: Vec<String> = unknown.into_iter().chain(frames).chain([leaf]).collect();

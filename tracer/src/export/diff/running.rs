@@ -126,9 +126,15 @@ impl RunningDiffText {
         }
         let [a, b] = [a, b].map(|side| side.map_or(0, |gc| gc.pauses.len()));
         let dim = self.style(Style::new().dimmed());
-        writeln!(out, "{dim}{a} pauses of A, {b} of B; quantiles need 14 (p50), 110 (p90) or 1300 (p99){dim:#}")?;
+        writeln!(
+            out,
+            "{dim}{a} pauses of A, {b} of B; quantiles need 15 (p50), 117 (p90) or 1264 (p99){dim:#}"
+        )?;
         if untold_cycles(sides) > 0 {
-            writeln!(out, "{dim}pauses and assists in all are not compared: some cycles are in the sums alone{dim:#}")?;
+            writeln!(
+                out,
+                "{dim}pauses and assists in all are not compared: some cycles are in the sums alone{dim:#}"
+            )?;
         }
         Ok(())
     }
@@ -154,11 +160,15 @@ impl RunningDiffText {
         });
         let sign = if difference < 0.0 { "-" } else { "+" };
         let change = format!("{sign}{}", write(difference.abs()));
-        let percent =
-            if compared.a > 0.0 { format!("{:+.1}%", difference * 100.0 / compared.a) } else { String::new() };
+        let percent = if compared.a > 0.0 {
+            format!("{:+.1}%", difference * 100.0 / compared.a)
+        } else {
+            String::new()
+        };
         let noise = format!("±{}", write(compared.noise));
         let (a, b) = (write(compared.a), write(compared.b));
-        let line = format!("  {a:>9}  {b:>9}  {style}{change:>10}  {percent:>8}{style:#}  {noise:>10}  {name}");
+        let line =
+            format!("  {a:>9}  {b:>9}  {style}{change:>10}  {percent:>8}{style:#}  {noise:>10}  {name}");
         writeln!(out, "{}", line.trim_end())
     }
 }
@@ -231,7 +241,11 @@ fn untold_cycles(sides: [Side<'_>; 2]) -> u64 {
 }
 
 /// Nanoseconds; more than there are become the most.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates, and is never negative")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "saturates, and is never negative"
+)]
 fn time(nanos: f64) -> String {
     Nanos(nanos.round() as u64).for_people()
 }

@@ -63,10 +63,8 @@ impl Scheduler {
                 _ => {}
             }
             if entry.key.caller == Caller::Goroutine {
-                let ticks = [
-                    (&mut scheduler.past_fast_tick, FAST_TICK),
-                    (&mut scheduler.past_slow_tick, SLOW_TICK),
-                ];
+                let ticks =
+                    [(&mut scheduler.past_fast_tick, FAST_TICK), (&mut scheduler.past_slow_tick, SLOW_TICK)];
                 for (past, tick) in ticks {
                     *past = past.saturating_add(entry.sums.at_least(tick));
                 }

@@ -246,11 +246,7 @@ fn quantiles(a: &[Nanos], b: &[Nanos], thousandths: u32) -> Option<Compared> {
     // Apart when the intervals are: then the difference is more than what they reach towards each other.
     let (lower, upper) = if on_a.is <= on_b.is { (on_a, on_b) } else { (on_b, on_a) };
     let open = (lower.to - lower.is) + (upper.is - upper.from);
-    Some(Compared {
-        noise: open.max(as_f64(FLOOR.0)).max(PART * upper.is),
-        a: on_a.is,
-        b: on_b.is,
-    })
+    Some(Compared { noise: open.max(as_f64(FLOOR.0)).max(PART * upper.is), a: on_a.is, b: on_b.is })
 }
 
 /// Where a quantile lies.

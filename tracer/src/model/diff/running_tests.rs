@@ -30,7 +30,8 @@ fn compared(a: &str, b: &str) -> RunningComparison {
 }
 
 fn site<'a>(comparison: &'a RunningComparison, function: &str) -> &'a BlockedChange {
-    let is_it = |change: &&BlockedChange| matches!(&change.what, Blocked::Site(at) if at.function == function);
+    let is_it =
+        |change: &&BlockedChange| matches!(&change.what, Blocked::Site(at) if at.function == function);
     comparison.blocked.iter().find(is_it).unwrap()
 }
 
@@ -96,7 +97,11 @@ fn lines_are_compared_until_they_move() {
 #[test]
 fn what_is_idle_or_not_known_is_not_compared() {
     let text = report(10, &[("main.f", 3, "file", 100, 5)]);
-    for other in ["\"class\":\"idle\"", "\"class\":\"suffered\",\"kind\":\"wait\"", "\"class\":\"suffered\",\"retried\":false"] {
+    for other in [
+        "\"class\":\"idle\"",
+        "\"class\":\"suffered\",\"kind\":\"wait\"",
+        "\"class\":\"suffered\",\"retried\":false",
+    ] {
         assert!(spans(&text.replace("\"class\":\"suffered\"", other)).blocked().is_empty(), "{other}");
     }
 }
@@ -151,8 +156,7 @@ fn the_collectors_pauses_are_compared_by_their_order() {
 fn cycles_in_the_sums_alone_have_no_pauses() {
     let told = collections((0..100).map(|_| (100, 10)), 0);
     let untold = collections((0..100).map(|_| (100, 10)), 50);
-    let names: Vec<String> =
-        compared(&told, &untold).gc.iter().map(|change| change.figure.name()).collect();
+    let names: Vec<String> = compared(&told, &untold).gc.iter().map(|change| change.figure.name()).collect();
     assert_eq!(names, ["cycles", "pause_p50", "pause_p90"]);
     assert!(compared(&told, &report(10, &[])).gc.is_empty(), "one side went without");
 }
@@ -206,7 +210,8 @@ fn of_pairs_that_do_not_differ_hardly_any_pass_for_different() {
                 let ((a, mut on_a), (b, mut on_b)) = (chance.calls(rate, length), chance.calls(rate, length));
                 on_a.sort_unstable();
                 on_b.sort_unstable();
-                let is_wrong = |compared: Option<Compared>| u32::from(compared.is_some_and(|it| it.is_beyond_noise()));
+                let is_wrong =
+                    |compared: Option<Compared>| u32::from(compared.is_some_and(|it| it.is_beyond_noise()));
                 pairs += 1;
                 wrong[0] += is_wrong(Some(time(&a, &b, span)));
                 wrong[1] += is_wrong(Some(count(&a, &b, span)));

@@ -137,8 +137,7 @@ impl Collections {
         }
         self.time = self.time.plus(summary.span_ns);
         self.cycles = self.cycles.saturating_add(summary.cycles).saturating_add(summary.cycles_missed);
-        self.untold =
-            self.untold.saturating_add(summary.cycles_untold).saturating_add(summary.cycles_missed);
+        self.untold = self.untold.saturating_add(summary.cycles_untold).saturating_add(summary.cycles_missed);
         for cycle in cycles {
             self.pauses.extend([cycle.stw_sweep_term_ns, cycle.stw_mark_term_ns]);
             self.assists.add(&Sample::one(cycle.assist_ns));

@@ -201,8 +201,12 @@ pub(super) fn total_in(stop: &Stop, cycle: &GcCycle) -> Option<Nanos> {
     let end = mark_term.saturating_add(cycle.mark_term.0);
     let from = |asked: u64| if stop.own_clock { asked } else { started };
     match StopReason(stop.reason) {
-        StopReason::SWEEP_TERM if (begin..=mark).contains(&started) => Some(Nanos(mark.saturating_sub(from(begin)))),
-        StopReason::MARK_TERM if (mark_term..=end).contains(&started) => Some(Nanos(end.saturating_sub(from(mark_term)))),
+        StopReason::SWEEP_TERM if (begin..=mark).contains(&started) => {
+            Some(Nanos(mark.saturating_sub(from(begin))))
+        }
+        StopReason::MARK_TERM if (mark_term..=end).contains(&started) => {
+            Some(Nanos(end.saturating_sub(from(mark_term))))
+        }
         _ => None,
     }
 }
