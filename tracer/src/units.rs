@@ -64,6 +64,11 @@ impl Nanos {
     }
 }
 
+/// Adds numbers up. What is read may be from anywhere, so sums end at the largest there is.
+pub fn saturating_sum(numbers: impl IntoIterator<Item = u64>) -> u64 {
+    numbers.into_iter().fold(0, u64::saturating_add)
+}
+
 impl iter::Sum for Nanos {
     fn sum<I: Iterator<Item = Self>>(times: I) -> Self {
         times.fold(Self(0), Self::plus)

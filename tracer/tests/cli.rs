@@ -230,7 +230,7 @@ fn diff_reads_what_run_writes_and_refuses_the_rest_by_name() {
     for (bad, says) in [
         (path("new.ndjson", "{\"type\":\"header\",\"schema\":2}"), "schema 2"),
         (path("text.txt", include_str!("../src/export/golden/startup.txt")), "line 1"),
-        (path("diff.ndjson", &diff), "no startup but a diff"),
+        (path("diff.ndjson", &diff), "no report of a program but a diff"),
         (path("empty.ndjson", ""), "no run"),
         ("/nonexistent.ndjson".to_owned(), "No such file"),
         (folder.path().to_str().unwrap().to_owned(), "directory"),

@@ -2,6 +2,7 @@
 
 #![no_main]
 
+use gotrace::capture::record::Verb;
 use gotrace::capture::{CaptureError, Replay};
 use gotrace::export::{Format, Told, View};
 use libfuzzer_sys::fuzz_target;
@@ -17,10 +18,22 @@ fuzz_target!(|bytes: &[u8]| {
 
 fn tell(bytes: &[u8]) -> Result<(), CaptureError> {
     let mut replay = Replay::new(bytes)?;
-    while let Some(report) = replay.next_start()? {
-        for format in Format::ALL {
-            let _ = format.write(Told::Start(&report), &View::default(), false, &mut std::io::sink());
+    if replay.begin.verb == Verb::Attach {
+        let mut replayed = replay.follow();
+        while let Some(reported) = replayed.next_report()? {
+            let told = [Some(&reported.report), reported.whole.as_ref()];
+            told.into_iter().flatten().for_each(|report| write(Told::Running(report)));
         }
+        return Ok(());
+    }
+    while let Some(report) = replay.next_start()? {
+        write(Told::Start(&report));
     }
     Ok(())
+}
+
+fn write(told: Told<'_>) {
+    for format in Format::ALL {
+        let _ = format.write(told, &View::default(), false, &mut std::io::sink());
+    }
 }

@@ -11,7 +11,7 @@ use crate::event;
 use crate::event::blocking::Object;
 use crate::model::blocking::{BlockedNow, BlockingReport, ObjectNames};
 use crate::model::gc::{GcHistory, Surroundings};
-use crate::model::{Around, Ending, Following, Look, MissingProbe};
+use crate::model::{Around, Beginning, Ending, Following, Look, MissingProbe};
 use crate::target::gobin::CollectorLayout;
 use crate::units::RuntimeAddr;
 
@@ -36,6 +36,10 @@ pub struct Replayed<R> {
     /// Who was blocked at the next look.
     blocked: Vec<BlockedNow>,
     before: Option<Look>,
+    /// What the file began with, if it goes on from another one.
+    base: Option<Look>,
+    /// When the first report in between began.
+    first: Option<Beginning>,
     /// The last checkpoint since the last report, with what the events before it had told.
     checkpoint: Option<(Look, Following)>,
     /// How many records of the kernel side came since then.
@@ -51,6 +55,8 @@ pub struct Reported {
     pub report: BlockingReport,
     /// Whether it is the last one, and none in between.
     pub is_last: bool,
+    /// With the last one, when there were others in between: the report on all of the time.
+    pub whole: Option<BlockingReport>,
 }
 
 impl<R: Read> Replayed<R> {
@@ -70,6 +76,8 @@ impl<R: Read> Replayed<R> {
             addresses: 0,
             blocked: Vec::new(),
             before: None,
+            base: None,
+            first: None,
             checkpoint: None,
             since: 0,
             is_told: false,
@@ -130,6 +138,7 @@ impl<R: Read> Replayed<R> {
         self.since = 0;
         match why {
             Why::Before => {
+                self.base = Some(look.clone());
                 self.before = Some(look);
                 None
             }
@@ -139,12 +148,13 @@ impl<R: Read> Replayed<R> {
             }
             Why::Interim | Why::Last => {
                 let is_last = why == Why::Last;
-                let report = self.report(&mut look, None);
+                let reported = self.report(&mut look, None, is_last);
+                self.first.get_or_insert_with(|| Beginning::of(&look));
                 self.checkpoint = None;
                 self.is_told = is_last;
                 self.following.begin_anew();
                 self.before = Some(look);
-                Some(Reported { report, is_last })
+                Some(reported)
             }
         }
     }
@@ -170,15 +180,19 @@ impl<R: Read> Replayed<R> {
             ),
             is_detail: false,
         });
-        Some(Reported { report: self.report(&mut look, Some(&following)), is_last: true })
+        Some(self.report(&mut look, Some(&following), true))
     }
 
-    fn report(&mut self, look: &mut Look, following: Option<&Following>) -> BlockingReport {
+    fn report(&mut self, look: &mut Look, following: Option<&Following>, is_last: bool) -> Reported {
         look.tables.stacks = mem::take(&mut self.stacks);
         let following = following.unwrap_or(&self.following);
         let report = look.report(self.before.as_ref(), following, &self.symbols);
+        let whole = self
+            .first
+            .filter(|_| is_last)
+            .map(|first| look.clone().whole_report(&first, self.base.as_ref(), following, &self.symbols));
         self.stacks = mem::take(&mut look.tables.stacks);
-        report
+        Reported { report, is_last, whole }
     }
 
     fn add(&mut self, stacks: Vec<KeptStack>) -> Result<(), CaptureError> {

@@ -291,6 +291,13 @@ impl Session {
     }
 }
 
+/// A capture with some of everything.
+pub(super) fn some_session() -> Vec<u8> {
+    let slow = |stack| Act::Slow { inode: 2, fd: 1, duration: 2_000_000, stack };
+    let acts = [slow(0), Act::Cycle, Act::Held, slow(1), Act::Look(Why::Interim), Act::Cycle, slow(2)];
+    Session::of(&acts, false).1
+}
+
 fn stack_of(number: u32) -> Vec<RuntimeAddr> {
     [&[2, 4][..], &[7, 3, 4], &[3]].get(number as usize).map(|functions| stack(functions)).unwrap()
 }

@@ -57,6 +57,10 @@ pub const MOST_RECORDS: u64 = 1 << 18;
 mod container_tests;
 
 #[cfg(test)]
+#[path = "extremes_tests.rs"]
+mod extremes_tests;
+
+#[cfg(test)]
 #[path = "following_tests.rs"]
 mod following_tests;
 

@@ -312,7 +312,8 @@ fn seeds_are_small_captures() {
         std::mem::take(writer.out())
     };
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/capture");
-    for (name, capture) in [("whole", whole), ("cut", cut)] {
+    let followed = following_tests::some_session();
+    for (name, capture) in [("whole", whole), ("cut", cut), ("followed", followed)] {
         let mut plain = Vec::new();
         let mut blocks = &capture[12..];
         while let Some((length, rest)) = blocks.split_first_chunk::<4>() {

@@ -30,8 +30,11 @@ pub(super) fn tell<R: Read>(
             anyhow::bail!("nothing of parked goroutines is in it: it was recorded without --waits");
         }
         // A flame graph is one picture, of all.
-        let is_due = |format: Format| reported.is_last || format.appends();
+        let is_due = |format: Format| format.appends() || (reported.is_last && reported.whole.is_none());
         outputs.add(Told::Running(&reported.report), view, is_due)?;
+        if let Some(whole) = &reported.whole {
+            outputs.add(Told::Running(whole), view, |format| !format.appends())?;
+        }
         last = Some(reported);
     }
     let Some(last) = last else { return Ok(None) };

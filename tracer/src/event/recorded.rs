@@ -2,11 +2,14 @@
 //! anywhere, so a line's length is bounded; types and fields that are not known here are passed over, as the
 //! contract allows them to be added.
 
+mod running;
+
 use std::io::{self, BufRead, Read as _};
 
 use serde::Deserialize;
 use thiserror::Error;
 
+pub use self::running::{Blocking, Gc, GcSummary, Site};
 use crate::units::Nanos;
 
 /// The contract's version that is read here.
@@ -15,7 +18,7 @@ pub const SCHEMA: u64 = 1;
 /// The longest line that is read, in bytes. gotrace's own are shorter by far, stacks included.
 const LINE_LIMIT: usize = 1 << 20;
 
-/// One line of a report, as far as comparing startups needs it.
+/// One line of a report, as far as comparing needs it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Recorded {
@@ -25,7 +28,13 @@ pub enum Recorded {
     Phase(Phase),
     /// A package's init.
     Init(Init),
-    /// The last line of a run.
+    /// Calls or waits of a running program.
+    Blocking(Box<Blocking>),
+    /// A cycle of the garbage collector.
+    Gc(Gc),
+    /// The sums of all cycles.
+    GcSummary(GcSummary),
+    /// The last line of a run, or of a report on a running program.
     Summary(Summary),
     /// Any other type.
     #[serde(other)]
@@ -121,6 +130,10 @@ pub struct Summary {
     pub to_main_ns: Option<Nanos>,
     /// From execve to readiness.
     pub to_ready_ns: Option<Nanos>,
+    /// Of a running program: for how long it was followed.
+    pub span_ns: Option<Nanos>,
+    /// Of a running program: how long its goroutines were blocked.
+    pub suffered_ns: Option<Nanos>,
     /// Whether nothing was lost, left out or unknown.
     #[serde(default = "yes")]
     pub complete: bool,

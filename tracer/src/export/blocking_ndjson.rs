@@ -17,6 +17,7 @@ use crate::model::Ending;
 use crate::model::blocking::{
     BlockedNow, BlockingReport, Class, Entry, ObjectSums, Since, SlowCall, Standing,
 };
+use crate::units::saturating_sum;
 
 /// So many objects are told for each sum, the costliest.
 const OBJECTS: usize = 8;
@@ -139,7 +140,7 @@ impl BlockingReport {
         let by_reason = self.losses.stacks.iter().map(|(loss, count)| (loss.name(), *count)).collect();
         Line::Loss {
             probe: "stacks",
-            hits: taken.map(|entry| entry.sums.count).sum(),
+            hits: saturating_sum(taken.map(|entry| entry.sums.count)),
             dropped: self.losses.lost_stacks(),
             by_reason: Some(by_reason),
         }
@@ -170,7 +171,7 @@ impl BlockingReport {
             unknown_callers: losses.unknown_callers,
             slow: self.slow_count,
             slow_untold: losses.untold_objects,
-            events: losses.probes.iter().map(|loss| loss.hits - loss.dropped.min(loss.hits)).sum(),
+            events: saturating_sum(losses.probes.iter().map(|loss| loss.hits.saturating_sub(loss.dropped))),
             dropped: losses.dropped(),
             undecodable: losses.undecodable,
             complete: losses.is_complete(),

@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 use super::printable;
 use crate::model::blocking::{BlockedGroup, BlockingReport, Site, Standing};
 use crate::model::gc::megabytes;
-use crate::units::Nanos;
+use crate::units::{Nanos, saturating_sum};
 
 /// The terminal, and what the report does not know.
 #[derive(Clone, Copy, Debug)]
@@ -88,7 +88,7 @@ impl Screen {
     }
 
     fn account(&self, report: &BlockingReport) -> String {
-        let calls: u64 = report.by_syscall().iter().map(|group| group.sums.count).sum();
+        let calls = saturating_sum(report.by_syscall().iter().map(|group| group.sums.count));
         let a_second = |number: u64| u128::from(number) * 1_000_000_000 / u128::from(report.span().0.max(1));
         let blocked = report.suffered_total();
         format!(

@@ -1,10 +1,17 @@
 //! Two programs' startups side by side, for people: what changed beyond the noise, the largest change first.
 
+mod flame;
+mod running;
+pub(super) mod running_ndjson;
+
 use std::io::{self, Write};
 use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
 
+pub use self::flame::DiffFlame;
+pub use self::running::RunningDiffText;
+pub use self::running_ndjson::RunningDiffNdjson;
 use super::printable;
 use crate::model::diff::{Change, Comparison, FLOOR, Measured, QUARTILE_RUNS, RANGE_RUNS, Verdict};
 use crate::model::series::Figure;
@@ -59,7 +66,7 @@ impl DiffText {
     fn side(self, letter: &str, side: Side<'_>, out: &mut dyn Write) -> io::Result<()> {
         let bold = self.style(Style::new().bold());
         let warn = self.style(AnsiColor::Red.on_default().bold());
-        let Recording { series, programs, cut, watched } = side.recording;
+        let Recording { series, programs, cut, watched, .. } = side.recording;
         let runs = count(series.runs(), "run");
         let program = programs.first().map_or_else(String::new, program);
         writeln!(out, "{bold}{letter}{bold:#}  {}: {runs} of {program}", printable(side.file))?;

@@ -82,7 +82,7 @@ struct Input<'a> {
 }
 
 #[derive(Serialize, JsonSchema)]
-struct ProgramRow<'a> {
+pub(super) struct ProgramRow<'a> {
     exe: &'a str,
     go_version: &'a str,
     module: Option<&'a str>,
@@ -202,7 +202,7 @@ fn input(side: Side<'_>) -> Input<'_> {
     }
 }
 
-fn program(program: &Program) -> ProgramRow<'_> {
+pub(super) fn program(program: &Program) -> ProgramRow<'_> {
     let Program { exe, go_version, module } = program;
     ProgramRow { exe, go_version, module: module.as_deref() }
 }

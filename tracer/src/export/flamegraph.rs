@@ -48,6 +48,24 @@ pub(super) fn write_svg(folded: &Folded, title: &str, weight: Weight, out: &mut 
     }
 }
 
+/// Draws lines that have two weights, in microseconds: the second's widths, coloured by how they differ from the first's.
+///
+/// # Errors
+/// Those of the writer.
+pub(super) fn write_differential_svg(
+    lines: &str,
+    is_empty: bool,
+    title: &str,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let mut options = Options::default();
+    options.title = printable(title);
+    options.deterministic = true;
+    // A factor would make its percentages of differences so many times too large.
+    options.count_name = "µs".to_owned();
+    if is_empty { empty(&options.title, out) } else { from_lines(&mut options, lines.lines(), out) }
+}
+
 /// inferno takes it for an error to have nothing to draw.
 fn empty(title: &str, out: &mut dyn Write) -> io::Result<()> {
     let title: String = title

@@ -8,10 +8,15 @@ use regex::Regex;
 
 use super::printable;
 
+/// The most that a scaled stack weighs: so much that a hundred thousand of them can be added up.
+const MOST: f64 = 1e13;
+
 /// Stacks with their weights.
 #[derive(Debug, Default)]
 pub struct Folded {
     lines: Vec<(String, u64)>,
+    /// All weights. They end where who draws them could no longer tell how they differ.
+    total: u64,
     /// Where each stack is in `lines`; not kept where the order is that of time.
     places: Option<HashMap<String, usize>>,
     focus: Option<Regex>,
@@ -21,13 +26,13 @@ impl Folded {
     /// None yet. Equal stacks become one.
     #[must_use]
     pub fn merged(focus: Option<Regex>) -> Self {
-        Self { lines: Vec::new(), places: Some(HashMap::new()), focus }
+        Self { lines: Vec::new(), total: 0, places: Some(HashMap::new()), focus }
     }
 
     /// None yet. They stay in the order in which they come, which is that of time.
     #[must_use]
     pub fn in_order(focus: Option<Regex>) -> Self {
-        Self { lines: Vec::new(), places: None, focus }
+        Self { lines: Vec::new(), total: 0, places: None, focus }
     }
 
     /// Whether the order is that of time.
@@ -44,16 +49,40 @@ impl Folded {
             return;
         }
         let escaped: Vec<String> = frames.iter().map(|frame| escape(frame)).collect();
-        let stack = escaped.join(";");
+        self.add_escaped(escaped.join(";"), weight);
+    }
+
+    fn add_escaped(&mut self, stack: String, weight: u64) {
+        let weight = weight.min(i64::MAX.unsigned_abs() - self.total);
+        self.total += weight;
         let Some(places) = &mut self.places else {
             return self.lines.push((stack, weight));
         };
         if let Some(line) = places.get(&stack).and_then(|place| self.lines.get_mut(*place)) {
-            line.1 = line.1.saturating_add(weight);
+            line.1 += weight;
         } else {
             places.insert(stack.clone(), self.lines.len());
             self.lines.push((stack, weight));
         }
+    }
+
+    /// Adds what others have.
+    pub(super) fn add_all(&mut self, other: &Self) {
+        other.lines.iter().for_each(|(stack, weight)| self.add_escaped(stack.clone(), *weight));
+    }
+
+    /// The lines with so many times their weight, without those that have none then.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss,
+        reason = "a picture"
+    )]
+    pub(super) fn scaled(&self, by: f64) -> String {
+        let weighed =
+            self.lines.iter().map(|(stack, weight)| (stack, (*weight as f64 * by).round().min(MOST) as u64));
+        let some = weighed.filter(|(_, weight)| *weight > 0);
+        some.map(|(stack, weight)| format!("{stack} {weight}\n")).collect()
     }
 
     /// The lines.

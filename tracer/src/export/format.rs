@@ -53,6 +53,8 @@ pub enum History {
     Running,
     /// One look at a running program, from memory alone.
     Look,
+    /// Two of the first, or of the second, side by side.
+    Comparison,
 }
 
 /// How reports look.
@@ -187,7 +189,8 @@ impl Format {
     #[must_use]
     pub const fn refusal(self, of: History) -> Option<&'static str> {
         match (self, of) {
-            (Self::Text | Self::Ndjson, _) => None,
+            (Self::Text | Self::Ndjson, _) | (Self::Svg, History::Comparison) => None,
+            (_, History::Comparison) => Some("a comparison is text, ndjson or svg"),
             (_, History::Look) => {
                 Some("one look has nothing to tell as that: leave out --now, or that output")
             }

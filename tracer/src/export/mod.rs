@@ -40,7 +40,7 @@ pub use blocking_flame::{BlockingFlame, FlameBy, FlameOf};
 pub use blocking_screen::Screen;
 pub use blocking_text::BlockingText;
 pub use budget::verdict;
-pub use diff::{DiffText, Side};
+pub use diff::{DiffFlame, DiffText, RunningDiffNdjson, RunningDiffText, Side};
 pub use diff_ndjson::DiffNdjson;
 pub use format::{Format, History, View};
 pub use html::Html;

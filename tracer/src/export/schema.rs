@@ -6,7 +6,7 @@ use schemars::transform::RecursiveTransform;
 use serde_json::{Value, json};
 
 use super::inspect::Inspection;
-use super::{blocking_ndjson, diff_ndjson, gc, list, ndjson, parking, status_ndjson};
+use super::{blocking_ndjson, diff, diff_ndjson, gc, list, ndjson, parking, status_ndjson};
 use crate::event::recorded::SCHEMA;
 
 /// The schema, of JSON Schema 2020-12. Each line of NDJSON is one of those that it names, and so is what inspect
@@ -25,6 +25,7 @@ pub fn schema() -> Value {
         status_ndjson::schema(&mut generator),
         list::schema(&mut generator),
         diff_ndjson::schema(&mut generator),
+        diff::running_ndjson::schema(&mut generator),
         generator.subschema_for::<Inspection<'static>>(),
     ];
     let definitions = generator.take_definitions(true);

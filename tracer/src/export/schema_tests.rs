@@ -8,12 +8,13 @@ mod check;
 use check::check;
 
 /// Golden files, and the definitions that their lines are of.
-const GOLDEN: [(&str, &[&str]); 5] = [
+const GOLDEN: [(&str, &[&str]); 6] = [
     (include_str!("golden/startup.ndjson"), &["StartLine"]),
     (include_str!("golden/blocking.ndjson"), &["RunningLine"]),
     (include_str!("golden/gc.ndjson"), &["GcLine"]),
     (include_str!("golden/status.ndjson"), &["NowLine"]),
     (include_str!("golden/diff.ndjson"), &["DiffLine"]),
+    (include_str!("golden/diff_running.ndjson"), &["RunningDiffLine"]),
 ];
 
 fn lines() -> impl Iterator<Item = (Value, &'static str)> {
@@ -35,7 +36,16 @@ fn every_line_is_of_its_definition_and_of_the_whole() {
 #[test]
 fn every_line_says_of_which_type_it_is() {
     let schema = schema();
-    let names = ["StartLine", "RunningLine", "WaitsLine", "GcLine", "NowLine", "ListLine", "DiffLine"];
+    let names = [
+        "StartLine",
+        "RunningLine",
+        "WaitsLine",
+        "GcLine",
+        "NowLine",
+        "ListLine",
+        "DiffLine",
+        "RunningDiffLine",
+    ];
     assert_eq!(schema["anyOf"].as_array().unwrap().len(), names.len() + 1, "and what inspect writes");
     for name in names {
         for line in schema["$defs"][name]["oneOf"].as_array().unwrap() {

@@ -14,8 +14,18 @@
 //! What differs between two series as such (another load on the machine, a colder cache) no rule can tell from
 //! a change of the program; interleaved runs can.
 
+mod running;
+mod sample;
+mod spans;
+
 use std::cmp::Reverse;
 
+pub use self::running::{
+    Blocked, BlockedChange, Compared, DEVIATIONS, EACH, GcChange, GcFigure, PART, RunningComparison,
+};
+pub use self::sample::Sample;
+pub(super) use self::spans::Open;
+pub use self::spans::{Collections, Place, Spans};
 use super::series::{Figure, PARTS, Samples, Series};
 use super::spread::Spread;
 use crate::units::Nanos;

@@ -1,4 +1,4 @@
-//! What single events tell of a running program, from one report to the next.
+//! What single events tell of a running program, from one report to the next, and in all.
 
 use super::blocking::{ObjectNames, SlowCalls};
 use super::gc::{GcHistory, Surroundings};
@@ -22,6 +22,8 @@ pub struct Following {
     pub slow: SlowCalls,
     /// What the collector did, when that is followed.
     pub gc: Option<GcHistory>,
+    /// The same since the begin, once there was a report in between.
+    whole: Option<Box<Self>>,
     redact: bool,
 }
 
@@ -29,27 +31,49 @@ impl Following {
     /// Nothing yet. `redact` leaves addresses and paths out.
     #[must_use]
     pub fn new(redact: bool, gc: Option<GcHistory>) -> Self {
-        Self { slow: SlowCalls::new(redact), gc, redact }
+        Self { slow: SlowCalls::new(redact), gc, whole: None, redact }
     }
 
     /// Takes note of an event.
     pub fn note(&mut self, event: &Event, around: &dyn Around) {
+        // Who is asked about the process is asked once.
         match (&event.kind, &mut self.gc) {
-            (EventKind::Slow(slow), _) => self.slow.note(event.time, event.tid, slow, around),
+            (EventKind::Slow(slow), _) => {
+                let named = self.slow.note(event.time, event.tid, slow, around);
+                if let Some(whole) = &mut self.whole {
+                    whole.slow.add(event.time, event.tid, slow, named.as_ref());
+                }
+            }
             (EventKind::GcCycle(cycle), Some(gc)) => {
-                gc.note_cycle(event.time, cycle, around.surroundings());
+                let surroundings = around.surroundings();
+                gc.note_cycle(event.time, cycle, surroundings);
+                if let Some(whole) = self.whole.as_mut().and_then(|whole| whole.gc.as_mut()) {
+                    whole.note_cycle(event.time, cycle, surroundings);
+                }
             }
             (EventKind::Stop(stop), Some(gc)) => {
                 let mut stop = Stop::clone(stop);
                 put_down_to_caller(&mut stop, around);
                 gc.note_stop(event.time, &stop);
+                if let Some(whole) = self.whole.as_mut().and_then(|whole| whole.gc.as_mut()) {
+                    whole.note_stop(event.time, &stop);
+                }
             }
             _ => {}
         }
     }
 
+    /// What the events since the begin have told, reports in between or not.
+    #[must_use]
+    pub fn whole(&self) -> &Self {
+        self.whole.as_deref().unwrap_or(self)
+    }
+
     /// Forgets what a report has told: the next one is on what comes.
     pub fn begin_anew(&mut self) {
+        if self.whole.is_none() {
+            self.whole = Some(Box::new(self.clone()));
+        }
         self.slow = SlowCalls::new(self.redact);
         if let Some(gc) = &mut self.gc {
             gc.begin_anew();

@@ -49,6 +49,21 @@ pub struct Look {
     pub gc: Option<GcLook>,
 }
 
+/// When the first of several spans began.
+#[derive(Clone, Copy, Debug)]
+pub struct Beginning {
+    began: Nanos,
+    wall_clock_unix_ns: u64,
+}
+
+impl Beginning {
+    /// That of the span that ends with a look.
+    #[must_use]
+    pub fn of(look: &Look) -> Self {
+        Self { began: look.began, wall_clock_unix_ns: look.subject.wall_clock_unix_ns }
+    }
+}
+
 /// What is known of the probes on the scheduler.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ParkingLook {
@@ -104,6 +119,21 @@ impl Look {
         report.parking = self.parking(earlier, symbols);
         report.gc = self.gc(earlier, following, &report, symbols);
         report
+    }
+
+    /// The report on all of the time since the begin, where there were reports in between: `first` is the look of the
+    /// first of them, and `before` the one that the file began with, if it did.
+    #[must_use]
+    pub fn whole_report(
+        mut self,
+        first: &Beginning,
+        before: Option<&Self>,
+        following: &Following,
+        symbols: &dyn Symbols,
+    ) -> BlockingReport {
+        self.began = first.began;
+        self.subject.wall_clock_unix_ns = first.wall_clock_unix_ns;
+        self.report(before, following.whole(), symbols)
     }
 
     fn parking(&self, before: Option<&Tables>, symbols: &dyn Symbols) -> Option<ParkingReport> {

@@ -37,7 +37,7 @@ pub use following::{Around, Following};
 pub use goroutines::{Counts, Started};
 pub use init::{Allocated, Init, TimedFunction};
 pub use libraries::Library;
-pub use look::{GcLook, Look, ParkingLook};
+pub use look::{Beginning, GcLook, Look, ParkingLook};
 pub use objects::NamedCall;
 pub use parts::{Cause, Parts};
 pub use phases::{Phase, PhaseName, Step};

@@ -1,14 +1,16 @@
-//! The lines of a recorded report -> the startups that it holds: one, or several one after another.
+//! The lines of a recorded report -> what it holds: startups, or reports on a running program, one or several one after
+//! another.
 
 use std::io::BufRead;
 
 use thiserror::Error;
 
+use super::diff::{Open, Spans};
 use super::parts::Cause;
 use super::series::{
     BLOCKED, MAIN, ON_CPU, PartTimes, REMAINDER, RUNNABLE, Series, Start, Stretch, TooMuch, of_cause,
 };
-use crate::event::recorded::{Header, Lines, Recorded, RecordedError, Spent};
+use crate::event::recorded::{Blocking, Header, Lines, Recorded, RecordedError, Spent};
 use crate::units::Nanos;
 
 /// The longest name of a package, in bytes.
@@ -20,11 +22,13 @@ const STRETCH_LIMIT: usize = 1 << 16;
 /// The most programs that one recording names.
 const PROGRAM_LIMIT: usize = 16;
 
-/// Startups that were recorded earlier.
+/// Startups, or reports on a running program, that were recorded earlier.
 #[derive(Clone, Debug, Default)]
 pub struct Recording {
-    /// The figures of all of them.
+    /// The figures of all startups.
     pub series: Series,
+    /// What all reports on a running program add up to.
+    pub spans: Spans,
     /// Whose they are: one program, unless different ones were put together.
     pub programs: Vec<Program>,
     /// How many runs have no end, because the file was cut short; they are left out.
@@ -53,14 +57,17 @@ pub enum RecordingError {
     /// A line of a run without the header that begins a run.
     #[error("line {0} belongs to no run: no header stands before it")]
     NoHeader(u64),
-    /// Something else than startups.
-    #[error("line {line}: this is no startup but a {report}")]
-    NoStartup {
+    /// Something else than startups and reports on a running program.
+    #[error("line {line}: this is no report of a program but a {report}")]
+    NoReport {
         /// Its number, from one.
         line: u64,
         /// What it is.
         report: String,
     },
+    /// Startups and reports on a running program in one.
+    #[error("line {0}: startups and reports on a running program are in one file, and cannot be added up")]
+    Mixed(u64),
     /// No run at all.
     #[error("holds no run{}", if *.cut > 0 { ": the only one has no end, the file was cut short" } else { "" })]
     Empty {
@@ -92,10 +99,23 @@ impl Recording {
     /// # Errors
     /// As [`RecordingError`] lists them.
     pub fn read(reader: impl BufRead) -> Result<Self, RecordingError> {
+        Self::read_with(reader, &mut |_| ())
+    }
+
+    /// The same, and shows every call and wait of a running program.
+    ///
+    /// # Errors
+    /// As [`RecordingError`] lists them.
+    pub fn read_with(
+        reader: impl BufRead,
+        blocking: &mut dyn FnMut(&Blocking),
+    ) -> Result<Self, RecordingError> {
         let mut recording = Self::default();
         let mut lines = Lines::new(reader);
         let mut run: Option<Start> = None;
+        let mut open = Open::default();
         let mut watched = false;
+        let too_much = |line| move |source| RecordingError::TooMuch { line, source };
         while let Some((line, recorded)) = lines.next_line()? {
             match recorded {
                 Recorded::Other => {}
@@ -104,7 +124,16 @@ impl Recording {
                     watched = header.watched;
                     recording.begin(header, line)?;
                     run = Some(Start::default());
+                    open = Open::default();
                 }
+                Recorded::Blocking(line_of_code) => {
+                    if Spans::has(&line_of_code) {
+                        blocking(&line_of_code);
+                        open.blocking(*line_of_code).map_err(too_much(line))?;
+                    }
+                }
+                Recorded::Gc(cycle) => open.cycle(cycle).map_err(too_much(line))?,
+                Recorded::GcSummary(summary) => open.gc(summary),
                 Recorded::Phase(phase) => {
                     let run = run.as_mut().ok_or(RecordingError::NoHeader(line))?;
                     if phase.name != MAIN {
@@ -123,16 +152,24 @@ impl Recording {
                 }
                 Recorded::Summary(summary) => {
                     let mut start = run.take().ok_or(RecordingError::NoHeader(line))?;
+                    let open = std::mem::take(&mut open);
+                    if let (Some(span), Some(_)) = (summary.span_ns, summary.suffered_ns) {
+                        recording.spans.add(open, span, summary.complete).map_err(too_much(line))?;
+                        continue;
+                    }
                     start.to_main = summary.to_main_ns;
                     start.to_ready = summary.to_ready_ns;
                     start.complete = summary.complete;
                     recording.watched += usize::from(watched);
-                    recording.series.add(start).map_err(|source| RecordingError::TooMuch { line, source })?;
+                    recording.series.add(start).map_err(too_much(line))?;
                 }
+            }
+            if recording.series.runs() > 0 && recording.spans.reports > 0 {
+                return Err(RecordingError::Mixed(line));
             }
         }
         recording.cut += usize::from(run.is_some());
-        if recording.series.runs() == 0 {
+        if recording.series.runs() == 0 && recording.spans.reports == 0 {
             return Err(RecordingError::Empty { cut: recording.cut });
         }
         Ok(recording)
@@ -140,7 +177,7 @@ impl Recording {
 
     fn begin(&mut self, header: Header, line: u64) -> Result<(), RecordingError> {
         if let Some(report) = header.report {
-            return Err(RecordingError::NoStartup { line, report });
+            return Err(RecordingError::NoReport { line, report });
         }
         let Header { exe, go_version, module, .. } = header;
         let program = Program { exe, go_version, module };
@@ -255,7 +292,7 @@ mod tests {
         let headless: String = RUN.lines().skip(1).map(|line| format!("{line}\n")).collect();
         assert!(says(&headless).contains("line 1 belongs to no run"), "{}", says(&headless));
         let diff = r#"{"type":"header","schema":1,"report":"diff"}"#;
-        assert!(says(diff).contains("no startup but a diff"), "{}", says(diff));
+        assert!(says(diff).contains("no report of a program but a diff"), "{}", says(diff));
     }
 
     #[test]

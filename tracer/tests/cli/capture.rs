@@ -121,3 +121,64 @@ fn captures_are_compared_with_each_other() {
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     assert!(String::from_utf8_lossy(&output.stdout).contains("to_main   within the noise"), "{output:?}");
 }
+
+/// Ten gigabytes of nothing behind a header, and behind a whole block: told at once, and in little memory.
+#[test]
+fn a_capture_of_ten_gigabytes_without_content_is_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = std::fs::read(captures().join("v1.gotrace")).unwrap();
+    for (name, length) in [("header", 12), ("blocks", kept.len())] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, &kept[..length]).unwrap();
+        std::fs::File::options().write(true).open(&path).unwrap().set_len(10 << 30).unwrap();
+        let began = std::time::Instant::now();
+        let mut limited = Command::new("sh");
+        limited.args(["-c", "ulimit -v 1000000; exec \"$0\" report \"$1\"", env!("CARGO_BIN_EXE_gotrace")]);
+        let output = limited.arg(&path).output().unwrap();
+        assert!(matches!(output.status.code(), Some(1 | 5)), "{name}: {output:?}");
+        assert!(!said(&output).is_empty(), "{name}: {output:?}");
+        assert!(began.elapsed() < std::time::Duration::from_secs(30), "{name}");
+    }
+}
+
+#[test]
+fn an_output_that_is_a_link_takes_the_links_place_and_not_the_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let (victim, link) = (folder.path().join("victim"), folder.path().join("a.txt"));
+    std::fs::write(&victim, "precious").unwrap();
+    std::os::unix::fs::symlink(&victim, &link).unwrap();
+    let kept = captures().join("v1.gotrace");
+    let output = gotrace(&["report", "-o", link.to_str().unwrap(), kept.to_str().unwrap()]);
+    assert_eq!(std::fs::read(&victim).unwrap(), b"precious", "{}", said(&output));
+}
+
+#[test]
+fn a_full_disk_is_a_failure() {
+    let kept = captures().join("v1.gotrace");
+    for arguments in [vec!["report"], vec!["diff", kept.to_str().unwrap()]] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gotrace"));
+        let output = command.args(&arguments).arg(&kept).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert!(said(&output).contains("No space left"), "{arguments:?}: {}", said(&output));
+    }
+}
+
+#[test]
+fn a_comparison_is_text_lines_or_a_picture() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = captures().join("v1.gotrace");
+    let kept = kept.to_str().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    for (name, says) in [("a.html", "is text, ndjson or svg"), ("a.gotrace", "is no capture")] {
+        let output = gotrace(&["diff", "-o", file(name).to_str().unwrap(), kept, kept]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(said(&output).contains(says), "{}", said(&output));
+        assert!(!file(name).exists());
+    }
+    let picture = file("a.svg");
+    let output = gotrace(&["diff", "-o", picture.to_str().unwrap(), kept, kept]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let drawn = std::fs::read_to_string(&picture).unwrap();
+    assert!(drawn.contains("<title>package_init (") && drawn.contains("; 0.00%)"), "{drawn}");
+}

@@ -8,6 +8,7 @@ mod capabilities;
 mod capturing;
 mod comparing;
 mod counters;
+mod comparing_running;
 mod endings;
 mod formats;
 mod gc;
@@ -19,6 +20,7 @@ mod output;
 mod readers;
 mod readme;
 mod recorded;
+mod rotating;
 mod slowinit;
 #[path = "../support/mod.rs"]
 mod support;

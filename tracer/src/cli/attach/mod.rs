@@ -85,7 +85,8 @@ pub(super) struct Args {
     /// End after that time, such as 30s
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     duration: Option<Duration>,
-    /// Report in between as well, each time that this has passed
+    /// Report in between as well, each time that this has passed: in text, NDJSON and gctrace lines, each report on the
+    /// time since the last. Every other format has one report, on all of the time
     #[arg(long, value_name = "TIME", value_parser = positive)]
     interval: Option<Duration>,
     /// Tell waits and system calls from this length on one by one

@@ -18,7 +18,7 @@ use crate::capture::record::Why;
 use crate::export::{Format, Screen, Told, View};
 use crate::model::blocking::BlockingReport;
 use crate::model::gc::GcHistory;
-use crate::model::{Ending, Look, MissingProbe, Subject};
+use crate::model::{Beginning, Ending, Look, MissingProbe, Subject};
 use crate::target::gobin::GoBinary;
 use crate::target::process::Process;
 use crate::units::{Nanos, boot_clock};
@@ -38,6 +38,8 @@ pub(super) struct Reporter<'a> {
     terminal: Option<Terminal>,
     /// What was known when the last report ended.
     before: Option<Look>,
+    /// When the first report in between began.
+    first: Option<Beginning>,
     /// The same of the last screen, with gotrace's own CPU time.
     drawn: Option<(Look, Nanos)>,
 }
@@ -55,9 +57,21 @@ impl<'a> Reporter<'a> {
         let terminal = if outputs.shows_text() { Terminal::open() } else { None };
         let exe = process.exe();
         let stw_slow = Nanos(u64::try_from(stw_slow.as_nanos()).unwrap_or(u64::MAX));
-        let (before, drawn) = (None, None);
-        let mut reporter =
-            Self { process, binary, observer, exe, live, outputs, view, stw_slow, terminal, before, drawn };
+        let (before, first, drawn) = (None, None, None);
+        let mut reporter = Self {
+            process,
+            binary,
+            observer,
+            exe,
+            live,
+            outputs,
+            view,
+            stw_slow,
+            terminal,
+            before,
+            first,
+            drawn,
+        };
         let began = reporter.live.since;
         let gc_began = reporter.live.following.gc.as_ref().map(GcHistory::began);
         let subject = reporter.subject(began);
@@ -75,6 +89,7 @@ impl<'a> Reporter<'a> {
         let before = self.before.take();
         let look = self.look(Ending::Running, before.as_ref())?;
         let report = self.tell(Why::Interim, &look, before.as_ref());
+        self.first.get_or_insert_with(|| Beginning::of(&look));
         // A flame graph is one picture, of all; and text would spoil the screen.
         let shows_text = self.terminal.is_none();
         let is_due = |format: Format| format.appends() && (shows_text || format != Format::Text);
@@ -136,7 +151,14 @@ impl<'a> Reporter<'a> {
         let before = self.before.take();
         let look = self.look(ending, before.as_ref())?;
         let report = self.tell(Why::Last, &look, before.as_ref());
-        self.outputs.add(Told::Running(&report), &self.view, |_| true)?;
+        self.outputs
+            .add(Told::Running(&report), &self.view, |format| format.appends() || self.first.is_none())?;
+        if let Some(first) = &self.first {
+            // What it asks for was asked for by the reports in between.
+            let symbols = self.observer.symbols();
+            let whole = look.whole_report(first, None, &self.live.following, &symbols);
+            self.outputs.add(Told::Running(&whole), &self.view, |format| !format.appends())?;
+        }
         let refused = report.gc.as_ref().and_then(|gc| gc.refused.as_ref());
         if let Some(reason) = refused.filter(|_| self.outputs.has(Format::Gctrace)) {
             tracing::warn!("gctrace has no lines: {reason}");

@@ -13,6 +13,7 @@ use super::sites::spread;
 use super::{BlockingText, site_name};
 use crate::event::blocking::Caller;
 use crate::model::blocking::{BlockingReport, Class, Group, Site};
+use crate::units::saturating_sum;
 
 /// The probes of a running program; their account is shown also when they saw nothing.
 const PROBES: [Probe; 4] = [Probe::Summed, Probe::NetworkWait, Probe::Slow, Probe::OnCpu];
@@ -43,7 +44,7 @@ impl BlockingText {
     pub(super) fn on_cpu(self, report: &BlockingReport, out: &mut dyn Write) -> io::Result<()> {
         /// So many places are enough to see whether it computes; the flame graph has all.
         const PLACES: usize = 5;
-        let all: u64 = report.on_cpu.iter().map(|on_cpu| on_cpu.count).sum();
+        let all = saturating_sum(report.on_cpu.iter().map(|on_cpu| on_cpu.count));
         if all == 0 {
             return Ok(());
         }
@@ -55,7 +56,8 @@ impl BlockingText {
         )?;
         let mut by_site: HashMap<&Site, u64> = HashMap::new();
         for on_cpu in &report.on_cpu {
-            *by_site.entry(&on_cpu.site).or_default() += on_cpu.count;
+            let count = by_site.entry(&on_cpu.site).or_default();
+            *count = count.saturating_add(on_cpu.count);
         }
         let mut by_site: Vec<_> = by_site.into_iter().collect();
         by_site.sort_by_key(|(site, count)| (Reverse(*count), *site));

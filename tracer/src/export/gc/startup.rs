@@ -41,7 +41,7 @@ impl GcReport {
         for told in &cycles {
             if let Some(package) = told.charged.as_ref().and_then(|charged| charged.package.as_deref()) {
                 let (cycles, time) = packages.entry(package).or_default();
-                (*cycles, *time) = (*cycles + 1, *time + told.cycle.duration().0);
+                (*cycles, *time) = (*cycles + 1, time.saturating_add(told.cycle.duration().0));
             }
         }
         let mut packages: Vec<_> = packages.into_iter().collect();

@@ -42,7 +42,7 @@ pub(super) fn write(parking: &ParkingReport, out: &mut dyn Write) -> io::Result<
         let caption = "Parked goroutines by place and reason, the longest first".to_owned();
         Table { caption, columns, rows: rows.collect(), head: 2, sorted: Some((0, true)) }.write(out)?;
     }
-    if idle.count + idle.joined > 0 {
+    if idle.count > 0 || idle.joined > 0 {
         writeln!(
             out,
             "<p>With nothing to do (accept loops, idle connections, the collector's workers): {}, {} times.",

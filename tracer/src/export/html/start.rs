@@ -9,7 +9,7 @@ use crate::export::text::phases::label;
 use crate::export::text::shares::{parts as in_words, share};
 use crate::export::{InitOrder, Text};
 use crate::model::{Cause, Init, Parts, Phase, PhaseName, Report, TimedFunction, findings as findings_of};
-use crate::units::Nanos;
+use crate::units::{Nanos, saturating_sum};
 
 /// The first lines of the text report.
 pub(super) fn heading(report: &Report) -> io::Result<Vec<String>> {
@@ -47,7 +47,7 @@ fn at(report: &Report, start: Nanos, length: Nanos, kind: &'static str, name: &s
 /// The time before `main.main`, or as much of it as was seen.
 fn before_main(report: &Report) -> u64 {
     let before = report.timeline.phases.iter().filter(|phase| phase.name != PhaseName::Main);
-    before.map(|phase| phase.duration.0).sum::<u64>().max(1)
+    saturating_sum(before.map(|phase| phase.duration.0)).max(1)
 }
 
 /// Where the time went, as stretches of a bar.
@@ -62,7 +62,7 @@ fn lengths(parts: &Parts) -> Vec<Length> {
     all.map(|(kind, time, name)| {
         let name = format!("{name} {}", time.for_people());
         let length = Length { kind, from, length: time.0, name };
-        from += time.0;
+        from = time.0.saturating_add(from);
         length
     })
     .collect()
@@ -116,7 +116,7 @@ fn inits(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "<p>No package init was seen.")?;
         return end(out);
     }
-    let sum: u64 = timeline.inits.iter().map(|init| init.wall.0).sum();
+    let sum = saturating_sum(timeline.inits.iter().map(|init| init.wall.0));
     let widest = timeline.inits.iter().map(|init| init.wall.0).max().unwrap_or(0).max(1);
     let mut order: Vec<(usize, &Init)> = timeline.inits.iter().enumerate().collect();
     order.sort_by_key(|(seq, init)| (std::cmp::Reverse(init.wall), *seq));
@@ -159,7 +159,7 @@ fn inits(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 
 fn init_row(report: &Report, seq: usize, init: &Init, [sum, widest]: [u64; 2], heap: bool) -> Vec<Cell> {
     let parts = init.parts.as_ref();
-    let faults = parts.and_then(|parts| Some(parts.minor_faults? + parts.major_faults?));
+    let faults = parts.and_then(|parts| Some(parts.minor_faults?.saturating_add(parts.major_faults?)));
     let unfinished = if init.done { "" } else { " (not over)" };
     let bar = match parts {
         Some(parts) => Cell::Bar(lengths(parts), widest),

@@ -9,7 +9,7 @@ use crate::export::printable;
 use crate::model::blocking::{Site, Sums};
 use crate::model::parking::{Overhead, Parking, ParkingReport, WokenBy};
 use crate::target::gobin::Frame;
-use crate::units::Nanos;
+use crate::units::{Nanos, saturating_sum};
 
 /// How many places are shown.
 const ROWS: usize = 15;
@@ -31,7 +31,8 @@ impl<'a> Row<'a> {
     fn add(&mut self, parking: &'a Parking) {
         self.sums.add(&parking.sums);
         self.runnable.0 = self.runnable.0.saturating_add(parking.runnable.0);
-        *self.wakers.entry(waker(&parking.woken_by)).or_default() += parking.sums.count + parking.sums.joined;
+        let woken = self.wakers.entry(waker(&parking.woken_by)).or_default();
+        *woken = saturating_sum([*woken, parking.sums.count, parking.sums.joined]);
         if let Some(origin) = &parking.origin
             && !self.origins.contains(&origin)
         {
@@ -117,10 +118,10 @@ impl ParkingReport {
             )?;
         }
         if rows.len() > ROWS {
-            let rest: u64 = rows.iter().skip(ROWS).map(|(_, row)| row.sums.total.0).sum();
+            let rest = saturating_sum(rows.iter().skip(ROWS).map(|(_, row)| row.sums.total.0));
             writeln!(out, "  {:>10}  at {} more places", Nanos(rest).for_people(), rows.len() - ROWS)?;
         }
-        if idle.count + idle.joined > 0 {
+        if idle.count > 0 || idle.joined > 0 {
             writeln!(
                 out,
                 "  {dim}{:>10}  {:>8}×  with nothing to do: accept loops, idle connections, the collector's workers{dim:#}",

@@ -98,7 +98,7 @@ impl<'a> OfRunning<'a> {
 impl<'a> Common<'a> {
     fn add(&mut self, gc: Option<&'a GcReport>) {
         let Some(gc) = gc else { return };
-        self.gc_cycles_not_shown = gc.totals.untold_cycles + gc.totals.missed;
+        self.gc_cycles_not_shown = gc.totals.untold_cycles.saturating_add(gc.totals.missed);
         let unseen = gc.stops.iter().filter(|stop| stop.start.is_none()).count() as u64;
         self.stops_not_shown = gc.totals.untold_stops + unseen;
         self.missing.extend(gc.missing.iter().map(MissingLine::of));

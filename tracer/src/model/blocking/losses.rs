@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::sums::Tally;
 use crate::event::blocking::{Caller, Kind, StackTaken};
 use crate::stream::ProbeLoss;
+use crate::units::saturating_sum;
 
 /// What of the data is missing, and what could not be told. All zero at best.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,13 +71,14 @@ impl BlockingLosses {
             StackTaken::Taken(_) | StackTaken::TooShort => None,
         };
         if let Some(loss) = stack {
-            *self.stacks.entry(loss).or_default() += sums.count;
+            let lost = self.stacks.entry(loss).or_default();
+            *lost = lost.saturating_add(sums.count);
         }
         if key.kind == Kind::Call {
-            self.calls += sums.count;
-            self.joined += sums.joined;
+            self.calls = self.calls.saturating_add(sums.count);
+            self.joined = self.joined.saturating_add(sums.joined);
             if key.caller == Caller::Unknown {
-                self.unknown_callers += sums.count;
+                self.unknown_callers = self.unknown_callers.saturating_add(sums.count);
             }
         }
     }
@@ -84,13 +86,13 @@ impl BlockingLosses {
     /// What is in no sum, or in no line of its own.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        self.probes.iter().map(|loss| loss.dropped).sum()
+        saturating_sum(self.probes.iter().map(|loss| loss.dropped))
     }
 
     /// Stacks that were lost.
     #[must_use]
     pub fn lost_stacks(&self) -> u64 {
-        self.stacks.values().sum()
+        saturating_sum(self.stacks.values().copied())
     }
 
     /// Whether every call is in the sums, with its stack. Who called may be unknown: C code's threads are.
@@ -106,6 +108,6 @@ impl BlockingLosses {
     }
 
     fn lost(&self) -> u64 {
-        self.dropped() + self.undecodable + self.lost_stacks()
+        saturating_sum([self.dropped(), self.undecodable, self.lost_stacks()])
     }
 }

@@ -26,6 +26,6 @@ pub use on_cpu::OnCpu;
 pub use report::{BlockingInput, BlockingReport};
 pub use scheduler::{Scheduler, ThreadsMade};
 pub use site::{Place, Site};
-pub use slow::{ObjectSums, SlowCall, SlowCalls};
+pub use slow::{Named, ObjectSums, SlowCall, SlowCalls};
 pub use stacks::NOT_GO;
 pub use sums::Sums;

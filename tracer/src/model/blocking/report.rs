@@ -107,7 +107,7 @@ impl BlockingReport {
         let mut stacks = Stacks::new(input.tables, input.symbols);
         let mut losses = BlockingLosses {
             probes: input.losses,
-            undecodable: input.undecodable + input.tables.undecodable,
+            undecodable: input.undecodable.saturating_add(input.tables.undecodable),
             untold_objects: input.slow.untold,
             ..BlockingLosses::default()
         };

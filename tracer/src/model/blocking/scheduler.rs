@@ -6,7 +6,7 @@ use super::stacks::has_any;
 use super::sums::Sums;
 use crate::event::blocking::{Caller, Kind};
 use crate::target::gobin::Frame;
-use crate::units::Nanos;
+use crate::units::{Nanos, saturating_sum};
 
 /// sysmon looks every 20 µs when it is at its fastest, and every 10 ms at its slowest (runtime/proc.go); of a system
 /// call that lasts from one look to the next it takes the P away. The histogram's next buckets begin here.
@@ -47,7 +47,7 @@ impl ThreadsMade {
     /// All of them.
     #[must_use]
     pub fn all(&self) -> u64 {
-        self.for_blocking + self.for_work + self.by_c + self.unknown
+        saturating_sum([self.for_blocking, self.for_work, self.by_c, self.unknown])
     }
 }
 
@@ -63,8 +63,11 @@ impl Scheduler {
                 _ => {}
             }
             if entry.key.caller == Caller::Goroutine {
-                scheduler.past_fast_tick += entry.sums.at_least(FAST_TICK);
-                scheduler.past_slow_tick += entry.sums.at_least(SLOW_TICK);
+                let ticks =
+                    [(&mut scheduler.past_fast_tick, FAST_TICK), (&mut scheduler.past_slow_tick, SLOW_TICK)];
+                for (past, tick) in ticks {
+                    *past = past.saturating_add(entry.sums.at_least(tick));
+                }
             }
         }
         scheduler.poller_waits = scheduler.poller.at_least(FAST_TICK);
@@ -82,7 +85,7 @@ impl Scheduler {
             Why::C => &mut threads.by_c,
             Why::Unknown => &mut threads.unknown,
         };
-        *count += made;
+        *count = count.saturating_add(made);
     }
 }
 

@@ -48,8 +48,8 @@ pub struct ObjectSums {
 
 impl ObjectSums {
     pub(super) fn add(&mut self, other: &Self) {
-        self.count += other.count;
-        self.total.0 = self.total.0.saturating_add(other.total.0);
+        self.count = self.count.saturating_add(other.count);
+        self.total = self.total.plus(other.total);
         self.longest = self.longest.max(other.longest);
     }
 }
@@ -79,7 +79,7 @@ struct OfSum {
 
 /// What an object is called.
 #[derive(Clone, Debug)]
-struct Named {
+pub struct Named {
     /// When the call that asked ended.
     at: Nanos,
     name: Arc<str>,
@@ -116,17 +116,23 @@ impl SlowCalls {
     }
 
     /// Takes note of one that ended at `end` on the thread `tid`. Best at once, while its descriptor is still the same.
-    pub fn note(&mut self, end: Nanos, tid: u32, slow: &Slow, names: &dyn ObjectNames) {
+    /// Returns what its object is called.
+    pub fn note(&mut self, end: Nanos, tid: u32, slow: &Slow, names: &dyn ObjectNames) -> Option<Named> {
+        let named = slow.object.map(|object| self.named(&object, descriptor(slow), end, names));
+        self.add(end, tid, slow, named.as_ref());
+        named
+    }
+
+    /// Takes note of one whose object's name is known.
+    pub fn add(&mut self, end: Nanos, tid: u32, slow: &Slow, named: Option<&Named>) {
         self.count += 1;
-        // Whatever has an object has a descriptor in its first argument.
-        let fd = slow.object.is_some().then_some(slow.arguments[0]);
-        let named = slow.object.map(|object| self.named(&object, fd, end, names));
+        let fd = descriptor(slow);
         let call = || SlowCall {
             end,
             tid,
             call: slow.clone(),
             fd,
-            object: named.as_ref().map(|named| named.name.as_ref().to_owned()),
+            object: named.map(|named| named.name.as_ref().to_owned()),
         };
         // Most are not among the slowest of all, nor of their sum: nothing is made of them.
         let rank = (slow.duration, end, tid);
@@ -148,7 +154,7 @@ impl SlowCalls {
         }
         let Some(Named { group, .. }) = named else { return };
         let sums = ObjectSums { count: 1, total: slow.duration, longest: slow.duration };
-        if let Some(known) = of_sum.objects.get_mut(&*group) {
+        if let Some(known) = of_sum.objects.get_mut(&**group) {
             known.add(&sums);
         } else if of_sum.objects.len() >= MOST_OBJECTS || self.objects_of_all >= MOST_OBJECTS_OF_ALL {
             self.untold += 1;
@@ -197,6 +203,11 @@ impl SlowCalls {
         self.names.insert((*object, fd), named.clone());
         named
     }
+}
+
+/// Whatever has an object has a descriptor in its first argument.
+fn descriptor(slow: &Slow) -> Option<u64> {
+    slow.object.is_some().then_some(slow.arguments[0])
 }
 
 /// What an object is called whose name cannot be told.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::event::blocking::{BUCKETS, CallTotal, Key, bucket_end};
 use crate::event::parking::ParkTotal;
 use crate::stream::Tables;
-use crate::units::Nanos;
+use crate::units::{Nanos, saturating_sum};
 
 /// How often and how long.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -96,10 +96,11 @@ impl Sums {
 
     /// Adds others to these.
     pub fn add(&mut self, other: &Self) {
-        self.count += other.count;
-        self.errors += other.errors;
-        self.joined += other.joined;
-        self.total.0 = self.total.0.saturating_add(other.total.0);
+        // A capture may be from anywhere: sums end at the largest there is.
+        self.count = self.count.saturating_add(other.count);
+        self.errors = self.errors.saturating_add(other.errors);
+        self.joined = self.joined.saturating_add(other.joined);
+        self.total = self.total.plus(other.total);
         if other.longest > self.longest {
             (self.longest, self.longest_is_bound) = (other.longest, other.longest_is_bound);
         } else if other.longest == self.longest {
@@ -109,7 +110,7 @@ impl Sums {
             self.histogram.resize(other.histogram.len(), 0);
         }
         for (sum, more) in self.histogram.iter_mut().zip(&other.histogram) {
-            *sum += more;
+            *sum = sum.saturating_add(*more);
         }
     }
 
@@ -117,8 +118,8 @@ impl Sums {
     /// quarter more than it is; never more than the longest. None when there are none.
     #[must_use]
     pub fn quantile(&self, thousandths: u64) -> Option<Nanos> {
-        let all: u64 = self.histogram.iter().sum();
-        let rank = (u128::from(all) * u128::from(thousandths)).div_ceil(1000).max(1);
+        let all: u128 = self.histogram.iter().copied().map(u128::from).sum();
+        let rank = (all * u128::from(thousandths)).div_ceil(1000).max(1);
         let mut seen = 0_u128;
         for (index, count) in self.histogram.iter().enumerate() {
             seen += u128::from(*count);
@@ -135,7 +136,7 @@ impl Sums {
     pub fn at_least(&self, duration: Nanos) -> u64 {
         let begins = |index: usize| index.checked_sub(1).map_or(0, bucket_end);
         let long = self.histogram.iter().enumerate().filter(|(index, _)| begins(*index) >= duration.0);
-        long.map(|(_, count)| count).sum()
+        saturating_sum(long.map(|(_, count)| *count))
     }
 }
 

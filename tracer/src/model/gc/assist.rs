@@ -69,7 +69,7 @@ pub(super) fn by_site(sites: &[AssistSite]) -> Vec<AssistSite> {
     for one in sites {
         match merged.get_mut(&one.site) {
             Some(sum) => {
-                sum.count += one.count;
+                sum.count = sum.count.saturating_add(one.count);
                 sum.cpu.0 = sum.cpu.0.saturating_add(one.cpu.0);
                 sum.share += one.share;
             }

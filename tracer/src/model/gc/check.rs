@@ -189,7 +189,7 @@ pub(super) fn stops(
     let (mut sum, mut count) = (0, 0);
     for stop in stops.iter().rev().map(|(_, stop)| stop).take_while(is_of_it).filter(|stop| !stop.own_clock) {
         if let Some(total) = total_in(stop, cycle) {
-            (sum, count) = (sum + total.0, count + 1);
+            (sum, count) = (total.0.saturating_add(sum), count + 1);
         }
     }
     check.holds(count <= 2, "the world was stopped more often than twice")?;

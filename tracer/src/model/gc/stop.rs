@@ -196,13 +196,17 @@ pub(super) fn tell_rest(stops: &mut [WorldStop], cycles: &[GcCycle]) {
 pub(super) fn total_in(stop: &Stop, cycle: &GcCycle) -> Option<Nanos> {
     let started = stop.started?.0;
     let begin = cycle.runtime_start.0;
-    let mark = begin + cycle.sweep_term.0;
-    let mark_term = mark + cycle.mark.0;
-    let end = mark_term + cycle.mark_term.0;
+    let mark = begin.saturating_add(cycle.sweep_term.0);
+    let mark_term = mark.saturating_add(cycle.mark.0);
+    let end = mark_term.saturating_add(cycle.mark_term.0);
     let from = |asked: u64| if stop.own_clock { asked } else { started };
     match StopReason(stop.reason) {
-        StopReason::SWEEP_TERM if (begin..=mark).contains(&started) => Some(Nanos(mark - from(begin))),
-        StopReason::MARK_TERM if (mark_term..=end).contains(&started) => Some(Nanos(end - from(mark_term))),
+        StopReason::SWEEP_TERM if (begin..=mark).contains(&started) => {
+            Some(Nanos(mark.saturating_sub(from(begin))))
+        }
+        StopReason::MARK_TERM if (mark_term..=end).contains(&started) => {
+            Some(Nanos(end.saturating_sub(from(mark_term))))
+        }
         _ => None,
     }
 }

@@ -36,10 +36,16 @@ pub(super) struct Cued {
 
 impl Cued {
     pub(super) fn start(fixture: &Fixture, args: &[&str]) -> Self {
+        Self::start_with(fixture, args, &[])
+    }
+
+    /// The same with more in its environment.
+    pub(super) fn start_with(fixture: &Fixture, args: &[&str], environment: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the program's files");
         let mut child = Command::new(&fixture.path)
             .args(args)
             .env("BLOCKED_DIR", folder.path())
+            .envs(environment.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

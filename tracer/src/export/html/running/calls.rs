@@ -11,14 +11,16 @@ use super::{TIMES, times};
 use crate::event::blocking::Caller;
 use crate::export::blocking_text::site_name;
 use crate::model::blocking::{BlockingReport, Group, Site};
+use crate::units::saturating_sum;
 
 /// On a CPU, every system call, the scheduler.
 pub(super) fn rest(report: &BlockingReport, out: &mut dyn Write) -> io::Result<()> {
     section("calls", "On a CPU, and every system call", out)?;
-    let samples: u64 = report.on_cpu.iter().map(|on_cpu| on_cpu.count).sum();
+    let samples = saturating_sum(report.on_cpu.iter().map(|on_cpu| on_cpu.count));
     let mut by_site: HashMap<&Site, u64> = HashMap::new();
     for on_cpu in &report.on_cpu {
-        *by_site.entry(&on_cpu.site).or_default() += on_cpu.count;
+        let count = by_site.entry(&on_cpu.site).or_default();
+        *count = count.saturating_add(on_cpu.count);
     }
     let mut by_site: Vec<_> = by_site.into_iter().collect();
     by_site.sort_by_key(|(site, count)| (Reverse(*count), *site));

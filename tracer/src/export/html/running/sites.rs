@@ -9,7 +9,7 @@ use super::{TIMES, frames, times};
 use crate::export::blocking_text::sites::what;
 use crate::export::blocking_text::{origin_name, site_name};
 use crate::model::blocking::{BlockingCause, BlockingReport, Class, Group, ObjectSums, Site, Sums};
-use crate::units::Nanos;
+use crate::units::{Nanos, saturating_sum};
 
 pub(super) fn sites(report: &BlockingReport, out: &mut dyn Write) -> io::Result<()> {
     section("sites", "Where goroutines were blocked", out)?;
@@ -83,7 +83,7 @@ fn without_retry(report: &BlockingReport, out: &mut dyn Write) -> io::Result<()>
         head: 3,
         sorted: None,
     };
-    let count: u64 = waits.iter().map(|group| group.sums.count).sum();
+    let count = saturating_sum(waits.iter().map(|group| group.sums.count));
     let summary =
         format!("{count} waits ended without another try: the deadline passed, or they were told to stop");
     folded(&summary, &table, out)
@@ -122,7 +122,7 @@ fn idle(report: &BlockingReport, out: &mut dyn Write) -> io::Result<()> {
         vec![Cell::time(sums.total), Cell::count(sums.count), Cell::time(sums.longest), Cell::words(words)]
     };
     let (idle, apart) = (report.idle(), report.apart());
-    let total: u64 = idle.iter().map(|group| group.sums.total.0).sum();
+    let total = saturating_sum(idle.iter().map(|group| group.sums.total.0));
     let brief = report.stack_from.for_people();
     let apart = apart.iter().map(|group| {
         let words = match group.key {
