@@ -20,6 +20,7 @@ mod order;
 mod output;
 mod ready;
 mod recorder;
+mod repair;
 mod repeated;
 mod report;
 mod ring;
@@ -92,6 +93,7 @@ enum Verb {
     Attach(attach::Args),
     List(list::Args),
     Inspect(inspect::Args),
+    Repair(repair::Args),
     Doctor(doctor::Args),
     Generate(generate::Args),
 }
@@ -127,6 +129,7 @@ pub fn main() -> ExitCode {
         Verb::Attach(args) => attach::run(args, &common),
         Verb::List(args) => list::run(args, &common),
         Verb::Inspect(args) => inspect::run(args),
+        Verb::Repair(args) => repair::run(args, &common),
         Verb::Doctor(args) => doctor::run(args),
         Verb::Generate(args) => generate::run(args),
     })

@@ -15,7 +15,9 @@ pub mod maps;
 mod object;
 mod parking;
 pub mod plan;
+pub mod repair;
 mod trap;
+mod undisturbed;
 mod uprobe_multi;
 
 pub use blocking::{Blocking, blocking_config, file_config};

@@ -29,6 +29,7 @@ use super::kernel_config::kernel_release;
 use super::open::Opener;
 use super::output::{Outputs, format_name};
 use super::recorder::size;
+use super::repair::repair;
 use super::ring::ring_size;
 use super::{Common, Exit};
 use crate::doctor;
@@ -161,6 +162,12 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     }
     let opener = args.open.then(|| Opener::of(outputs.shown())).transpose()?;
     doctor::fit(doctor::checks(&format!("gotrace attach {}", args.who)))?;
+    if process.tracer().is_none() {
+        let repaired = repair(&process, &binary)?;
+        if repaired.has_restored() {
+            repaired.sentences(&process).iter().for_each(|sentence| common.note(sentence));
+        }
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let exit = runtime.block_on(follow(args, common, &process, &binary, outputs))?;
     if let Some(opener) = opener {
