@@ -16,6 +16,7 @@ mod privilege;
 mod setup;
 mod test;
 mod tools;
+mod trust;
 mod vm;
 
 use std::process::ExitCode;
@@ -40,6 +41,8 @@ enum Verb {
     #[command(hide = true)]
     Stamp(bench::stamp::Args),
     Fuzz(fuzz::Args),
+    Harm(trust::Harm),
+    Faults(trust::Faults),
 }
 
 fn main() -> ExitCode {
@@ -63,6 +66,8 @@ fn run(verb: Verb) -> Result<ExitCode> {
         Verb::Bench(args) => bench::run(&args),
         Verb::Stamp(args) => bench::stamp::become_program(&args),
         Verb::Fuzz(args) => fuzz::run(&args),
+        Verb::Harm(args) => trust::harm(&args),
+        Verb::Faults(args) => trust::faults(&args),
         Verb::Build => build::run().map(|_| ExitCode::SUCCESS),
     }
 }

@@ -17,9 +17,11 @@ use crate::units::{FileOffset, VirtAddr};
 /// comes by one. Each is probed once more and let go, so that the kernel itself restores the byte; gotrace writes nothing
 /// into the program. The probes of tracers that are attached now stay.
 #[derive(clap::Args)]
-#[command(after_long_help = "Exit codes: 0 when the code is as in the file, or only probes of tracers that are attached are in it; 1 when
+#[command(
+    after_long_help = "Exit codes: 0 when the code is as in the file, or only probes of tracers that are attached are in it; 1 when
 something was left that is not known to be a probe; 3 when gotrace cannot work here or may not look into the process;
-4 when there is no such process, it is no Go program, or it is under a debugger, whose breakpoints are its own.")]
+4 when there is no such process, it is no Go program, or it is under a debugger, whose breakpoints are its own."
+)]
 pub(super) struct Args {
     /// The process's id, or the name of its program, or the path of its binary (with a slash in it)
     #[arg(value_name = "PID|NAME|PATH")]

@@ -28,3 +28,4 @@ pub use heap::heap_config;
 pub use object::embedded as embedded_object;
 pub use parking::{Parking, ParkingPlan, parking};
 pub use tracer_ebpf::wire::Probe;
+pub use trap::{own_site, pass as pass_own_site};

@@ -22,6 +22,7 @@ mod support;
 #[path = "../support/transcript.rs"]
 mod transcript;
 mod transparency;
+mod trust;
 mod watching;
 
 use serde_json::Value;

@@ -131,6 +131,21 @@ fn prepare(args: &Args, suite: &mut Suite) -> Result<Tools> {
     Ok(Tools { gotrace, fixtures, pprof: fixtures::pprof(args.quick)? })
 }
 
+/// Runs one of the privileged tests natively, told more by a variable.
+pub(crate) fn alone(test: &str, variable: (&str, &str)) -> Result<ExitCode> {
+    let mut suite = Suite::default();
+    let tools = prepare(&Args { quick: true, no_vm: true }, &mut suite)?;
+    let binary = kernel_test_binary()?;
+    let [bin, fixtures, pprof] = tools.variables();
+    let variables = [bin, fixtures, pprof, (variable.0, Path::new(variable.1))];
+    suite.part(test, "here", |part| {
+        let mut command = Road::find().command(&binary, &variables);
+        command.args(["--include-ignored", "--nocapture", "--exact", test]);
+        part.run(&mut command)
+    });
+    suite.finish()
+}
+
 fn privileged(args: &Args, tools: &Tools, suite: &mut Suite) {
     let binary = match kernel_test_binary() {
         Ok(binary) => binary,
@@ -142,7 +157,7 @@ fn privileged(args: &Args, tools: &Tools, suite: &mut Suite) {
         return;
     }
     suite.note(
-        "not in the virtual machines: the tests of attach --now, of list, of the README, of formats and captures and of refusals by name, which are the same on every kernel, \
+        "not in the virtual machines: the tests of attach --now, of list, of the README, of formats and captures, of faults and kills, and of refusals by name, which are the same on every kernel, \
          and that a healthy start has no finding, for the emulated processor is too slow for one; of attach's report only \
          counts and what is blocked now, for the same reason",
     );
@@ -151,7 +166,7 @@ fn privileged(args: &Args, tools: &Tools, suite: &mut Suite) {
         .map(|kernel| (format!("QEMU, {kernel}"), guest(kernel, tools, &binary)))
         .into();
     suite.parts_at_once("kernel tests", guests, |guest, part| {
-        let script = "/tests/kernel --include-ignored --test-threads=1 --color=never --skip attach:: --skip listing:: --skip readme:: --skip blocking::strace --skip blocking::bpftrace --skip blocking::waits --skip blocking::many --skip blocking::requests --skip gc::incidents --skip gc::assists --skip gc::quota --skip readers:: --skip capturing:: --skip recorded:: --skip formats:: --skip opening:: --skip is_refused_by_name --skip a_healthy_program";
+        let script = "/tests/kernel --include-ignored --test-threads=1 --color=never --skip attach:: --skip listing:: --skip readme:: --skip blocking::strace --skip blocking::bpftrace --skip blocking::waits --skip blocking::many --skip blocking::requests --skip gc::incidents --skip gc::assists --skip gc::quota --skip readers:: --skip capturing:: --skip recorded:: --skip formats:: --skip opening:: --skip trust:: --skip is_refused_by_name --skip a_healthy_program";
         let outcome = guest?.run(script, Duration::from_secs(1200), |line| part.line(line))?;
         part.exit(outcome.exit_code == 0);
         for line in &outcome.kernel_complaints {
@@ -183,7 +198,9 @@ fn natively(tools: &Tools, binary: &Path, suite: &mut Suite) {
     for peer in ["strace", "bpftrace"] {
         if let Err(error) = apt::install(VOICE, &[peer]) {
             suite.note(&format!("not compared with {peer}: {error:#}"));
+            let tests = if peer == "strace" { "trust::faults" } else { "trust::beside::bpftrace" };
             skipped.extend(["--skip".to_owned(), format!("blocking::{peer}")]);
+            skipped.extend(["--skip".to_owned(), tests.to_owned()]);
         }
     }
     suite.part("kernel tests", &place, |part| {

@@ -229,7 +229,10 @@ fn ensure_unchanged(process: &Process, binary: &GoBinary, bias: u64) -> Result<(
     match process.memory().and_then(|memory| process.load_bias(binary, &memory)) {
         Ok(now) if now == bias => Ok(()),
         _ if process.has_ended() => Err(ProcessError::Ended { pid }),
-        Ok(_) => Err(ProcessError::Replaced { pid }),
+        // What it is now has other tables, or nothing where the binary has its own.
+        Ok(_) | Err(ProcessError::OtherProgram { .. } | ProcessError::Unreadable { .. }) => {
+            Err(ProcessError::Replaced { pid })
+        }
         Err(error) => Err(error),
     }
 }
