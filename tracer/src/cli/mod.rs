@@ -31,6 +31,7 @@ mod traceable;
 mod until;
 mod watch;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -106,9 +107,14 @@ impl Common {
     /// Tells the user one thing on standard error, unless asked to be quiet.
     fn note(&self, text: &str) {
         if !self.quiet {
-            anstream::eprintln!("gotrace: {text}");
+            say(text);
         }
     }
+}
+
+/// Tells the user one thing on standard error. Where nobody reads that, there is nobody to tell.
+fn say(text: &str) {
+    let _ = writeln!(anstream::stderr().lock(), "gotrace: {text}");
 }
 
 /// Parses the command line, runs the verb and returns the process's exit code.

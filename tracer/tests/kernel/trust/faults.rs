@@ -88,19 +88,35 @@ fn traced(server: &Server, verb: Verb, strace: &[String], folder: &Path) -> (Out
     (output, written)
 }
 
-/// How often the main thread makes each of the calls when all goes well.
-fn calls(server: &Server, verb: Verb, folder: &Path) -> BTreeMap<String, usize> {
+/// How often the main thread makes a call when all goes well, in order.
+#[derive(Clone, Copy, Default)]
+struct Calls {
+    /// Before gotrace's main begins: the loader's and the standard library's.
+    early: usize,
+    all: usize,
+}
+
+fn calls(server: &Server, verb: Verb, folder: &Path) -> BTreeMap<String, Calls> {
+    // The standard library's last step before main (library/std/src/sys/pal/unix/stack_overflow.rs).
+    const LAST_EARLY: &str = "sigaltstack";
     let mut names: Vec<&str> = FAULTS.iter().map(|(name, _, _)| *name).collect();
     names.dedup();
-    let options = ["-e".to_owned(), format!("trace={}", names.join(","))];
+    let options = ["-e".to_owned(), format!("trace={LAST_EARLY},{}", names.join(","))];
     let (output, written) = traced(server, verb, &options, folder);
     assert_eq!(output.status.code(), Some(0), "{verb:?}: {}", String::from_utf8_lossy(&output.stderr));
     assert!(is_whole(&written), "{verb:?}: {written}");
     let log = std::fs::read_to_string(folder.join("strace")).expect("strace's log");
-    let mut calls = BTreeMap::new();
-    for name in log.lines().filter_map(|line| line.split_once('(')).map(|(name, _)| name) {
-        *calls.entry(name.to_owned()).or_default() += 1;
+    let mut calls: BTreeMap<String, Calls> = BTreeMap::new();
+    let mut is_early = true;
+    for line in log.lines() {
+        let Some((name, arguments)) = line.split_once('(') else { continue };
+        let call = calls.entry(name.to_owned()).or_default();
+        call.all += 1;
+        call.early += usize::from(is_early);
+        // Before that it only asks whether there is one.
+        is_early &= !(name == LAST_EARLY && !arguments.starts_with("NULL"));
     }
+    assert!(!is_early, "strace has seen no main begin");
     calls
 }
 
@@ -109,9 +125,10 @@ fn points(server: &Server, folder: &Path) -> Vec<Point> {
     for verb in [Verb::Run, Verb::Attach, Verb::Watch] {
         let calls = calls(server, verb, folder);
         for (syscall, error, most) in FAULTS {
-            let all = calls.get(syscall).copied().unwrap_or(0);
-            let tried = all.min(most);
-            let numbers = (0..tried).map(|index| 1 + index * all / tried);
+            let Calls { early, all } = calls.get(syscall).copied().unwrap_or_default();
+            let own = all - early;
+            let tried = own.min(most);
+            let numbers = (0..tried).map(|index| early + 1 + index * own / tried);
             points.extend(numbers.map(|number| Point { verb, syscall, error, number }));
         }
     }
@@ -127,10 +144,8 @@ fn is_whole(report: &str) -> bool {
 /// What is wrong with how gotrace took it.
 fn problem(point: &Point, output: &Output, written: &str) -> Option<&'static str> {
     let said = String::from_utf8_lossy(&output.stderr);
-    // Before its main begins, or where the C library itself gives up, gotrace has no say.
-    let is_early = said.contains("error while loading shared libraries");
-    let is_out_of_memory = point.syscall == "mmap" && said.contains("memory allocation of");
-    if is_early || is_out_of_memory {
+    // A program in Rust that gets no memory ends so (std::alloc::handle_alloc_error), by SIGABRT.
+    if point.syscall == "mmap" && said.contains("memory allocation of") {
         return None;
     }
     if said.contains("panicked") || said.contains("RUST_BACKTRACE") {

@@ -59,12 +59,11 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
-        Self::start_as(|_| {})
+        Self::start_as(nethttp(), |_| {})
     }
 
     /// Started in that way.
-    fn start_as(way: impl FnOnce(&mut Command)) -> Self {
-        let fixture = nethttp();
+    fn start_as(fixture: Fixture, way: impl FnOnce(&mut Command)) -> Self {
         let mut command = Command::new(&fixture.path);
         way(&mut command);
         let mut child = command.args(["-serve", "3h"]).stdout(Stdio::piped()).spawn().expect("it starts");
