@@ -45,7 +45,7 @@ pub fn trial() -> Check {
         Err(failure) => Check {
             name: NAME,
             verdict: Verdict::Fail,
-            found: failure.to_string(),
+            found: failure.with_cause(),
             consequence: "no program can be traced, though all that it takes seems to be there",
             fix: failure.fix(),
         },
@@ -82,6 +82,15 @@ fn attempt() -> Result<(), Failure> {
 }
 
 impl Failure {
+    /// In words, with the kernel's own where they are not among them.
+    fn with_cause(&self) -> String {
+        let text = self.to_string();
+        match errno(self).map(|code| io::Error::from_raw_os_error(code).to_string()) {
+            Some(cause) if !text.contains(&cause) => format!("{text}: {cause}"),
+            _ => text,
+        }
+    }
+
     fn fix(&self) -> String {
         let fix = match (self, errno(self)) {
             (Self::Load(LoadError::NoObject), _) => "cargo xtask setup && cargo build --release",
@@ -126,6 +135,7 @@ mod tests {
             })
         };
         assert!(refused(libc::EPERM).fix().contains("seccomp"));
+        assert_eq!(refused(libc::EPERM).with_cause().matches("not permitted").count(), 1);
         assert!(refused(libc::ENOMEM).fix().contains("memory"));
         assert!(refused(libc::EINVAL).fix().contains("verifier's log"));
         assert!(Failure::Silent.fix().contains("uname"));

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{Beside, PATIENCE, Server, changed};
 use crate::number;
-use crate::support::{Fixture, gotrace, nethttp, parse};
+use crate::support::{gotrace, parse};
 
 fn waits(server: &Server) -> Beside {
     let mut command = gotrace();
@@ -95,7 +95,7 @@ fn fenced() -> std::io::Result<()> {
 #[test]
 #[ignore = "needs root, BPF and fixtures: cargo xtask test"]
 fn a_program_in_a_seccomp_fence_is_followed() {
-    let mut server = Server::start_as(nethttp(), |command| {
+    let mut server = Server::start_as(|command| {
         // SAFETY: between fork and execve the closure allocates and makes one system call; the test has no lock of
         // the allocator's at that time, for the C library takes care of it.
         unsafe { command.pre_exec(fenced) };
@@ -111,13 +111,11 @@ fn a_program_in_a_seccomp_fence_is_followed() {
 fn a_program_of_another_users_is_followed_by_root_and_by_nobody_else() {
     let folder = tempfile::tempdir().expect("a folder");
     let command = folder.path().join("gotrace");
-    let program = folder.path().join("nethttp");
-    std::fs::copy(nethttp().path, &program).expect("a copy");
     std::fs::copy(gotrace().get_program(), &command).expect("a copy");
     assert!(
         Command::new("chmod").args(["-R", "a+rx"]).arg(folder.path()).status().expect("chmod runs").success()
     );
-    let mut server = Server::start_as(Fixture { path: program, ..nethttp() }, |command| {
+    let mut server = Server::start_as(|command| {
         command.uid(65534).gid(65534);
     });
     let mut root = waits(&server);

@@ -11,7 +11,7 @@ use std::fs;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -50,20 +50,28 @@ fn below(most: u64) -> u64 {
     RandomState::new().build_hasher().finish() % most
 }
 
-/// A server that runs until the test is over.
+/// A server that runs until the test is over. It is a file of its own, which nobody else probes.
 struct Server {
     child: Child,
     address: String,
     fixture: Fixture,
+    _folder: tempfile::TempDir,
 }
 
 impl Server {
     fn start() -> Self {
-        Self::start_as(nethttp(), |_| {})
+        Self::start_as(|_| {})
     }
 
     /// Started in that way.
-    fn start_as(fixture: Fixture, way: impl FnOnce(&mut Command)) -> Self {
+    fn start_as(way: impl FnOnce(&mut Command)) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("nethttp");
+        fs::copy(nethttp().path, &path).expect("a copy");
+        for open in [folder.path(), &path] {
+            fs::set_permissions(open, fs::Permissions::from_mode(0o755)).expect("it is ours");
+        }
+        let fixture = Fixture { path, ..nethttp() };
         let mut command = Command::new(&fixture.path);
         way(&mut command);
         let mut child = command.args(["-serve", "3h"]).stdout(Stdio::piped()).spawn().expect("it starts");
@@ -74,7 +82,7 @@ impl Server {
                 break address.to_owned();
             }
         };
-        Self { child, address, fixture }
+        Self { child, address, fixture, _folder: folder }
     }
 
     fn pid(&self) -> u32 {
