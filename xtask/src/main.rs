@@ -17,6 +17,7 @@ mod privilege;
 mod setup;
 mod test;
 mod tools;
+mod trust;
 mod vm;
 
 use std::process::ExitCode;
@@ -43,6 +44,8 @@ enum Verb {
     Fuzz(fuzz::Args),
     /// The static binary with its completions, manual pages and licences, packed
     Dist,
+    Harm(trust::Harm),
+    Faults(trust::Faults),
 }
 
 fn main() -> ExitCode {
@@ -67,6 +70,8 @@ fn run(verb: Verb) -> Result<ExitCode> {
         Verb::Stamp(args) => bench::stamp::become_program(&args),
         Verb::Fuzz(args) => fuzz::run(&args),
         Verb::Dist => dist::run().map(|_| ExitCode::SUCCESS),
+        Verb::Harm(args) => trust::harm(&args),
+        Verb::Faults(args) => trust::faults(&args),
         Verb::Build => build::run().map(|_| ExitCode::SUCCESS),
     }
 }

@@ -61,7 +61,7 @@ pub(super) fn code_of(result: anyhow::Result<Exit>) -> ExitCode {
         };
         let text = with_causes(&error);
         // Processes are called as they please.
-        anstream::eprintln!("gotrace: {}", if process.is_some() { printable(&text) } else { text });
+        super::say(&if process.is_some() { printable(&text) } else { text });
         if let Some(ProcessError::Denied { .. }) = process {
             Exit::Environment
         } else if process.is_some()

@@ -17,7 +17,9 @@ pub(super) fn init(quiet: bool, verbose: u8) {
         .with_max_level(LevelFilter::from_level(level))
         .without_time()
         .with_target(verbose >= 2)
-        .with_ansi(false);
+        .with_ansi(false)
+        // It would tell on standard error that nothing can be told there, and panic.
+        .log_internal_errors(false);
     // Fails only when it is called twice.
     let _ = messages.finish().try_init();
 }

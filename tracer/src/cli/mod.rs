@@ -21,6 +21,7 @@ mod order;
 mod output;
 mod ready;
 mod recorder;
+mod repair;
 mod repeated;
 mod report;
 mod ring;
@@ -31,6 +32,7 @@ mod traceable;
 mod until;
 mod watch;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -93,6 +95,7 @@ enum Verb {
     Attach(attach::Args),
     List(list::Args),
     Inspect(inspect::Args),
+    Repair(repair::Args),
     Doctor(doctor::Args),
     Node(node::Args),
     Generate(generate::Args),
@@ -106,9 +109,14 @@ impl Common {
     /// Tells the user one thing on standard error, unless asked to be quiet.
     fn note(&self, text: &str) {
         if !self.quiet {
-            anstream::eprintln!("gotrace: {text}");
+            say(text);
         }
     }
+}
+
+/// Tells the user one thing on standard error. Where nobody reads that, there is nobody to tell.
+fn say(text: &str) {
+    let _ = writeln!(anstream::stderr().lock(), "gotrace: {text}");
 }
 
 /// Parses the command line, runs the verb and returns the process's exit code.
@@ -129,6 +137,7 @@ pub fn main() -> ExitCode {
         Verb::Attach(args) => attach::run(args, &common),
         Verb::List(args) => list::run(args, &common),
         Verb::Inspect(args) => inspect::run(args),
+        Verb::Repair(args) => repair::run(args, &common),
         Verb::Doctor(args) => doctor::run(args),
         Verb::Node(args) => node::run(args),
         Verb::Generate(args) => generate::run(args),

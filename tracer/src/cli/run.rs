@@ -254,7 +254,7 @@ fn is_within(budgets: &[Budget], series: &Series, common: &Common) -> bool {
         let (exceeded, said) = export::verdict(budget, budget.outcome(series), series.runs());
         if exceeded {
             within = false;
-            anstream::eprintln!("gotrace: {said}");
+            super::say(&said);
         } else {
             common.note(&said);
         }

@@ -2,11 +2,14 @@
 
 mod capabilities;
 mod kernel;
+mod trial;
 
 use std::fmt;
 use std::path::Path;
 
 use thiserror::Error;
+
+pub use trial::trial;
 
 /// How a check came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,6 +16,7 @@ use super::armed::Armed;
 pub use super::attach_error::AttachError;
 use super::load::{LoadError, Loaded};
 use super::plan::PlannedSite;
+use super::undisturbed::Undisturbed;
 use super::uprobe_multi::{self, Link, Point, Supported};
 
 /// The raw tracepoints, by the name of their program and their own.
@@ -34,7 +35,7 @@ const BLOCKING: Tracepoints = &[
 ];
 
 /// The program that serves every uprobe site of a run.
-const STARTUP: &str = "startup";
+pub(super) const STARTUP: &str = "startup";
 
 /// Which processes to look at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,6 +200,7 @@ impl Loaded {
         sites: &[PlannedSite],
         name: &'static str,
     ) -> Result<(), AttachError> {
+        let _undisturbed = Undisturbed::begin();
         let program: &mut UProbe = typed(self, name)?;
         for planned in sites {
             let point = UProbeAttachPoint {
@@ -240,6 +242,7 @@ impl Attached {
     /// Disarms every probe and waits until none can run any more. Returns how long that took.
     pub fn detach(self) -> Duration {
         let begun = Instant::now();
+        let _undisturbed = Undisturbed::begin();
         let Self { loaded, link, parking, gc, method: _ } = self;
         drop(link);
         drop((parking, gc));

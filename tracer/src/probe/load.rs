@@ -127,6 +127,24 @@ pub struct LoadOptions {
     pub kernel_log: bool,
 }
 
+impl LoadOptions {
+    /// Of a start and nothing else, with a small ring.
+    #[must_use]
+    pub fn of_start(config: Config) -> Self {
+        Self {
+            config,
+            go: GoConfig::default(),
+            heap: HeapConfig::default(),
+            watch: WatchConfig::default(),
+            blocking: Blocking::NONE,
+            parking: Parking::NONE,
+            gc: Gc::NONE,
+            ring_bytes: 1 << 16,
+            kernel_log: false,
+        }
+    }
+}
+
 /// The object in the kernel: its maps exist, no program is attached.
 #[derive(Debug)]
 pub struct Loaded {

@@ -15,7 +15,9 @@ pub mod maps;
 mod object;
 mod parking;
 pub mod plan;
+pub mod repair;
 mod trap;
+mod undisturbed;
 mod uprobe_multi;
 
 pub use blocking::{Blocking, blocking_config, file_config};
@@ -26,3 +28,4 @@ pub use heap::heap_config;
 pub use object::embedded as embedded_object;
 pub use parking::{Parking, ParkingPlan, parking};
 pub use tracer_ebpf::wire::Probe;
+pub use trap::{own_site, pass as pass_own_site};

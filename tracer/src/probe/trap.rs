@@ -9,7 +9,10 @@ use std::arch::naked_asm;
 use std::fs;
 use std::io;
 
-use crate::units::{FileOffset, Nanos, clock_time};
+use super::Probe;
+use super::plan::PlannedSite;
+use crate::target::gobin::{Site, SiteKind};
+use crate::units::{FileOffset, Nanos, VirtAddr, clock_time};
 
 /// The instruction that most probes are on: the kernel emulates it.
 const PUSH: u8 = 0x55;
@@ -22,6 +25,28 @@ const ROUNDS: usize = 16;
 #[unsafe(naked)]
 extern "C" fn probed() {
     naked_asm!("push rbp", "mov rbp, rsp", "pop rbp", "ret")
+}
+
+/// The instruction as a site of a start's, for gotrace to see itself by.
+///
+/// # Errors
+/// When gotrace's own code is not as it was compiled.
+pub fn own_site() -> io::Result<PlannedSite> {
+    let site = Site {
+        address: VirtAddr(0),
+        file_offset: place()?,
+        bytes: vec![PUSH],
+        instruction: "push rbp".to_owned(),
+        kind: SiteKind::FramePush,
+        register: None,
+        emulated: true,
+    };
+    Ok(PlannedSite { hook: Probe::GoEntry, function: "gotrace's own".to_owned(), site })
+}
+
+/// Comes by it.
+pub fn pass() {
+    probed();
 }
 
 /// Where gotrace's own file has the instruction.

@@ -9,14 +9,22 @@ use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 
 use aya_obj::generated::{bpf_attach_type::BPF_TRACE_UPROBE_MULTI, bpf_attr, bpf_cmd, bpf_prog_type};
 
+use super::undisturbed::Undisturbed;
+
 /// A program that can only be attached to many sites at once.
 #[derive(Debug)]
 pub(super) struct Program(OwnedFd);
 
 /// The sites of one binary, armed. Dropping it disarms all of them at once.
 #[derive(Debug)]
-#[expect(dead_code, reason = "held for its drop")]
-pub(super) struct Link(OwnedFd);
+pub(super) struct Link(Option<OwnedFd>);
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        let _undisturbed = Undisturbed::begin();
+        drop(self.0.take());
+    }
+}
 
 /// Whether the kernel has such links.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +109,8 @@ impl Program {
         multi.cookies = cookies.as_ptr() as u64;
         multi.cnt = u32::try_from(points.len()).map_err(io::Error::other)?;
         multi.pid = pid;
-        bpf(bpf_cmd::BPF_LINK_CREATE, &mut attr).map(Link)
+        let _undisturbed = Undisturbed::begin();
+        bpf(bpf_cmd::BPF_LINK_CREATE, &mut attr).map(|fd| Link(Some(fd)))
     }
 
     /// Asks the kernel by two calls that must fail, each in its own way. "/" is no regular file, so a kernel

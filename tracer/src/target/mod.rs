@@ -1,5 +1,6 @@
 //! WHO and WHAT: the program to trace, who asked for it, and what its binary says about itself.
 
+mod breakpoints;
 pub mod capabilities;
 pub mod cgroup;
 pub mod command;

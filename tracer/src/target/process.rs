@@ -90,13 +90,10 @@ impl Process {
     #[must_use]
     pub fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
-        let status = fs::read_to_string(self.path("status")).unwrap_or_default();
-        if let Some(tracer) = number_after(&status, "TracerPid:").filter(|tracer| *tracer != 0) {
-            let name = fs::read_to_string(format!("/proc/{tracer}/comm")).unwrap_or_default();
+        if let Some(tracer) = self.tracer() {
             notes.push(format!(
-                "process {} is being traced by another program, {} ({tracer}), which may stop it at any time",
+                "process {} is being traced by another program, {tracer}, which may stop it at any time",
                 self.pid,
-                name.trim_end(),
             ));
         }
         if self.exe_is_deleted() {
@@ -106,6 +103,15 @@ impl Process {
             ));
         }
         notes
+    }
+
+    /// The program that has it under ptrace, by name and number.
+    #[must_use]
+    pub fn tracer(&self) -> Option<String> {
+        let status = fs::read_to_string(self.path("status")).ok()?;
+        let tracer = number_after(&status, "TracerPid:").filter(|tracer| *tracer != 0)?;
+        let name = fs::read_to_string(format!("/proc/{tracer}/comm")).unwrap_or_default();
+        Some(format!("{} ({tracer})", name.trim_end()))
     }
 
     /// Its executable, open: the very file that runs, whatever its path names by now and in whatever mount

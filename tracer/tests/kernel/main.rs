@@ -7,8 +7,8 @@ mod blocking;
 mod capabilities;
 mod capturing;
 mod comparing;
-mod counters;
 mod comparing_running;
+mod counters;
 mod endings;
 mod formats;
 mod gc;
@@ -27,6 +27,7 @@ mod support;
 #[path = "../support/transcript.rs"]
 mod transcript;
 mod transparency;
+mod trust;
 mod watching;
 
 use serde_json::Value;

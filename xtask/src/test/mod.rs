@@ -175,6 +175,22 @@ pub(crate) fn programs(args: &Args) -> Result<Programs> {
     Ok(Programs { fixtures, pprof: fixtures::pprof(args.quick)? })
 }
 
+/// Runs one of the privileged tests natively, told more by a variable.
+pub(crate) fn alone(test: &str, variable: (&str, &str)) -> Result<ExitCode> {
+    let mut suite = Suite::default();
+    setup::ensure()?;
+    let tools = Tools::of(build::gotrace(), programs(&Args { quick: true, no_vm: true }))?;
+    let binary = kernel_test_binary()?;
+    let [bin, fixtures, pprof] = tools.variables();
+    let variables = [bin, fixtures, pprof, (variable.0, Path::new(variable.1))];
+    suite.part(test, "here", |part| {
+        let mut command = Road::find().command(&binary, &variables);
+        command.args(["--include-ignored", "--nocapture", "--exact", test]);
+        part.run(&mut command)
+    });
+    suite.finish()
+}
+
 fn privileged(args: &Args, tools: &Tools, suite: &mut Suite) {
     let binary = match kernel_test_binary() {
         Ok(binary) => binary,
@@ -226,7 +242,9 @@ fn natively(tools: &Tools, binary: &Path, suite: &mut Suite) {
     for peer in ["strace", "bpftrace"] {
         if let Err(error) = apt::install(VOICE, &[peer]) {
             suite.note(&format!("not compared with {peer}: {error:#}"));
+            let tests = if peer == "strace" { "trust::faults" } else { "trust::beside::bpftrace" };
             skipped.extend(["--skip".to_owned(), format!("blocking::{peer}")]);
+            skipped.extend(["--skip".to_owned(), tests.to_owned()]);
         }
     }
     suite.part("kernel tests", &place, |part| {

@@ -38,7 +38,7 @@ impl Plan {
         };
         let memory = process.memory()?;
         let bias = process.load_bias(binary, &memory)?;
-        if let Some(reason) = difference(&memory, bias, &plan.sites)? {
+        if let Some(reason) = difference(process, &memory, bias, &plan.sites)? {
             let function = plan.sites.first().map(|planned| planned.function.clone()).unwrap_or_default();
             return Ok(Err(told(MissingHook { hook: Probe::GcCycle, function, reason })));
         }

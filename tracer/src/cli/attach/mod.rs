@@ -29,6 +29,7 @@ use super::kernel_config::kernel_release;
 use super::open::Opener;
 use super::output::{Outputs, format_name};
 use super::recorder::size;
+use super::repair::repair;
 use super::ring::ring_size;
 use super::{Common, Exit};
 use crate::doctor;
@@ -162,6 +163,12 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     }
     let opener = args.open.then(|| Opener::of(outputs.shown())).transpose()?;
     doctor::fit(doctor::checks(&format!("gotrace attach {}", args.who)))?;
+    if process.tracer().is_none() {
+        let repaired = repair(&process, &binary)?;
+        if repaired.has_restored() {
+            repaired.sentences(&process).iter().for_each(|sentence| common.note(sentence));
+        }
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let exit = runtime.block_on(follow(args, common, &process, &binary, outputs))?;
     if let Some(opener) = opener {
@@ -223,7 +230,10 @@ fn ensure_unchanged(process: &Process, binary: &GoBinary, bias: u64) -> Result<(
     match process.memory().and_then(|memory| process.load_bias(binary, &memory)) {
         Ok(now) if now == bias => Ok(()),
         _ if process.has_ended() => Err(ProcessError::Ended { pid }),
-        Ok(_) => Err(ProcessError::Replaced { pid }),
+        // What it is now has other tables, or nothing where the binary has its own.
+        Ok(_) | Err(ProcessError::OtherProgram { .. } | ProcessError::Unreadable { .. }) => {
+            Err(ProcessError::Replaced { pid })
+        }
         Err(error) => Err(error),
     }
 }

@@ -44,7 +44,7 @@ impl Plan {
             .map_err(|missing| refused(format!("{}: {}", missing.function, missing.reason)))?;
         let memory = process.memory()?;
         let bias = process.load_bias(binary, &memory)?;
-        if let Some(difference) = difference(&memory, bias, &plan.sites)? {
+        if let Some(difference) = difference(process, &memory, bias, &plan.sites)? {
             return Err(refused(difference).into());
         }
         Ok(Self { plan, budget })

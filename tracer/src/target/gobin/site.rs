@@ -84,6 +84,9 @@ pub enum SiteRefusal {
     /// The site would be passed more often than once a call.
     #[error("the instruction at {0:#x} is the target of a loop")]
     Loop(VirtAddr),
+    /// The address is inside of an instruction, or in the padding behind the last.
+    #[error("no instruction begins at {0:#x}")]
+    Within(VirtAddr),
     /// A breakpoint is in the file itself.
     #[error("there is a breakpoint at {0:#x} already")]
     Breakpoint(VirtAddr),
@@ -189,6 +192,17 @@ impl GoBinary {
         let index = index.ok_or(SiteRefusal::Pattern("jump behind the load of a goroutine"))?;
         let register = u8::try_from(Register::RDX.number()).ok();
         self.prove(&body, index + 2, SiteKind::Switch, register)
+    }
+
+    /// The name of the function of which an instruction begins there.
+    ///
+    /// # Errors
+    /// When that is not proven.
+    pub fn function_with_instruction(&self, at: VirtAddr) -> Result<String, SiteRefusal> {
+        let function = self.functions().containing(at).ok_or(SiteRefusal::NotCode)?;
+        let body = Body::decode(self, &function)?;
+        let begins = body.instructions.iter().any(|instruction| instruction.ip() == at.0);
+        if begins { Ok(function.name) } else { Err(SiteRefusal::Within(at)) }
     }
 
     /// A probe replaces the instruction's first byte: it must be one that always begins there, that the

@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::unix::fs::FileExt as _;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,6 +11,7 @@ use serde_json::Value;
 
 use crate::number;
 use crate::support::{Fixture, fixtures_of, gotrace, is_emulated, parse};
+use crate::trust::changed;
 
 /// More than anything here costs.
 const NO_LIMIT: [&str; 2] = ["--max-overhead", "10000"];
@@ -57,24 +57,7 @@ impl Program {
 
     /// How many bytes of its code are not as in its file.
     fn changed(&self) -> usize {
-        let folder = format!("/proc/{}", self.child.id());
-        let open = |name: &str| fs::File::open(format!("{folder}/{name}")).expect("it may be looked into");
-        let (memory, file) = (open("mem"), open("exe"));
-        let maps = fs::read_to_string(format!("{folder}/maps")).expect("it has maps");
-        let mut changed = 0;
-        for line in maps.lines().filter(|line| line.contains(" r-xp ") && line.ends_with("/waits")) {
-            let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-            let number = |text| u64::from_str_radix(text, 16).expect("a number");
-            let (begin, end) = fields[0].split_once('-').expect("a range");
-            let (begin, end, offset) = (number(begin), number(end), number(fields[2]));
-            let length = usize::try_from(end - begin).expect("a length");
-            let (mut there, mut here) = (vec![0; length], vec![0; length]);
-            memory.read_exact_at(&mut there, begin).expect("its code is there");
-            // The last page may reach beyond the file's end.
-            let kept = file.read_at(&mut here, offset).expect("its file is there");
-            changed += there.iter().zip(&here[..kept]).filter(|(there, here)| there != here).count();
-        }
-        changed
+        changed(self.child.id()).len()
     }
 }
 

@@ -1,0 +1,29 @@
+//! `cargo xtask harm` and `cargo xtask faults`: what the tests try for a minute, as often as wanted.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::test;
+
+/// Kills gotrace at random instants and looks at what becomes of the program that it is attached to.
+#[derive(clap::Args)]
+pub(crate) struct Harm {
+    /// How often
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    times: u64,
+}
+
+/// Makes system calls of gotrace fail, one at a time, at every point.
+#[derive(clap::Args)]
+pub(crate) struct Faults {}
+
+pub(crate) fn harm(args: &Harm) -> Result<ExitCode> {
+    let times = args.times.to_string();
+    test::alone("trust::harm::a_killed_gotrace_does_no_harm", ("GOTRACE_HARM_TIMES", &times))
+}
+
+pub(crate) fn faults(Faults {}: &Faults) -> Result<ExitCode> {
+    let test = "trust::faults::a_system_call_that_fails_is_told_and_does_no_harm";
+    test::alone(test, ("GOTRACE_FAULTS", "whole"))
+}
