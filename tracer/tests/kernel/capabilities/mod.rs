@@ -37,19 +37,21 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        let folder = tempfile::tempdir().expect("a folder");
+        let mode = |path: &Path, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
+        };
         mode(folder.path(), 0o755);
         let tool = folder.path().join("gotrace");
-        fs::copy(gotrace().get_program(), &tool).unwrap();
+        fs::copy(gotrace().get_program(), &tool).expect("a copy");
         mode(&tool, 0o755);
         let its = folder.path().join("its");
-        fs::create_dir(&its).unwrap();
+        fs::create_dir(&its).expect("a folder");
         let program = its.join("program");
-        fs::copy(nethttp().path, &program).unwrap();
+        fs::copy(nethttp().path, &program).expect("a copy");
         for path in [&program, &its] {
             mode(path, 0o700);
-            std::os::unix::fs::chown(path, Some(OWNER), Some(OWNER)).unwrap();
+            std::os::unix::fs::chown(path, Some(OWNER), Some(OWNER)).expect("root may");
         }
         Self { folder, program }
     }
@@ -66,8 +68,8 @@ impl Place {
     fn start(&self) -> Running {
         let mut command = Command::new(&self.program);
         command.args(["-sleep", "60s"]).uid(OWNER).gid(OWNER).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut [0]).unwrap();
+        let mut child = command.spawn().expect("it starts");
+        std::io::Read::read_exact(child.stdout.as_mut().expect("a pipe"), &mut [0]).expect("it speaks");
         Running(child)
     }
 }
@@ -83,8 +85,8 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
+        self.0.kill().expect("it can be killed");
+        self.0.wait().expect("it has ended");
     }
 }
 
@@ -98,9 +100,9 @@ fn all() -> Vec<u32> {
 }
 
 fn has_links() -> bool {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("its release");
     let mut numbers = release.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
-    (numbers.next().unwrap(), numbers.next().unwrap()) >= (6, 6)
+    [numbers.next(), numbers.next()] >= [Some(6), Some(6)]
 }
 
 fn said(output: &Output) -> String {

@@ -114,7 +114,7 @@ fn calls(server: &Server, verb: Verb, folder: &Path) -> BTreeMap<String, Calls> 
         call.all += 1;
         call.early += usize::from(is_early);
         // Before that it only asks whether there is one.
-        is_early &= !(name == LAST_EARLY && !arguments.starts_with("NULL"));
+        is_early &= name != LAST_EARLY || arguments.starts_with("NULL");
     }
     assert!(!is_early, "strace has seen no main begin");
     calls
