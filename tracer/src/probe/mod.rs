@@ -15,8 +15,10 @@ pub mod maps;
 mod object;
 mod parking;
 pub mod plan;
+mod starts;
 mod trap;
 mod uprobe_multi;
+pub mod watching;
 
 pub use blocking::{Blocking, blocking_config, file_config};
 pub use btf::offset_of as kernel_offset_of;
@@ -25,4 +27,5 @@ pub use gc::{GcPlan, gc};
 pub use heap::heap_config;
 pub use object::embedded as embedded_object;
 pub use parking::{Parking, ParkingPlan, parking};
+pub use starts::{Starts, watch_config};
 pub use tracer_ebpf::wire::Probe;
