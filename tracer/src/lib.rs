@@ -13,7 +13,7 @@
 //! ```
 //!
 //! `event`, `model` and `export` are pure: they know neither aya nor tokio nor clap. Beside the pipeline stand
-//! `doctor` (can it work here?), `cli` (one verb a file), and the small `units` and `files`.
+//! `doctor` (can it work here?), `node` (the agent of a machine), `cli` (one verb a file), and the small `units` and `files`.
 
 pub mod capture;
 pub mod cli;
@@ -22,6 +22,7 @@ pub mod event;
 pub mod export;
 pub mod files;
 pub mod model;
+pub mod node;
 pub mod probe;
 pub mod stream;
 pub mod target;

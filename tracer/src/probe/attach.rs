@@ -75,12 +75,7 @@ impl Loaded {
     ///
     /// # Errors
     /// When any probe cannot be put in place; then none is.
-    pub fn attach(
-        mut self,
-        binary: &File,
-        sites: &[PlannedSite],
-        pid: u32,
-    ) -> Result<Attached, AttachError> {
+    pub fn attach(mut self, binary: &File, sites: &[PlannedSite], pid: u32) -> Result<Attached, AttachError> {
         sites.iter().try_for_each(|planned| verify(binary, planned))?;
         for (program, tracepoint) in RUN {
             attach_tracepoint(&mut self, program, tracepoint)?;

@@ -37,8 +37,13 @@ pub fn watch_config(tell_files: bool) -> WatchConfig {
     let Ok([real_parent, tgid, binprm, file, number, superblock, device]) = offsets else { return config };
     let config = WatchConfig { real_parent: real_parent.unwrap_or(0), tgid: tgid.unwrap_or(0), ..config };
     let of_file = [binprm, file, number, superblock, device];
-    let [Some(binprm_file), Some(file_inode), Some(inode_number), Some(inode_superblock), Some(superblock_device)] =
-        of_file
+    let [
+        Some(binprm_file),
+        Some(file_inode),
+        Some(inode_number),
+        Some(inode_superblock),
+        Some(superblock_device),
+    ] = of_file
     else {
         return config;
     };

@@ -117,8 +117,17 @@ impl<'a> Live<'a> {
         let Options { ring_bytes, kernel_log, redact, frequency, .. } = *options;
         let parking = waits.as_ref().map_or(Parking::NONE, Plan::room);
         let collector = gc.as_ref().map_or(Gc::NONE, gc::Plan::room);
-        let load =
-            LoadOptions { config, go, heap, starts, blocking, parking, gc: collector, ring_bytes, kernel_log };
+        let load = LoadOptions {
+            config,
+            go,
+            heap,
+            starts,
+            blocking,
+            parking,
+            gc: collector,
+            ring_bytes,
+            kernel_log,
+        };
         let mut loaded = Loaded::load(&load)?;
         let (ring, maps) = (Ring::of(&mut loaded, kernel_log)?, loaded.take_blocking()?);
         let parking = waits.map(|plan| Ok::<_, LoadError>((plan, loaded.take_parking()?))).transpose()?;

@@ -1,0 +1,34 @@
+//! `gotrace node`: what runs all the time on a machine.
+
+mod run;
+
+use super::{Common, Exit};
+use crate::cli::log::Format;
+
+/// The agent of a machine: metrics of how its Go processes start
+#[derive(clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(clap::Subcommand)]
+enum Verb {
+    Run(run::Args),
+}
+
+impl Args {
+    /// How the verb's own messages are written.
+    pub(super) fn log_format(&self) -> Format {
+        match &self.verb {
+            Verb::Run(args) => args.log_format,
+        }
+    }
+}
+
+/// Runs the verb.
+pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
+    match &args.verb {
+        Verb::Run(args) => run::run(args, common),
+    }
+}
