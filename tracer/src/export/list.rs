@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::printable;
 use crate::target::gobin::Linking;
+use crate::target::identity::Runtime;
 use crate::target::processes::{GoProcess, Processes};
 
 /// So much of a container's id is shown, as container tools do.
@@ -25,7 +26,17 @@ enum Line<'a> {
         go_version: Option<&'a str>,
         module: Option<&'a str>,
         linking: Option<&'a Linking>,
+        /// The container's id, 64 hexadecimal digits.
         container: Option<&'a str>,
+        /// What made the container.
+        container_runtime: Option<Runtime>,
+        /// The Kubernetes pod's UID.
+        pod_uid: Option<&'a str>,
+        /// The pod's namespace and name, where the node's own files have them.
+        pod_namespace: Option<&'a str>,
+        pod_name: Option<&'a str>,
+        /// The control group's path.
+        cgroup: &'a str,
         other_pid_namespace: bool,
         traceable: bool,
         refusal: Option<&'a str>,
@@ -51,7 +62,12 @@ pub fn write_ndjson(processes: &Processes, out: &mut dyn Write) -> io::Result<()
             go_version: program.version.as_deref(),
             module: program.module.as_deref(),
             linking: program.linking.as_ref(),
-            container: process.container.as_deref(),
+            container: process.identity.container.as_deref(),
+            container_runtime: process.identity.runtime,
+            pod_uid: process.identity.pod_uid.as_deref(),
+            pod_namespace: process.pod.as_ref().map(|pod| pod.namespace.as_str()),
+            pod_name: process.pod.as_ref().map(|pod| pod.name.as_str()),
+            cgroup: &process.identity.cgroup,
             other_pid_namespace: process.foreign_pids,
             traceable: process.refusal.is_none(),
             refusal: process.refusal.as_deref(),
@@ -97,11 +113,7 @@ pub fn write_text(processes: &Processes, out: &mut dyn Write) -> io::Result<()> 
 
 fn columns(process: &GoProcess) -> [String; 5] {
     let program = &process.program;
-    let container = match (&process.container, process.foreign_pids) {
-        (Some(id), _) => id.chars().take(SHORT_ID).collect(),
-        (None, true) => "own pids".to_owned(),
-        (None, false) => "-".to_owned(),
-    };
+    let container = place(process);
     let module = program.module.as_deref().map(|module| format!(" ({module})")).unwrap_or_default();
     [
         process.pid.to_string(),
@@ -110,6 +122,22 @@ fn columns(process: &GoProcess) -> [String; 5] {
         container,
         printable(&format!("{}{module}", process.exe.display())),
     ]
+}
+
+/// The pod, else the container, else that its numbers are its own.
+fn place(process: &GoProcess) -> String {
+    let identity = &process.identity;
+    let short = |id: &str| id.chars().take(SHORT_ID).collect::<String>();
+    match (&process.pod, &identity.pod_uid, &identity.container) {
+        (Some(pod), _, _) => printable(&format!("{}/{}", pod.namespace, pod.name)),
+        (None, Some(uid), _) => format!("pod {}", short(uid)),
+        (None, None, Some(id)) => match identity.runtime {
+            Some(runtime) => format!("{runtime} {}", short(id)),
+            None => short(id),
+        },
+        (None, None, None) if process.foreign_pids => "own pids".to_owned(),
+        (None, None, None) => "-".to_owned(),
+    }
 }
 
 fn linking(linking: &Linking) -> String {

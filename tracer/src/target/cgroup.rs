@@ -1,4 +1,4 @@
-//! Control groups: for how long one kept its threads from running, and whose container a process is in.
+//! Control groups: for how long one kept its threads from running.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -57,42 +57,11 @@ impl Process {
     pub fn throttled(&self) -> Option<Nanos> {
         longest(Path::new(MOUNT), &fs::read_to_string(self.path("cgroup")).ok()?)
     }
-
-    /// The id of the container that it is in, 64 hexadecimal digits, as the name of its control group has it; none
-    /// when it is in none, or its runtime names groups otherwise.
-    #[must_use]
-    pub fn container(&self) -> Option<String> {
-        container(&fs::read_to_string(self.path("cgroup")).ok()?)
-    }
-}
-
-/// `/docker/ID`, `docker-ID.scope`, `cri-containerd-ID.scope`, `crio-ID`, `libpod-ID/container`, `/kubepods/…/ID`.
-fn container(groups: &str) -> Option<String> {
-    let is_id = |part: &&str| part.len() == 64 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let parts = groups.lines().flat_map(|line| line.rsplit(['/', '-', '.', ':']));
-    parts.into_iter().find(is_id).map(str::to_owned)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_container_is_known_by_its_groups_name() {
-        let id = "0123456789abcdef".repeat(4);
-        for group in [
-            format!("0::/system.slice/docker-{id}.scope"),
-            format!("12:pids:/docker/{id}\n1:name=systemd:/docker/{id}"),
-            format!("0::/kubepods.slice/kubepods-pod1_2.slice/cri-containerd-{id}.scope"),
-            format!("0::/machine.slice/libpod-{id}.scope/container"),
-            format!("0::/../../{id}"),
-        ] {
-            assert_eq!(container(&group).as_ref(), Some(&id), "{group}");
-        }
-        for group in ["0::/", "0::/user.slice/session-1.scope", "", &format!("0::/{id}0")] {
-            assert_eq!(container(group), None, "{group}");
-        }
-    }
 
     #[test]
     fn the_tightest_group_counts() {

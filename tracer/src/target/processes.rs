@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::descriptor::Identity;
+use super::descriptor;
 use super::gobin::{BinaryError, GoBinary, Linking, Machine, RuntimeLayout, Support};
-use super::patience::Patient;
+use super::identity::{Identity, Pod, Pods};
 use super::pid_namespace;
 use super::process::Process;
 
@@ -27,8 +27,10 @@ pub struct GoProcess {
     pub exe: PathBuf,
     /// Whether that was deleted or replaced since the process began.
     pub deleted: bool,
-    /// The container that it is in, by the id in its control group's name.
-    pub container: Option<String>,
+    /// The container and the pod that it is in, by its control group's name.
+    pub identity: Identity,
+    /// That pod's name, where this machine has a folder of its logs.
+    pub pod: Option<Pod>,
     /// Whether it is in another PID namespace than gotrace.
     pub foreign_pids: bool,
     /// What its executable is.
@@ -72,7 +74,7 @@ enum Known {
     Other,
 }
 
-type Programs = Arc<Mutex<HashMap<Identity, Known>>>;
+type Programs = Arc<Mutex<HashMap<descriptor::Identity, Known>>>;
 
 /// What a process turned out to be.
 enum Seen {
@@ -89,7 +91,12 @@ pub fn go_processes() -> Processes {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let mut pids: Vec<u32> = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
     pids.sort_unstable();
-    look_at(&pids, PATIENCE, look)
+    let mut processes = look_at(&pids, PATIENCE, look);
+    let mut pods = Pods::default();
+    for process in &mut processes.found {
+        process.pod = process.identity.pod_uid.as_deref().and_then(|uid| pods.of(uid)).cloned();
+    }
+    processes
 }
 
 fn look_at(
@@ -144,7 +151,8 @@ fn look(programs: &Programs, pid: u32) -> Seen {
         pid,
         deleted: process.exe_is_deleted(),
         exe: process.exe(),
-        container: process.container(),
+        identity: process.identity(),
+        pod: None,
         foreign_pids: process.pid_namespace().ok() != pid_namespace::current().ok(),
         program,
         refusal,
