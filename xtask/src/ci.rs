@@ -5,8 +5,8 @@ use std::process::{Command, ExitCode};
 use anyhow::Result;
 
 use crate::exec::{self, Voice};
-use crate::test::{self, Suite};
-use crate::{setup, tools};
+use crate::test::{self, Suite, Tools};
+use crate::{build, setup, tools};
 
 const VOICE: Voice = Voice("ci");
 
@@ -21,15 +21,19 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     // The lints see what the build sees, which is more where the kernel side can be compiled.
     setup::ensure()?;
     let mut suite = Suite::default();
-    gate(&mut suite, "format", exec::cargo().args(["fmt", "--all", "--check"]));
-    let mut clippy = exec::cargo();
-    clippy.args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]);
-    gate(&mut suite, "lints", &mut clippy);
-    let mut doc = exec::cargo();
-    doc.args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");
-    gate(&mut suite, "documentation", &mut doc);
-    crates(&mut suite);
-    test::all(&args.tests, &mut suite)?;
+    let gates = || {
+        gate(&mut suite, "format", exec::cargo().args(["fmt", "--all", "--check"]));
+        let mut clippy = exec::cargo();
+        clippy.args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]);
+        gate(&mut suite, "lints", &mut clippy);
+        let mut doc = exec::cargo();
+        doc.args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");
+        gate(&mut suite, "documentation", &mut doc);
+        crates(&mut suite);
+        build::gotrace()
+    };
+    let (gotrace, programs) = test::beside(|| test::programs(&args.tests), gates);
+    test::all(&args.tests, Tools::of(gotrace, programs), &mut suite)?;
     suite.finish()
 }
 

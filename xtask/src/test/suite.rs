@@ -27,8 +27,8 @@ pub(crate) struct Suite {
 pub(crate) struct Part {
     what: String,
     place: String,
-    /// What its lines begin with.
-    label: String,
+    /// When it began, if it runs beside others: its lines then say whose they are.
+    beside_others: Option<Instant>,
     passed: u64,
     failed: u64,
     seconds: u64,
@@ -39,7 +39,7 @@ pub(crate) struct Part {
 impl Suite {
     /// Runs a part; an error in it counts as a failure, and the others go on.
     pub(crate) fn part(&mut self, what: &str, place: &str, run: impl FnOnce(&mut Part) -> Result<()>) {
-        self.parts.push(Part::of(what, place, String::new(), run));
+        self.parts.push(Part::of(what, place, None, run));
     }
 
     /// Runs the same part in several places at once; each line says which it is from.
@@ -52,7 +52,7 @@ impl Suite {
         let run = &run;
         let ended = thread::scope(|scope| {
             let start = |(place, with): (String, T)| {
-                scope.spawn(move || Part::of(what, &place, format!("[{place}] "), |part| run(with, part)))
+                scope.spawn(move || Part::of(what, &place, Some(Instant::now()), |part| run(with, part)))
             };
             let started: Vec<_> = places.into_iter().map(start).collect();
             started.into_iter().map(ScopedJoinHandle::join).collect::<Vec<_>>()
@@ -94,10 +94,15 @@ impl Suite {
 }
 
 impl Part {
-    fn of(what: &str, place: &str, label: String, run: impl FnOnce(&mut Self) -> Result<()>) -> Self {
+    fn of(
+        what: &str,
+        place: &str,
+        beside_others: Option<Instant>,
+        run: impl FnOnce(&mut Self) -> Result<()>,
+    ) -> Self {
         VOICE.say(format_args!("{what} ({place})"));
         let started = Instant::now();
-        let mut part = Self { what: what.into(), place: place.into(), label, ..Self::default() };
+        let mut part = Self { what: what.into(), place: place.into(), beside_others, ..Self::default() };
         if let Err(error) = run(&mut part) {
             part.fail(&format!("{error:#}"));
         } else if !part.reported {
@@ -153,7 +158,10 @@ impl Part {
 
     /// Prints and reads one line of a test runner.
     pub(crate) fn line(&mut self, text: &str) {
-        println!("{}{text}", self.label);
+        match self.beside_others {
+            Some(begun) => println!("[{}, {} s] {text}", self.place, begun.elapsed().as_secs()),
+            None => println!("{text}"),
+        }
         if let Some((passed, failed)) = closing_line(text) {
             self.reported = true;
             self.passed += passed;
