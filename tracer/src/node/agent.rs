@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::budget::Budget;
 use super::kernel::Kernel;
 use super::looker::{Answer, Looked, Looker, Question, Stamp};
 use super::place::Places;
@@ -40,6 +41,8 @@ pub struct Limits {
     pub memory: u64,
     /// The size of the ring buffer in bytes.
     pub ring_bytes: u32,
+    /// What part of one processor the agent and its probes may take; none for any.
+    pub overhead: Option<f64>,
 }
 
 /// One stretch of watching, from loading the programs to taking them away.
@@ -63,6 +66,9 @@ pub struct Session {
     looked_around: Option<Instant>,
     look_around: bool,
     pub(super) refusing: bool,
+    pub(super) budget: Option<Budget>,
+    /// When it was asked last what processes have.
+    pub(super) asked_usage: Option<Instant>,
 }
 
 impl Session {
@@ -88,6 +94,8 @@ impl Session {
             looked_around: None,
             look_around: true,
             refusing: false,
+            budget: limits.overhead.map(|most| Budget::new(most, Instant::now())),
+            asked_usage: None,
         };
         let paths: Vec<_> = session.selection.paths().map(ToOwned::to_owned).collect();
         for path in paths {
@@ -179,6 +187,10 @@ impl Session {
             Answer::Process(looked) => self.found(*looked),
             Answer::Executable(file, executable) => self.read(file, executable),
             Answer::Files { changed, unlinked } => self.files_changed(&changed, &unlinked),
+            Answer::Usage(all) => {
+                let mut state = self.state.lock();
+                all.into_iter().for_each(|(process, usage)| state.registry.note(&process, usage));
+            }
             Answer::Nothing => {}
             Answer::Silent(question) => {
                 self.state.lock().tally.silent += 1;
@@ -268,7 +280,7 @@ impl Session {
             sites = program.sites.len(),
             "watched"
         );
-        let watched = Watched { program: Arc::new(program), stamp, since: boot_clock() };
+        let watched = Watched { program: Arc::new(program), stamp, since: boot_clock(), events: 0 };
         self.programs.watch(file, number, watched);
         self.state.lock().binaries = self.programs.len();
         // Others of it may have begun meanwhile.
@@ -291,14 +303,14 @@ impl Session {
         if late && self.claimed.get(&pid).copied() < looked.exec {
             state.workloads.of(&workload).joined_late += 1;
         }
-        state.registry.add(looked.process, workload);
+        state.registry.add(looked.process, program, workload);
     }
 
     fn files_changed(&mut self, changed: &[u64], unlinked: &[u64]) {
         let runs = |number: &u64| {
             let Some(watched) = self.programs.get(*number) else { return false };
             let state = self.state.lock();
-            state.registry.iter().any(|running| running.workload.exe == watched.program.exe)
+            state.registry.iter().any(|running| Arc::ptr_eq(&running.program, &watched.program))
         };
         let gone: Vec<u64> =
             changed.iter().copied().chain(unlinked.iter().copied().filter(|number| !runs(number))).collect();

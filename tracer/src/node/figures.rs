@@ -158,6 +158,8 @@ pub struct Tally {
     pub unplaced: u64,
     /// Executables of Go that cannot be watched.
     pub refused: u64,
+    /// Times that a binary was let go because watching took more than it may.
+    pub suspended: u64,
     /// Executables that did not answer in time.
     pub silent: u64,
     /// Executables and processes that were not looked at, because there were too many at a time.

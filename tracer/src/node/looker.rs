@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::program::{Executable, Program};
+use super::usage::Usage;
 use crate::target::descriptor::{self, Identity as FileId};
 use crate::target::identity::Identity;
 use crate::target::patience::Patient;
@@ -44,6 +45,8 @@ pub(super) enum Question {
     },
     /// The executable of that path.
     Path(PathBuf),
+    /// What processes have.
+    Usage(Vec<(Arc<Process>, Arc<Program>)>),
     /// Whether watched programs' files are as they were.
     Files(Vec<(u64, Arc<Program>, Stamp)>),
 }
@@ -62,6 +65,8 @@ pub(super) enum Answer {
         /// Without a name.
         unlinked: Vec<u64>,
     },
+    /// What processes have.
+    Usage(Vec<(Arc<Process>, Usage)>),
     /// Nothing that could be looked at.
     Nothing,
     /// No answer came in time.
@@ -184,6 +189,13 @@ fn look(question: Question) -> Answer {
             Err(_) => Answer::Nothing,
         },
         Question::Path(path) => by_path(path).unwrap_or(Answer::Nothing),
+        Question::Usage(processes) => {
+            let of = |(process, program): (Arc<Process>, Arc<Program>)| {
+                let usage = Usage::of(&process, &program);
+                (process, usage)
+            };
+            Answer::Usage(processes.into_iter().map(of).collect())
+        }
         Question::Files(programs) => files(&programs),
     }
 }

@@ -11,6 +11,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::figures::seconds;
+use super::processes::processes;
 use super::state::{Shared, State};
 use super::workload::{Workload, label};
 use crate::target::process::Process;
@@ -57,15 +58,17 @@ pub(super) fn prometheus(open_metrics: &str) -> String {
 
 impl Collector for Shared {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let state = self.lock();
+        let mut state = self.lock();
+        state.scraped = true;
         starts(&state, &mut encoder)?;
         last(&state, &mut encoder)?;
         running(&state, &mut encoder)?;
+        processes(&state, &mut encoder)?;
         own(&state, &mut encoder)
     }
 }
 
-type Labels = Vec<(&'static str, String)>;
+pub(super) type Labels = Vec<(&'static str, String)>;
 
 fn of(workload: &Workload, more: &'static str, value: String) -> (Workload, Labels) {
     (workload.clone(), vec![(more, value)])
@@ -157,6 +160,11 @@ fn own(state: &State, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         ("gotrace_workloads_evicted", "Sets of labels given up for others", state.workloads.evicted),
         ("gotrace_binaries_refused", "Go executables that cannot be watched", state.tally.refused),
         (
+            "gotrace_binaries_suspended",
+            "Times that a binary was let go to keep the budget",
+            state.tally.suspended,
+        ),
+        (
             "gotrace_looks_unanswered",
             "Processes and executables that did not answer in time",
             state.tally.silent,
@@ -204,7 +212,7 @@ fn own(state: &State, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     Ok(())
 }
 
-fn counters<'a>(
+pub(super) fn counters<'a>(
     encoder: &'a mut DescriptorEncoder<'_>,
     name: &'a str,
     help: &str,
@@ -212,7 +220,7 @@ fn counters<'a>(
     encoder.encode_descriptor(name, help, None, MetricType::Counter)
 }
 
-fn gauges<'a>(
+pub(super) fn gauges<'a>(
     encoder: &'a mut DescriptorEncoder<'_>,
     name: &'a str,
     help: &str,
@@ -220,7 +228,7 @@ fn gauges<'a>(
     encoder.encode_descriptor(name, help, None, MetricType::Gauge)
 }
 
-fn count(
+pub(super) fn count(
     family: &mut MetricEncoder<'_>,
     labels: &impl EncodeLabelSet,
     value: impl EncodeCounterValue,
@@ -228,7 +236,7 @@ fn count(
     family.encode_family(labels)?.encode_counter::<Labels, _, f64>(&value, None)
 }
 
-fn gauge(
+pub(super) fn gauge(
     family: &mut MetricEncoder<'_>,
     labels: &impl EncodeLabelSet,
     value: impl EncodeGaugeValue,

@@ -4,18 +4,21 @@
 //! it ([`looker`]) and may get stuck; one answers over HTTP ([`http`]).
 
 mod agent;
+mod budget;
 mod figures;
 mod http;
 mod kernel;
 mod looker;
 mod metrics;
 mod place;
+mod processes;
 mod program;
 mod programs;
 mod registry;
 mod selector;
 mod state;
 mod telling;
+mod usage;
 mod workload;
 
 pub use agent::{Limits, Session};

@@ -6,7 +6,11 @@ use std::path::PathBuf;
 use crate::model::{InitCatalogue, InitFunction};
 use crate::probe::Probe;
 use crate::probe::plan::{self, Detail, PlannedSite};
-use crate::target::gobin::{BinaryError, GoBinary, InitTask, Machine, Support};
+use crate::target::counters::CounterPlaces;
+use crate::target::gobin::{BinaryError, GoBinary, InitTask, Landmarks, Machine, Support};
+
+#[cfg(test)]
+use crate::units::VirtAddr;
 
 /// What is kept of a program: of a binary of some hundred megabytes, some dozens of kilobytes.
 #[derive(Debug)]
@@ -23,6 +27,10 @@ pub(super) struct Program {
     pub sites: Vec<PlannedSite>,
     /// Its inits.
     pub catalogue: InitCatalogue,
+    /// Where its runtime counts; none when that is not to be had.
+    pub counters: Option<CounterPlaces>,
+    /// By what its processes' memory is known.
+    pub landmarks: Landmarks,
 }
 
 /// What an executable is.
@@ -79,7 +87,29 @@ impl Program {
             module: info.and_then(|info| info.main_module().or(info.path.as_deref())).map(str::to_owned),
             catalogue: InitCatalogue::new(tasks.into_iter().map(without_functions), sites),
             sites: plan.sites,
+            counters: CounterPlaces::of(binary)
+                .inspect_err(|error| tracing::info!("{}: no figures of the runtime: {error}", path.display()))
+                .ok(),
+            landmarks: binary.landmarks(),
         })
+    }
+}
+
+#[cfg(test)]
+impl Program {
+    /// A program that has nothing.
+    pub(super) fn of_nothing() -> Self {
+        let [entry, moduledata, pclntab] = [VirtAddr(0); 3];
+        Self {
+            file: File::open("/dev/null").unwrap(),
+            path: PathBuf::new(),
+            exe: String::new(),
+            module: None,
+            sites: Vec::new(),
+            catalogue: InitCatalogue::default(),
+            counters: None,
+            landmarks: Landmarks { entry, moduledata, unlinked: 0, pclntab, magic: 0 },
+        }
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) struct Watched {
     pub(super) stamp: Stamp,
     /// From when on its starts are seen.
     pub(super) since: Nanos,
+    /// How many events of its starts were seen, in this window of the budget.
+    pub(super) events: usize,
 }
 
 /// What is known of an executable.
@@ -93,6 +95,28 @@ impl Programs {
     pub(super) fn forget(&mut self, number: u64) {
         self.watched.remove(&number);
         self.files.retain(|_, known| !matches!(known, Known::Watched(own) if *own == number));
+    }
+
+    /// It is not watched for a while.
+    pub(super) fn suspend(&mut self, number: u64, now: Nanos) {
+        self.watched.remove(&number);
+        let of_it = |known: &&mut Known| matches!(known, Known::Watched(own) if *own == number);
+        self.files.values_mut().filter(of_it).for_each(|known| *known = Known::Not(now));
+    }
+
+    /// Events of starts of a program were seen.
+    pub(super) fn count(&mut self, number: u64, events: usize) {
+        if let Some(watched) = self.watched.get_mut(&number) {
+            watched.events += events;
+        }
+    }
+
+    /// The program whose starts had most events since this was asked last, and that.
+    pub(super) fn take_busiest(&mut self) -> Option<(u64, usize)> {
+        let busiest = self.iter().map(|(number, watched)| (number, watched.events));
+        let busiest = busiest.max_by_key(|(_, events)| *events);
+        self.watched.values_mut().for_each(|watched| watched.events = 0);
+        busiest.filter(|(_, events)| *events > 0)
     }
 
     /// The watched program of that number.

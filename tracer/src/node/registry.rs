@@ -5,6 +5,8 @@ use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::sync::Arc;
 
+use super::program::Program;
+use super::usage::Usage;
 use super::workload::Workload;
 use crate::target::pidfd::pidfd_of;
 use crate::target::process::Process;
@@ -14,8 +16,12 @@ use crate::target::process::Process;
 pub struct Running {
     /// It, and no other that is given its number.
     pub process: Arc<Process>,
-    /// What it runs, and where.
+    /// What it runs.
+    pub program: Arc<Program>,
+    /// That, and where.
     pub workload: Workload,
+    /// What it has, as it was when somebody asked last.
+    pub usage: Usage,
     ended: OwnedFd,
     order: u64,
 }
@@ -38,7 +44,7 @@ impl Registry {
     }
 
     /// Adds one, unless it has ended. When there are too many, the one goes that came first.
-    pub fn add(&mut self, process: Arc<Process>, workload: Workload) {
+    pub fn add(&mut self, process: Arc<Process>, program: Arc<Program>, workload: Workload) {
         let pid = process.pid;
         // The descriptor is of who has the number now, and that is it if it still runs afterwards.
         let Ok(ended) = pidfd_of(pid) else { return };
@@ -52,7 +58,9 @@ impl Registry {
             }
         }
         self.next += 1;
-        self.running.insert(pid, Running { process, workload, ended, order: self.next });
+        let running =
+            Running { process, program, workload, usage: Usage::default(), ended, order: self.next };
+        self.running.insert(pid, running);
     }
 
     /// Whether the process of that number is in it.
@@ -98,6 +106,23 @@ impl Registry {
         counts
     }
 
+    /// What a process has.
+    pub fn note(&mut self, process: &Arc<Process>, usage: Usage) {
+        let running = self.running.get_mut(&process.pid);
+        // Another one may have its number by now.
+        if let Some(running) = running.filter(|running| Arc::ptr_eq(&running.process, process)) {
+            running.usage = usage;
+        }
+    }
+
+    /// Those that run, by their numbers.
+    #[must_use]
+    pub fn sorted(&self) -> Vec<&Running> {
+        let mut all: Vec<_> = self.running.values().collect();
+        all.sort_by_key(|running| running.process.pid);
+        all
+    }
+
     /// Those that run.
     pub fn iter(&self) -> impl Iterator<Item = &Running> {
         self.running.values()
@@ -119,9 +144,10 @@ mod tests {
     #[test]
     fn who_ended_goes_and_who_is_one_too_many() {
         let mut sleepers: Vec<_> = (0..3).map(|_| sleeper()).collect();
+        let program = Arc::new(Program::of_nothing());
         let mut registry = Registry::new(2);
         for (_, process) in &sleepers {
-            registry.add(process.clone(), Workload::default());
+            registry.add(process.clone(), program.clone(), Workload::default());
         }
         assert!(!registry.has(sleepers[0].0.id()) && registry.has(sleepers[2].0.id()));
         assert_eq!(registry.evicted, 1);
@@ -130,7 +156,7 @@ mod tests {
         registry.reap().unwrap();
         assert_eq!(registry.by_workload(), [(&Workload::default(), 1)]);
         // One that has ended is not added, whoever has its number.
-        registry.add(sleepers[1].1.clone(), Workload::default());
+        registry.add(sleepers[1].1.clone(), program, Workload::default());
         assert_eq!(registry.iter().count(), 1);
         for (child, _) in &mut sleepers {
             child.kill().ok();

@@ -16,7 +16,7 @@ pub struct State {
     pub registry: Registry,
     /// The agent's own work.
     pub tally: Tally,
-    /// Every probe's account, over all sessions.
+    /// Every probe's account, since the probes were put in place.
     pub losses: Vec<ProbeLoss>,
     /// Records that belong to no known start, or are of no known kind.
     pub stray: u64,
@@ -24,6 +24,8 @@ pub struct State {
     pub binaries: usize,
     /// How many starts are under way.
     pub under_way: usize,
+    /// Whether somebody has read the metrics since it was asked last what processes have.
+    pub scraped: bool,
     /// What keeps the agent from doing all that it is to do, by name.
     pub reasons: BTreeMap<&'static str, String>,
 }
@@ -44,6 +46,7 @@ impl Shared {
             stray: 0,
             binaries: 0,
             under_way: 0,
+            scraped: false,
             reasons: BTreeMap::from([("starting", "the probes are not in place yet".to_owned())]),
         })))
     }

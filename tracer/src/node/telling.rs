@@ -1,17 +1,21 @@
 //! A start that is over, into the figures; and what is done once a second.
 
+use std::time::{Duration, Instant};
+
 use super::agent::Session;
 use super::figures::{Figures, Outcome};
 use super::looker::Question;
 use super::programs::Watched;
+use super::registry::Running;
 use super::selector::Facts;
 use super::workload::{Workload, label};
 use crate::event::{Event, EventKind, Origin};
+use crate::export::printable;
 use crate::model::{InitCatalogue, InitName, Observation, SeenStart, StartupTimeline, Symbols};
 use crate::probe::Probe;
 use crate::target::gobin::Frame;
 use crate::target::process::Process;
-use crate::units::{Nanos, RuntimeAddr, boot_clock};
+use crate::units::{Nanos, RuntimeAddr, boot_clock, clock_time};
 
 /// Of starts that are watched no waits are told, so no address is looked up.
 struct NoSymbols;
@@ -25,6 +29,9 @@ impl Symbols for NoSymbols {
         None
     }
 }
+
+/// What processes have is not asked more often.
+const USAGE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How many changes of what was lost are remembered.
 const SNAPSHOTS: usize = 64;
@@ -47,6 +54,7 @@ impl Session {
             return;
         };
         let program = program.clone();
+        self.programs.count(binary, start.events.len());
         let placed = self.places.of(cgroup, start.pid, begin);
         let is_placed = placed.is_some();
         let identity = placed.unwrap_or_default();
@@ -90,6 +98,44 @@ impl Session {
         Some(if timeline.replaced_by.is_some() { Outcome::Replaced } else { Outcome::Ended })
     }
 
+    /// Asks what processes have, when somebody wanted to know since, and not more often than every five seconds.
+    fn ask_usage(&mut self) {
+        if self.asked_usage.is_some_and(|last| last.elapsed() < USAGE_INTERVAL) || self.looker.waiting() > 0 {
+            return;
+        }
+        let mut state = self.state.lock();
+        if !std::mem::take(&mut state.scraped) {
+            return;
+        }
+        let of = |running: &Running| (running.process.clone(), running.program.clone());
+        let running: Vec<_> = state.registry.iter().map(of).collect();
+        drop(state);
+        self.asked_usage = Some(Instant::now());
+        if !running.is_empty() {
+            self.looker.ask(Question::Usage(running));
+        }
+    }
+
+    /// When watching takes too much, the program goes whose starts are most to tell; it is looked at again a minute later.
+    fn keep_budget(&mut self) {
+        let Some(budget) = &mut self.budget else { return };
+        let cpu = clock_time(libc::CLOCK_PROCESS_CPUTIME_ID).unwrap_or_default();
+        let hits = self.kernel.losses().map_or(0, |losses| losses.iter().map(|loss| loss.hits).sum());
+        let Some(part) = budget.exceeded(Instant::now(), cpu, hits) else { return };
+        let Some((number, events)) = self.programs.take_busiest() else { return };
+        if let Some(Watched { program, .. }) = self.programs.get(number) {
+            let exe = printable(&program.exe);
+            tracing::warn!(%exe, events, part, "not watched for a minute: watching takes more than it may");
+        }
+        if let Err(error) = self.kernel.watching.disarm(number) {
+            tracing::warn!("{error}");
+        }
+        self.programs.suspend(number, boot_clock());
+        let mut state = self.state.lock();
+        state.binaries = self.programs.len();
+        state.tally.suspended += 1;
+    }
+
     /// What is done about once a second.
     pub fn tick(&mut self) {
         self.forget_claims();
@@ -100,6 +146,8 @@ impl Session {
         if !files.is_empty() && self.looker.waiting() == 0 {
             self.looker.ask(Question::Files(files));
         }
+        self.ask_usage();
+        self.keep_budget();
         let (losses, lost) = (self.kernel.losses(), self.kernel.ends_lost());
         if let Ok(lost) = lost
             && self.ends_lost.back().is_none_or(|(_, last)| *last != lost)

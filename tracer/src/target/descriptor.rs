@@ -256,8 +256,8 @@ mod tests {
         let udp = std::net::UdpSocket::bind("[::1]:0").unwrap();
         let folder = tempfile::tempdir().unwrap();
         let file = tempfile::NamedTempFile::new_in(&folder).unwrap();
-        let directory = fs::File::open(&folder).unwrap();
-        let null = fs::File::open("/dev/null").unwrap();
+        let directory = File::open(&folder).unwrap();
+        let null = File::open("/dev/null").unwrap();
         let (pipe, _other) = std::io::pipe().unwrap();
         let path = folder.path().join("socket");
         let local = std::os::unix::net::UnixListener::bind(&path).unwrap();
@@ -325,8 +325,8 @@ mod tests {
     #[test]
     fn a_reused_descriptor_is_another_object() {
         let (process, folder) = (own(), tempfile::tempdir().unwrap());
-        let open = |name: &str| fs::File::create(folder.path().join(name)).unwrap();
-        let identity = |file: &fs::File| process.descriptor(number(file)).unwrap().identity.unwrap();
+        let open = |name: &str| File::create(folder.path().join(name)).unwrap();
+        let identity = |file: &File| process.descriptor(number(file)).unwrap().identity.unwrap();
         let (first, second) = (open("first"), open("second"));
         assert_eq!(identity(&first), identity(&first.try_clone().unwrap()));
         assert_ne!(identity(&first), identity(&second));

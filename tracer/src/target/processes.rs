@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::descriptor;
 use super::gobin::{BinaryError, GoBinary, Linking, Machine, RuntimeLayout, Support};
 use super::identity::{Identity, Pod, Pods};
+use super::patience::Patient;
 use super::pid_namespace;
 use super::process::Process;
 

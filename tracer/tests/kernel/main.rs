@@ -10,6 +10,7 @@ mod endings;
 mod formats;
 mod gc;
 mod listing;
+mod node;
 mod opening;
 mod oracle;
 mod output;

@@ -57,6 +57,10 @@ pub(super) struct Args {
     /// With more memory than this, such as 128M, no further executable is watched
     #[arg(long, value_name = "SIZE", default_value = "128M", value_parser = size)]
     max_rss: u64,
+    /// When gotrace and its probes take more than this part of one processor over ten seconds, such as 0.05, the
+    /// program whose starts are most to tell is not watched for a minute
+    #[arg(long, value_name = "PART", value_parser = part)]
+    max_overhead: Option<f64>,
     /// While there is this file, no probe is in place
     #[arg(long, value_name = "FILE")]
     kill_switch: Option<PathBuf>,
@@ -86,6 +90,7 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
         binaries: args.max_binaries as usize,
         memory: args.max_rss,
         ring_bytes: args.ring_size * 1024,
+        overhead: args.max_overhead,
     };
     let state = Shared::new(args.max_processes as usize);
     serve(listener, state.clone())?;
@@ -152,6 +157,14 @@ fn tell(state: &Shared, reasons: Vec<(&'static str, String)>) {
             tracing::error!("{reason}: {why}");
         }
         state.reasons = reasons;
+    }
+}
+
+/// A part of a processor.
+fn part(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(part) if part > 0.0 && part <= 1024.0 => Ok(part),
+        _ => Err("a positive number is needed, such as 0.05".to_owned()),
     }
 }
 

@@ -192,8 +192,9 @@ proptest! {
 
 /// Text of which much is nearly what groups are named.
 fn any_groups() -> impl Strategy<Value = String> {
-    let names: Vec<&'static str> =
-        vec!["docker", "kubepods", "pod", "-pod", ".slice", ".scope", "crio-", "conmon-", ID, UID, UNIT, STATIC];
+    let names: Vec<&'static str> = vec![
+        "docker", "kubepods", "pod", "-pod", ".slice", ".scope", "crio-", "conmon-", ID, UID, UNIT, STATIC,
+    ];
     let part = prop_oneof![
         proptest::sample::select(names).prop_map(str::to_owned),
         proptest::sample::select(vec![
