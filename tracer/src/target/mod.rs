@@ -2,6 +2,7 @@
 
 pub mod cgroup;
 pub mod command;
+pub mod counters;
 pub mod descriptor;
 pub mod gobin;
 pub mod goroutine;

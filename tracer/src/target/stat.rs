@@ -22,6 +22,8 @@ pub struct Stat {
     pub user: Nanos,
     /// Time on a processor in the kernel, in steps of 10 ms.
     pub system: Nanos,
+    /// How many threads the process has.
+    pub threads: u64,
     /// When it began, on the boot clock, in steps of 10 ms.
     pub start: Nanos,
     /// The processor that it ran on last.
@@ -48,6 +50,7 @@ impl Stat {
             major_faults: number(12)?,
             user: time(14)?,
             system: time(15)?,
+            threads: number(20)?,
             start: time(22)?,
             processor: number(39).and_then(|processor| usize::try_from(processor).ok()),
         })
@@ -60,6 +63,17 @@ impl Process {
     #[must_use]
     pub fn resident(&self) -> Option<u64> {
         resident_pages(&fs::read_to_string(self.path("statm")).ok()?)?.checked_mul(page_size())
+    }
+
+    /// How many descriptors it has open; none when it has ended, or may not be looked into.
+    #[must_use]
+    pub fn open_descriptors(&self) -> Option<u64> {
+        let folder = self.path("fd");
+        match fs::metadata(&folder).ok()?.len() {
+            // From Linux 6.2 on their number is the folder's size (fs/proc/fd.c, `proc_readfd_count`).
+            0 => u64::try_from(fs::read_dir(folder).ok()?.count()).ok(),
+            count => Some(count),
+        }
     }
 }
 
@@ -90,7 +104,7 @@ mod tests {
         let line = b"7 (a) b) S 1 7 7 0 -1 4194304 11 0 2 0 3 4 0 0 20 0 5 0 600 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 1 0 0\n";
         let stat = Stat::parse(line).unwrap();
         assert_eq!((stat.name.as_str(), stat.state, stat.flags), ("a) b", 'S', 4_194_304));
-        assert_eq!((stat.minor_faults, stat.major_faults), (11, 2));
+        assert_eq!((stat.minor_faults, stat.major_faults, stat.threads), (11, 2, 5));
         assert_eq!((stat.user, stat.system), (Nanos(30_000_000), Nanos(40_000_000)));
         assert_eq!((stat.start, stat.processor), (Nanos(6_000_000_000), Some(17)));
         assert_eq!(Stat::parse(b"7 (a"), None);
@@ -105,5 +119,10 @@ mod tests {
         }
         let own = Process::of_pid(std::process::id()).unwrap();
         assert!(own.resident().unwrap() > 100_000);
+        let before = own.open_descriptors().unwrap();
+        // Other tests open and close some as well.
+        let opened: Vec<_> = (0..500).map(|_| fs::File::open("/dev/null").unwrap()).collect();
+        let after = own.open_descriptors().unwrap();
+        assert!((before + 300..before + 700).contains(&after), "{before}, {} more, {after}", opened.len());
     }
 }

@@ -1,7 +1,7 @@
 //! Where the garbage collector keeps its notes in real programs, against their symbol tables and their own code.
 
 use gotrace::probe::gc;
-use gotrace::target::gobin::{CollectorLayout, CollectorRefusal, GoBinary};
+use gotrace::target::gobin::{CollectorLayout, CollectorRefusal, GoBinary, SchedulerLayout};
 use object::read::elf::ElfFile64;
 use object::{LittleEndian, Object as _, ObjectSymbol as _};
 
@@ -36,17 +36,17 @@ fn the_collectors_variables_are_where_the_symbol_table_has_them() {
         let holders = globals.holders.unwrap_or_else(|refusal| panic!("{}: {refusal}", fixture.name));
         let bytes = std::fs::read(&fixture.path).expect("a program");
         let file = ElfFile64::<LittleEndian>::parse(&*bytes).expect("an ELF file");
-        let stopnote = match binary.version().minor() {
-            ..25 => 240,
-            25 => 256,
-            _ => 272,
-        };
+        let (scheduler, counts) =
+            binary.scheduler().unwrap_or_else(|refusal| panic!("{}: {refusal}", fixture.name));
+        let stopnote = u64::from(scheduler.gcwaiting) + 8;
         for (name, found) in [
             ("runtime.work", globals.work.0),
             ("runtime.gcController", globals.controller.0),
             ("runtime.memstats", globals.memstats.0),
             ("runtime.runtimeInitTime", globals.runtime_init_time.0),
             ("runtime.sched", holders.stopnote.0 - stopnote),
+            ("runtime.sched", counts.sched.0),
+            ("runtime.allglen", counts.allglen.0),
             ("runtime.allp", holders.allp.0),
         ] {
             let symbol = file.symbols().find(|symbol| symbol.name() == Ok(name));
@@ -115,6 +115,42 @@ fn every_wrong_offset_is_refused() {
         }
     }
     assert!(planted >= 3_000, "{planted} only");
+}
+
+/// The same of the places where the scheduler counts goroutines.
+#[test]
+#[ignore = "needs fixtures: cargo xtask test"]
+fn every_wrong_count_of_goroutines_is_refused() {
+    let mut planted = 0;
+    for (fixture, binary) in of_known_versions() {
+        if fixture.program != "parked" {
+            continue;
+        }
+        let right = SchedulerLayout::of(binary.version()).expect("a known version");
+        let fields: [fn(&mut SchedulerLayout) -> &mut u32; 4] = [
+            |layout| &mut layout.gcwaiting,
+            |layout| &mut layout.ngsys,
+            |layout| &mut layout.free.0,
+            |layout| &mut layout.free_of_p,
+        ];
+        let refused = |wrong: SchedulerLayout| {
+            let globals = binary.scheduler_globals(&wrong);
+            assert!(globals.is_err(), "{}: {wrong:?}: {globals:?}", fixture.name);
+        };
+        for field in fields {
+            for by in [-72, -16, -8, -4, -1, 1, 4, 8, 16] {
+                let mut wrong = right;
+                let offset = field(&mut wrong);
+                *offset = offset.saturating_add_signed(by);
+                refused(wrong);
+                planted += 1;
+            }
+        }
+        refused(SchedulerLayout { ngsys: 0, ..right });
+        let other = right.free.1.is_none().then_some(right.free.0 + 16);
+        refused(SchedulerLayout { free: (right.free.0, other), ..right });
+    }
+    assert!(planted >= 300, "{planted} only");
 }
 
 /// What a program says of its version is not believed either: where layouts differ, the code does not fit.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use gimli::{AttributeValue, DwarfSections, EndianSlice, LittleEndian, SectionId};
-use gotrace::target::gobin::{CollectorLayout, GoBinary, RuntimeLayout};
+use gotrace::target::gobin::{CollectorLayout, GoBinary, RuntimeLayout, SchedulerLayout};
 use object::{Object as _, ObjectSection as _};
 
 use crate::support::fixtures;
@@ -137,6 +137,8 @@ fn what_the_collector_notes_is_where_the_debug_information_tells() {
         let in_work = |member| member_of(&told, "runtime.workType", member);
         let in_controller = |member| member_of(&told, "runtime.gcControllerState", member);
         let in_stats = |member| member_of(&told, "runtime.mstats", member);
+        let in_sched = |member| member_of(&told, "runtime.schedt", member);
+        let scheduler = SchedulerLayout::of(binary.version()).expect("a known layout");
         // Go 1.23 exported the names.
         let of_cpu = |member: &str| {
             let member = if binary.version().minor() <= 22 {
@@ -164,6 +166,9 @@ fn what_the_collector_notes_is_where_the_debug_information_tells() {
             (work.cpu_assist + 16, of_cpu("GCIdleTime")),
             (controller.gc_percent, in_controller("gcPercent")),
             (controller.memory_limit, in_controller("memoryLimit")),
+            (controller.last_heap_goal - 24, in_controller("gcPercentHeapGoal")),
+            (controller.last_heap_goal - 16, in_controller("sweepDistMinTrigger")),
+            (controller.last_heap_goal - 8, in_controller("triggered")),
             (controller.last_heap_goal, in_controller("lastHeapGoal")),
             (controller.heap_live, in_controller("heapLive")),
             (controller.last_stack_scan, in_controller("lastStackScan")),
@@ -173,7 +178,16 @@ fn what_the_collector_notes_is_where_the_debug_information_tells() {
             (controller.assist_time + 8, in_controller("dedicatedMarkTime")),
             (controller.assist_time + 16, in_controller("fractionalMarkTime")),
             (controller.assist_time + 24, in_controller("idleMarkTime")),
+            (controller.total_alloc - 8, in_controller("heapFree")),
             (controller.total_alloc, in_controller("totalAlloc")),
+            (controller.total_alloc + 8, in_controller("totalFree")),
+            (controller.total_alloc + 16, in_controller("mappedReady")),
+            (scheduler.lock, in_sched("lock")),
+            (scheduler.gcwaiting, in_sched("gcwaiting")),
+            (scheduler.ngsys, in_sched("ngsys")),
+            // Behind a lock, or a lock and the first of two lists that count.
+            (scheduler.free.0, in_sched("gFree") + if scheduler.free.1.is_none() { 24 } else { 16 }),
+            (scheduler.free_of_p, member_of(&told, "runtime.p", "gFree") + 8),
             (stats.pause_total_ns, in_stats("pause_total_ns")),
             (stats.numgc, in_stats("numgc")),
             (stats.numgc + 4, in_stats("numforcedgc")),

@@ -25,7 +25,7 @@ pub struct Pods {
     read: Option<Instant>,
 }
 
-/// Where the kubelet keeps them (`--pod-logs-dir` can change it), and where that is for who is in a container and sees
+/// Where the kubelet keeps them unless its configuration says otherwise (`podLogsDir`), and where that is for who is in a container and sees
 /// the node's processes.
 const ROOTS: [&str; 2] = ["/var/log/pods", "/proc/1/root/var/log/pods"];
 

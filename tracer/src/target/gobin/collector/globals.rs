@@ -4,6 +4,7 @@
 use thiserror::Error;
 
 use super::super::globals::agreed;
+use super::super::scheduler::SchedulerLayout;
 use super::super::{GoBinary, Machine};
 use super::{CollectorLayout, proof};
 use crate::units::VirtAddr;
@@ -136,23 +137,10 @@ impl GoBinary {
     }
 
     fn holders(&self) -> Result<Holders, CollectorRefusal> {
-        // `lock` and `gcwaiting`, which `stopwait` and `stopnote` follow (runtime/runtime2.go).
-        let (lock, gcwaiting) = match self.version().minor() {
-            21..=24 => (24, 232),
-            25 => (32, 248),
-            26 | 27 => (32, 264),
-            _ => return Err(CollectorRefusal::Layout(self.version().to_string())),
-        };
-        let (stopwait, stopnote) = (gcwaiting + 4, gcwaiting + 8);
-        let sched = agreed(
-            self,
-            &[
-                ("runtime.stopTheWorldWithSema", &[stopwait, stopnote, gcwaiting, lock]),
-                ("runtime.startTheWorldWithSema", &[gcwaiting, lock]),
-                ("runtime.findRunnable", &[gcwaiting, lock]),
-            ],
-        );
-        let sched = sched.ok_or(CollectorRefusal::Global("runtime.sched"))?;
+        let layout = SchedulerLayout::of(self.version())
+            .ok_or_else(|| CollectorRefusal::Layout(self.version().to_string()))?;
+        let sched = self.sched(&layout).ok_or(CollectorRefusal::Global("runtime.sched"))?;
+        let stopnote = layout.gcwaiting + 8;
         let allp = self.allp().ok_or(CollectorRefusal::Global("runtime.allp"))?;
         Ok(Holders { stopnote: VirtAddr(sched.0.wrapping_add(u64::from(stopnote))), allp })
     }
