@@ -17,7 +17,7 @@ pub struct Running {
     /// It, and no other that is given its number.
     pub process: Arc<Process>,
     /// What it runs.
-    pub program: Arc<Program>,
+    pub(super) program: Arc<Program>,
     /// That, and where.
     pub workload: Workload,
     /// What it has, as it was when somebody asked last.
@@ -44,7 +44,7 @@ impl Registry {
     }
 
     /// Adds one, unless it has ended. When there are too many, the one goes that came first.
-    pub fn add(&mut self, process: Arc<Process>, program: Arc<Program>, workload: Workload) {
+    pub(super) fn add(&mut self, process: Arc<Process>, program: Arc<Program>, workload: Workload) {
         let pid = process.pid;
         // The descriptor is of who has the number now, and that is it if it still runs afterwards.
         let Ok(ended) = pidfd_of(pid) else { return };
