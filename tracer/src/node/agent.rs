@@ -20,8 +20,9 @@ use crate::probe::attach::AttachError;
 use crate::target::descriptor::Identity as FileId;
 use crate::units::{Nanos, boot_clock};
 
-/// A process that executed a new file may come by a site of it within this time; then nobody need look at it.
-const CLAIM_TIME: Nanos = Nanos(50_000_000);
+/// A process that executed a new file may come by a site of it within this time; then nobody need look at it. Not much
+/// longer than that takes: many a program is over in ten times of it.
+const CLAIM_TIME: Nanos = Nanos(3_000_000);
 
 /// So long after `main.main` a process that still runs is taken for one that goes on.
 const SETTLED: Nanos = Nanos(1_000_000_000);
@@ -104,11 +105,9 @@ impl Session {
         Ok(session)
     }
 
-    /// Takes in what happened since. Whether that was anything.
-    pub fn turn(&mut self) -> bool {
-        let events = self.kernel.drain();
-        let busy = !events.is_empty();
-        for event in events {
+    /// Takes in what happened since.
+    pub fn turn(&mut self) {
+        for event in self.kernel.drain() {
             self.take(event);
         }
         self.ask_pending();
@@ -117,7 +116,6 @@ impl Session {
         while let Some(answer) = self.looker.answer(patience.saturating_duration_since(Instant::now())) {
             self.answered(answer);
         }
-        busy || self.looker.waiting() > 0
     }
 
     fn take(&mut self, event: Event) {

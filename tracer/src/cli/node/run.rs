@@ -11,14 +11,10 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use super::super::exit::EnvironmentRefused;
 use super::super::log::Format;
 use super::super::recorder::size;
-use super::super::ring::ring_size;
+use super::super::ring::{DRAIN_INTERVAL, ring_size};
 use super::super::{Common, Exit};
 use crate::doctor::{self, Verdict};
 use crate::node::{Limits, Selection, Selector, Session, Shared, serve};
-
-/// How often the ring buffer is drained while something happens, and while nothing does.
-const BUSY: Duration = Duration::from_millis(20);
-const IDLE: Duration = Duration::from_millis(100);
 
 /// How often it is looked whether what kept the agent from its work still does.
 const RETRY: Duration = Duration::from_secs(5);
@@ -113,7 +109,7 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
         }
         let begun = Instant::now();
         while begun.elapsed() < RETRY && !ended.load(Ordering::SeqCst) {
-            std::thread::sleep(IDLE);
+            std::thread::sleep(DRAIN_INTERVAL);
         }
     }
     Ok(Exit::Ok)
@@ -124,7 +120,7 @@ fn watch(mut session: Session, ended: &AtomicBool, kill_switch: Option<&Path>) {
     let mut ticked = Instant::now();
     session.tick();
     while !ended.load(Ordering::SeqCst) {
-        let busy = session.turn();
+        session.turn();
         if ticked.elapsed() >= Duration::from_secs(1) {
             if kill_switch.is_some_and(Path::exists) {
                 break;
@@ -132,7 +128,7 @@ fn watch(mut session: Session, ended: &AtomicBool, kill_switch: Option<&Path>) {
             session.tick();
             ticked = Instant::now();
         }
-        std::thread::sleep(if busy { BUSY } else { IDLE });
+        std::thread::sleep(DRAIN_INTERVAL);
     }
     let took = session.end();
     tracing::info!(milliseconds = took.as_millis(), "every probe is gone");
