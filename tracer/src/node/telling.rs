@@ -140,13 +140,14 @@ impl Session {
     pub fn tick(&mut self) {
         self.forget_claims();
         self.look_around();
+        // Before anything else that is asked every time.
+        self.ask_usage();
         let files =
             self.programs.iter().map(|(number, watched)| (number, watched.program.clone(), watched.stamp));
         let files: Vec<_> = files.collect();
         if !files.is_empty() && self.looker.waiting() == 0 {
             self.looker.ask(Question::Files(files));
         }
-        self.ask_usage();
         self.keep_budget();
         let (losses, lost) = (self.kernel.losses(), self.kernel.ends_lost());
         if let Ok(lost) = lost

@@ -186,6 +186,9 @@ fn a_program_that_comes_later_is_seen_from_its_next_start_on() {
             .sum()
     };
     agent.wait_for("the first process", |_| of("gotrace_processes") == 1.0);
+    agent.wait_for("what its runtime counts", |_| {
+        of("gotrace_goroutines") >= 1.0 && of("gotrace_heap_live_bytes") > 0.0
+    });
     let late = of("gotrace_starts_joined_late_total");
     assert!(late <= 1.0, "{late}");
     let seen = of("gotrace_starts_total");
