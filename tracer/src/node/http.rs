@@ -69,9 +69,8 @@ async fn accept(listener: TcpListener, state: Shared) {
                 .header_read_timeout(HEAD_TIME)
                 .max_buf_size(16 << 10)
                 .serve_connection(TokioIo::new(stream), answer);
-            match tokio::time::timeout(CONNECTION_TIME, connection).await {
-                Ok(Err(error)) => tracing::debug!("a connection failed: {error}"),
-                Ok(Ok(())) | Err(_) => {}
+            if let Ok(Err(error)) = tokio::time::timeout(CONNECTION_TIME, connection).await {
+                tracing::debug!("a connection failed: {error}");
             }
             drop(place);
         });

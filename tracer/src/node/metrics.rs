@@ -206,7 +206,7 @@ fn own(state: &State, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let resident = Process::of_pid(std::process::id()).ok().and_then(|own| own.resident()).unwrap_or(0);
     gauges(encoder, "gotrace_agent_resident_bytes", "Memory of the agent itself")?.encode_gauge(&resident)?;
     let mut family = gauges(encoder, "gotrace_not_ready", "What keeps the agent from its work")?;
-    for (reason, _) in &state.reasons {
+    for reason in state.reasons.keys() {
         gauge(&mut family, &vec![("reason", label(reason))], 1_u64)?;
     }
     Ok(())
@@ -231,7 +231,7 @@ pub(super) fn gauges<'a>(
 pub(super) fn count(
     family: &mut MetricEncoder<'_>,
     labels: &impl EncodeLabelSet,
-    value: impl EncodeCounterValue,
+    value: impl EncodeCounterValue + Copy,
 ) -> fmt::Result {
     family.encode_family(labels)?.encode_counter::<Labels, _, f64>(&value, None)
 }
@@ -239,7 +239,7 @@ pub(super) fn count(
 pub(super) fn gauge(
     family: &mut MetricEncoder<'_>,
     labels: &impl EncodeLabelSet,
-    value: impl EncodeGaugeValue,
+    value: impl EncodeGaugeValue + Copy,
 ) -> fmt::Result {
     family.encode_family(labels)?.encode_gauge(&value)
 }

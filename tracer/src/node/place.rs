@@ -17,7 +17,7 @@ pub(super) struct Places {
 impl Places {
     pub(super) fn open() -> Self {
         let groups = CgroupIds::open().inspect_err(|error| {
-            tracing::warn!("control groups are only known of processes that run: {error}")
+            tracing::warn!("control groups are only known of processes that run: {error}");
         });
         // One line for each hierarchy, the second version's the last.
         let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Questions that may get stuck in the kernel: a file of another machine that is gone.
 
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::Duration;
 
@@ -34,9 +34,6 @@ impl<Q: Send + 'static, A: Send + 'static> Patient<Q, A> {
     /// The next answer, waited for so long; none when there is none by then.
     #[must_use]
     pub fn answer(&self, patience: Duration) -> Option<A> {
-        match self.answers.recv_timeout(patience) {
-            Ok(answer) => Some(answer),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        }
+        self.answers.recv_timeout(patience).ok()
     }
 }
