@@ -101,7 +101,7 @@ pub const MOST_PS: u32 = 32;
 /// The name of the global that holds the [`WatchConfig`].
 pub const WATCH_CONFIG_GLOBAL: &str = "WATCH";
 
-/// What is to be known of the kernel to tell a process's parent. Zero when it is not known.
+/// What is to be known of the kernel to tell a process's parent and its executable. Zero when it is not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct WatchConfig {
@@ -109,6 +109,32 @@ pub struct WatchConfig {
     pub real_parent: u32,
     /// Where it keeps `tgid`.
     pub tgid: u32,
+    /// 1 to tell execs of files that are new.
+    pub tell_files: u32,
+    /// `linux_binprm.file`
+    pub binprm_file: u32,
+    /// `file.f_inode`
+    pub file_inode: u32,
+    /// `inode.i_ino`
+    pub inode_number: u32,
+    /// `inode.i_sb`
+    pub inode_superblock: u32,
+    /// `super_block.s_dev`
+    pub superblock_device: u32,
+}
+
+impl WatchConfig {
+    /// Nothing is known, and no file told.
+    pub const NONE: Self = Self {
+        real_parent: 0,
+        tgid: 0,
+        tell_files: 0,
+        binprm_file: 0,
+        file_inode: 0,
+        inode_number: 0,
+        inode_superblock: 0,
+        superblock_device: 0,
+    };
 }
 
 /// The name of the global that holds the [`BlockingConfig`].

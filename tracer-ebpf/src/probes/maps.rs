@@ -18,6 +18,7 @@ use tracer_ebpf::{
         parking,
         process::COMM_LEN,
         profile::Sample,
+        watch::FileKey,
     },
 };
 
@@ -80,7 +81,7 @@ pub(super) static HEAP_SCRATCH: Array<Scratch, 1> = Array::new();
 
 /// Set by user space before load.
 #[unsafe(no_mangle)]
-pub(super) static WATCH: Global<WatchConfig> = Global::new(WatchConfig { real_parent: 0, tgid: 0 });
+pub(super) static WATCH: Global<WatchConfig> = Global::new(WatchConfig::NONE);
 
 /// An exec, before it is known of which binary.
 #[derive(Clone, Copy)]
@@ -93,11 +94,15 @@ pub(super) struct Executed {
 
 /// The last execs of all processes, by process. The oldest are forgotten.
 #[btf_map]
-pub(super) static EXECUTED: LruHashMap<u32, Executed, 1024> = LruHashMap::new();
+pub(super) static EXECUTED: LruHashMap<u32, Executed, 8192> = LruHashMap::new();
 
-/// The processes that run the binary and have not reached `main.main`.
+/// The processes that run a watched binary and have not reached `main.main`, and its number.
 #[btf_map]
-pub(super) static WATCHED: HashMap<u32, u64, 1024> = HashMap::new();
+pub(super) static WATCHED: HashMap<u32, u64, 1> = HashMap::new();
+
+/// When an exec of a file was told last. The oldest are forgotten.
+#[btf_map]
+pub(super) static FILES_TOLD: LruHashMap<FileKey, u64, 1> = LruHashMap::new();
 
 /// Set by user space before load.
 #[unsafe(no_mangle)]

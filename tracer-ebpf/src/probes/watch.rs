@@ -1,4 +1,4 @@
-//! Every process of a binary, from its exec to `main.main`. The sites are armed for all of them; which processes
+//! Every process of some binaries, from its exec to `main.main`. The sites are armed for all of them; which processes
 //! run the binary, the kernel has found out when it comes by a site, whatever file system or mount the file was
 //! executed from.
 
@@ -6,7 +6,9 @@ use aya_ebpf::{
     EbpfContext as _,
     helpers::{
         bpf_get_current_comm, bpf_get_current_pid_tgid,
-        generated::{bpf_get_attach_cookie, bpf_get_current_task, bpf_ktime_get_boot_ns},
+        generated::{
+            bpf_get_attach_cookie, bpf_get_current_cgroup_id, bpf_get_current_task, bpf_ktime_get_boot_ns,
+        },
     },
     macros::{raw_tracepoint, uprobe},
     programs::{ProbeContext, RawTracePointContext},
@@ -16,18 +18,19 @@ use tracer_ebpf::wire::{
     account::Account,
     process::{COMM_LEN, Exec, Exit},
     startup::{Cookie, Heap, Hit},
+    watch::{FILE_IS_NEW_AFTER, FileKey, NewFile, Origin},
 };
 
 use super::{
     emit::{emit, lose},
-    maps::{EXECUTED, Executed, WATCH, WATCHED},
+    maps::{EXECUTED, Executed, FILES_TOLD, WATCH, WATCHED},
     memory::read_kernel,
     registers,
 };
 
 /// Any process's exec: kept until it comes by a site, or forgotten. Of one that is watched it is the end.
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
-fn watch_exec(_ctx: RawTracePointContext) -> i32 {
+fn watch_exec(ctx: RawTracePointContext) -> i32 {
     let tgid = process();
     let comm = bpf_get_current_comm().unwrap_or([0; COMM_LEN]);
     // SAFETY: the helper has no preconditions.
@@ -36,7 +39,49 @@ fn watch_exec(_ctx: RawTracePointContext) -> i32 {
         emit(Probe::Exec as u32, tgid, |header| Exec { header, comm, account: Account::default() });
     }
     let _ = EXECUTED.insert(tgid, Executed { time, comm, parent: parent() }, 0);
+    if WATCH.load().tell_files != 0 {
+        // sched_process_exec(task, old_pid, bprm)
+        tell_file(ctx.arg::<u64>(2), tgid, time);
+    }
     0
+}
+
+/// Tells which file the process executed, if that was not told lately: so programs that are run all the time cost
+/// user space nothing.
+#[inline(always)]
+fn tell_file(bprm: u64, tgid: u32, time: u64) {
+    let file = file_of(bprm);
+    if file.inode != 0 {
+        if let Some(told) = FILES_TOLD.get_ptr(file)
+            // SAFETY: a word of a map's value, which lives as long as the program.
+            && time.wrapping_sub(unsafe { *told }) < FILE_IS_NEW_AFTER
+        {
+            return;
+        }
+        let _ = FILES_TOLD.insert(file, time, 0);
+    }
+    emit(Probe::NewFile as u32, tgid, |header| NewFile { header, file });
+}
+
+/// The file of a `linux_binprm`, as far as it is known.
+#[inline(always)]
+fn file_of(bprm: u64) -> FileKey {
+    let offsets = WATCH.load();
+    let cgroup = cgroup();
+    let unknown = FileKey { device: 0, inode: 0, cgroup };
+    if offsets.inode_number == 0 {
+        return unknown;
+    }
+    let word = |at: u64, offset: u32| read_kernel::<u64>(at + u64::from(offset)).filter(|word| *word != 0);
+    let Some(inode) = word(bprm, offsets.binprm_file).and_then(|file| word(file, offsets.file_inode)) else {
+        return unknown;
+    };
+    let superblock = word(inode, offsets.inode_superblock);
+    let device = superblock.and_then(|at| read_kernel::<u32>(at + u64::from(offsets.superblock_device)));
+    match (word(inode, offsets.inode_number), device) {
+        (Some(inode), Some(device)) => FileKey { device: u64::from(device), inode, cgroup },
+        _ => unknown,
+    }
 }
 
 /// The end of the process, told by its main thread's.
@@ -54,15 +99,21 @@ fn watch_exit(_ctx: RawTracePointContext) -> i32 {
     0
 }
 
-/// Every site, in every process that runs the binary. Those that have reached `main.main`, or had begun before
-/// gotrace did, are not looked at.
+/// Every site, in every process that runs one of the binaries. Those that have reached `main.main`, or had begun before
+/// gotrace did, are not looked at. A process belongs to the binary whose site it came by first: one file can have two
+/// numbers, when it is in two overlay mounts.
 #[uprobe]
 fn watch(ctx: ProbeContext) -> u32 {
     // SAFETY: `ctx` is the context that the kernel gave this program.
     let cookie = Cookie::from_bits(unsafe { bpf_get_attach_cookie(ctx.as_ptr()) });
     let tgid = process();
     let mut argument = registers::by_number(ctx.regs, cookie.register);
-    if WATCHED.get_ptr(tgid).is_none() {
+    if let Some(binary) = WATCHED.get_ptr(tgid) {
+        // SAFETY: a word of a map's value, which lives as long as the program.
+        if unsafe { *binary } != cookie.site {
+            return 0;
+        }
+    } else {
         let Some(executed) = EXECUTED.get_ptr(tgid) else {
             if cookie.probe == Probe::GoEntry as u32 {
                 // Its exec was forgotten, for so many others.
@@ -73,7 +124,7 @@ fn watch(ctx: ProbeContext) -> u32 {
         // SAFETY: the entry is this process's own, which does nothing else meanwhile; what takes its place when
         // it is forgotten is an entry too.
         let Executed { time, comm, parent } = unsafe { *executed };
-        if WATCHED.insert(tgid, 1_u64, 0).is_err() {
+        if WATCHED.insert(tgid, cookie.site, 0).is_err() {
             // Too many at once.
             lose(Probe::Exec as u32);
             let _ = EXECUTED.remove(tgid);
@@ -84,6 +135,8 @@ fn watch(ctx: ProbeContext) -> u32 {
             comm,
             account: Account::default(),
         });
+        let cgroup = cgroup();
+        emit(Probe::Origin as u32, tgid, |header| Origin { header, binary: cookie.site, cgroup });
         let _ = EXECUTED.remove(tgid);
         if cookie.probe == Probe::GoEntry as u32 {
             argument = u64::from(parent);
@@ -97,6 +150,13 @@ fn watch(ctx: ProbeContext) -> u32 {
         let _ = WATCHED.remove(tgid);
     }
     0
+}
+
+/// The current process's control group of version 2.
+#[inline(always)]
+fn cgroup() -> u64 {
+    // SAFETY: the helper has no preconditions.
+    unsafe { bpf_get_current_cgroup_id() }
 }
 
 /// The current process, in the initial PID namespace.

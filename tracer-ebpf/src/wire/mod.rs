@@ -12,6 +12,7 @@ pub mod process;
 pub mod profile;
 pub mod startup;
 pub mod syscall;
+pub mod watch;
 
 use core::fmt;
 
@@ -94,11 +95,15 @@ pub enum Probe {
     WorldStarted = 32,
     /// `runtime.gcAssistAlloc1`: a goroutine that allocates was made to mark.
     GcAssist = 33,
+    /// A process that is watched came by its first site: which binary it runs, and in which control group.
+    Origin = 34,
+    /// A process became a program of a file that was not told lately.
+    NewFile = 35,
 }
 
 impl Probe {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 36] = [
         Self::Exec,
         Self::Exit,
         Self::GoEntry,
@@ -133,6 +138,8 @@ impl Probe {
         Self::WorldStarting,
         Self::WorldStarted,
         Self::GcAssist,
+        Self::Origin,
+        Self::NewFile,
     ];
 
     /// The probe of that number.
@@ -146,7 +153,14 @@ impl Probe {
     pub const fn is_tracepoint(self) -> bool {
         matches!(
             self,
-            Self::Exec | Self::Exit | Self::Wait | Self::Call | Self::Slow | Self::Summed | Self::NetworkWait
+            Self::Exec
+                | Self::Exit
+                | Self::Wait
+                | Self::Call
+                | Self::Slow
+                | Self::Summed
+                | Self::NetworkWait
+                | Self::NewFile
         )
     }
 
@@ -206,6 +220,8 @@ impl Probe {
             Self::WorldStarting => "world_starting",
             Self::WorldStarted => "world_started",
             Self::GcAssist => "gc_assist",
+            Self::Origin => "origin",
+            Self::NewFile => "new_file",
         }
     }
 }

@@ -45,12 +45,14 @@ pub struct Cookie {
     /// The register that holds the argument, by its number in x86-64 instruction encodings
     /// (rax rcx rdx rbx rsp rbp rsi rdi r8 … r15).
     pub register: u32,
-    /// The site's address as the file has it, of 48 bits: tells the load bias.
+    /// The site's address as the file has it, of 48 bits: tells the load bias. Where every process of some binaries is
+    /// watched, the binary's number.
     pub site: u64,
 }
 
 impl Cookie {
-    /// For a site of `probe` at that address of the file, whose argument is in that register.
+    /// For a site of `probe` at that address of the file, or of the binary of that number, whose argument is in that
+    /// register.
     #[must_use]
     pub const fn new(probe: Probe, register: u8, site: u64) -> Self {
         Self { probe: probe as u32, register: register as u32, site: site & SITE }

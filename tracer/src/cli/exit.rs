@@ -37,6 +37,11 @@ pub enum Exit {
 #[error("{0}")]
 pub(super) struct TargetRefused(pub(super) String);
 
+/// gotrace cannot do its work in this environment.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub(super) struct EnvironmentRefused(pub(super) String);
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(match exit {
@@ -71,7 +76,11 @@ pub(super) fn code_of(result: anyhow::Result<Exit>) -> ExitCode {
             || error.is::<TargetRefused>()
         {
             Exit::Target
-        } else if error.is::<Unfit>() || error.is::<LoadError>() || error.is::<AttachError>() {
+        } else if error.is::<Unfit>()
+            || error.is::<LoadError>()
+            || error.is::<AttachError>()
+            || error.is::<EnvironmentRefused>()
+        {
             Exit::Environment
         } else {
             Exit::Failure

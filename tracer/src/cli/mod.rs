@@ -93,11 +93,11 @@ enum Verb {
     Report(report::Args),
     Diff(diff::Args),
     Attach(attach::Args),
+    Node(node::Args),
     List(list::Args),
     Inspect(inspect::Args),
     Repair(repair::Args),
     Doctor(doctor::Args),
-    Node(node::Args),
     Generate(generate::Args),
 }
 
@@ -128,18 +128,22 @@ pub fn main() -> ExitCode {
         Color::Always => anstream::ColorChoice::Always.write_global(),
         Color::Never => anstream::ColorChoice::Never.write_global(),
     }
-    log::init(common.quiet, common.verbose);
+    match &verb {
+        // Nobody sits before it; what it does is to be found afterwards.
+        Verb::Node(args) => log::init(common.quiet, common.verbose.max(1), args.log_format()),
+        _ => log::init(common.quiet, common.verbose, log::Format::Text),
+    }
     exit::code_of(match &verb {
         Verb::Run(args) => run::run(args, &common),
         Verb::Watch(args) => watch::run(args, &common),
         Verb::Report(args) => report::run(args, &common),
         Verb::Diff(args) => diff::run(args),
         Verb::Attach(args) => attach::run(args, &common),
+        Verb::Node(args) => node::run(args, &common),
         Verb::List(args) => list::run(args, &common),
         Verb::Inspect(args) => inspect::run(args),
         Verb::Repair(args) => repair::run(args, &common),
         Verb::Doctor(args) => doctor::run(args),
-        Verb::Node(args) => node::run(args),
         Verb::Generate(args) => generate::run(args),
     })
 }

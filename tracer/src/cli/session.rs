@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, MissedTickBehavior};
-use tracer_ebpf::config::{Config, HeapConfig, WatchConfig};
+use tracer_ebpf::config::{Config, HeapConfig};
 
 use super::collection::{Collected, Collection, Plan};
 use super::kernel_config::{go_config, task_faults};
@@ -20,10 +20,10 @@ use super::signals::{Signal, Signals};
 use super::until::Until;
 use crate::event::Event;
 use crate::model::ReadyWhen;
-use crate::probe::attach::{Attached, Scope};
+use crate::probe::attach::Attached;
 use crate::probe::load::{LoadOptions, Loaded};
 use crate::probe::plan::PlannedSite;
-use crate::probe::{Blocking, Gc, Parking};
+use crate::probe::{Blocking, Gc, Parking, Starts};
 use crate::stream::ProbeLoss;
 use crate::target::cgroup::throttled;
 use crate::target::gobin::GoBinary;
@@ -202,7 +202,7 @@ fn arm(
         config,
         go,
         heap,
-        watch: WatchConfig::default(),
+        starts: Starts::NONE,
         blocking: Blocking::NONE,
         parking: Parking::NONE,
         gc,
@@ -211,7 +211,7 @@ fn arm(
     };
     let mut loaded = Loaded::load(&load)?;
     let kernel = KernelSide::of(&mut loaded, options.kernel_log)?;
-    let attached = loaded.attach(binary.file(), sites, Scope::Process(pid))?;
+    let attached = loaded.attach(binary.file(), sites, pid)?;
     Ok((attached, kernel))
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use tracer_ebpf::config::{Config, GoConfig, HeapConfig, WatchConfig};
+use tracer_ebpf::config::{Config, GoConfig, HeapConfig};
 
 use self::kernel_side::KernelSide;
 use self::telling::Telling;
@@ -19,10 +19,9 @@ use super::ring::{DRAIN_INTERVAL, ring_size};
 use super::traceable::Traceable;
 use super::{Common, Exit};
 use crate::doctor;
-use crate::probe::attach::Scope;
 use crate::probe::load::{LoadOptions, Loaded};
 use crate::probe::plan::Detail;
-use crate::probe::{Blocking, Gc, Parking, kernel_offset_of};
+use crate::probe::{Blocking, Gc, Parking, Starts, watch_config};
 
 /// Show the startup of every new process of a Go program
 ///
@@ -85,7 +84,7 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
         config: Config::default(),
         go: GoConfig::default(),
         heap: HeapConfig::default(),
-        watch: watch_config(),
+        starts: Starts { config: watch_config(false), most_under_way: 1024, most_files: 1 },
         blocking: Blocking::NONE,
         parking: Parking::NONE,
         gc: Gc::NONE,
@@ -93,7 +92,8 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
         kernel_log: false,
     })?;
     let mut kernel = KernelSide::of(&mut loaded, telling.recorder.is_on())?;
-    let attached = loaded.attach(binary.file(), &plan.sites, Scope::Starts)?;
+    let mut watching = loaded.watch_starts()?;
+    watching.arm(0, binary.file(), &plan.sites)?;
     common.note(&format!("watching {} for new processes; Ctrl-C ends", path.display()));
 
     // What was dropped before the first start: nothing.
@@ -114,7 +114,7 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
         }
         telling.recorder.tick();
     }
-    attached.detach();
+    watching.detach();
     // A probe may have been running while the sites were disarmed.
     let mut rest = kernel.drain();
     let stray = kernel.stray();
@@ -137,10 +137,4 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     ));
     telling.recorder.commit()?;
     Ok(if dropped + stray > 0 { Exit::Incomplete } else { Exit::Ok })
-}
-
-/// Without these a start's parent is not known.
-fn watch_config() -> WatchConfig {
-    let offset = |field| kernel_offset_of("task_struct", field).ok().flatten().unwrap_or(0);
-    WatchConfig { real_parent: offset("real_parent"), tgid: offset("tgid") }
 }

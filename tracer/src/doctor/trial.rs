@@ -10,7 +10,7 @@ use tracer_ebpf::config::Config;
 
 use super::{Check, Verdict};
 use crate::event::{self, EventKind};
-use crate::probe::attach::{AttachError, Scope};
+use crate::probe::attach::AttachError;
 use crate::probe::load::{LoadError, LoadOptions, Loaded};
 use crate::probe::{own_site, pass_own_site};
 use crate::stream::Reader;
@@ -64,7 +64,7 @@ fn attempt() -> Result<(), Failure> {
         task_faults: 0,
     }))?;
     let mut reader = Reader::new(loaded.take_events()?);
-    let _attached = loaded.attach(&own, &[site], Scope::Process(pid))?;
+    let _attached = loaded.attach(&own, &[site], pid)?;
     let begun = Instant::now();
     while begun.elapsed() < PATIENCE {
         // A system call, by which the programs come to know the process, and the instruction.

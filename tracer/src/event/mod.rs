@@ -10,6 +10,7 @@ pub mod profile;
 pub mod recorded;
 mod startup;
 mod syscall;
+mod watch;
 
 use thiserror::Error;
 use tracer_ebpf::wire::{self, Probe};
@@ -18,6 +19,7 @@ use zerocopy::FromBytes;
 pub use self::account::{Account, Wait, WaitKind};
 pub use self::startup::{Heap, Hit};
 pub use self::syscall::Call;
+pub use self::watch::{FileKey, NewFile, Origin};
 use crate::units::Nanos;
 
 /// Something that happened in the target.
@@ -44,6 +46,8 @@ impl Event {
             EventKind::Slow(_) => Probe::Slow,
             EventKind::GcCycle(_) => Probe::GcCycle,
             EventKind::Stop(_) => Probe::WorldStarted,
+            EventKind::Origin(_) => Probe::Origin,
+            EventKind::NewFile(_) => Probe::NewFile,
         }
     }
 
@@ -78,6 +82,10 @@ pub enum EventKind {
     GcCycle(Box<gc::Cycle>),
     /// The world was stopped, and goes on.
     Stop(Box<gc::Stop>),
+    /// Which binary a watched process runs, and where.
+    Origin(Origin),
+    /// A process became a program of a file that was not told lately.
+    NewFile(NewFile),
 }
 
 /// Bytes that are no record of this version.
@@ -128,6 +136,8 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
         Probe::Slow => EventKind::Slow(Box::new(blocking::slow(bytes)?)),
         Probe::GcCycle => EventKind::GcCycle(Box::new(gc::cycle(bytes)?)),
         Probe::WorldStarted => EventKind::Stop(Box::new(gc::stop(bytes)?)),
+        Probe::Origin => EventKind::Origin(watch::origin(bytes)?),
+        Probe::NewFile => EventKind::NewFile(watch::new_file(bytes)?),
         Probe::Summed
         | Probe::WorldStopping
         | Probe::WorldStopped

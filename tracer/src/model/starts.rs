@@ -18,6 +18,9 @@ const EVENT_LIMIT: usize = 1 << 16;
 #[derive(Debug, Default)]
 pub struct Starts {
     open: HashMap<u32, (Vec<Event>, Vec<RawRecord>)>,
+    /// How many events those have, and how many they may have.
+    held: usize,
+    most: Option<usize>,
     /// Events that belong to no start, because its first was lost or there were too many.
     pub stray: u64,
 }
@@ -36,6 +39,12 @@ pub struct SeenStart {
 }
 
 impl Starts {
+    /// With so many events of all starts under way at most.
+    #[must_use]
+    pub fn bounded(most: usize) -> Self {
+        Self { most: Some(most), ..Self::default() }
+    }
+
     /// Takes an event in, whose thread stands for its process, and its record if that is to be kept. Returns the start
     /// that is over by it.
     pub fn take(&mut self, event: Event, record: Option<RawRecord>) -> Option<SeenStart> {
@@ -43,13 +52,16 @@ impl Starts {
         let is_exec = matches!(event.kind, EventKind::Exec { .. });
         let is_exit = event.kind == EventKind::Exit;
         let (over, time) = (is_exec || is_exit || event.is_main(), event.time);
-        let room = self.open.len() < OPEN_LIMIT;
+        let spare = self.most.is_none_or(|most| self.held < most);
+        let room = self.open.len() < OPEN_LIMIT && spare;
         match self.open.get_mut(&pid) {
-            Some((events, records)) if over || events.len() < EVENT_LIMIT => {
+            Some((events, records)) if over || (spare && events.len() < EVENT_LIMIT) => {
+                self.held += 1;
                 events.push(event);
                 records.extend(record);
             }
             None if is_exec && room => {
+                self.held += 1;
                 self.open.insert(pid, (vec![event], Vec::from_iter(record)));
                 return None;
             }
@@ -59,6 +71,7 @@ impl Starts {
             return None;
         }
         let (events, records) = self.open.remove(&pid)?;
+        self.held -= events.len();
         Some(SeenStart { pid, events, records, gone: is_exit.then_some(time) })
     }
 
@@ -141,6 +154,23 @@ mod tests {
         assert_eq!(starts.take(exec(1, 20), None).unwrap().events.len(), 2);
         assert!(starts.take(exec(1, 30), None).is_none());
         assert_eq!(starts.take(hit(1, 40, Probe::MainMain), None).unwrap().events.len(), 2);
+    }
+
+    #[test]
+    fn all_together_are_bounded_too() {
+        let mut starts = Starts::bounded(3);
+        for (tid, time) in [(1, 10), (2, 11)] {
+            starts.take(exec(tid, time), None);
+        }
+        for probe in [Probe::GoEntry, Probe::SchedInit] {
+            starts.take(hit(1, 12, probe), None);
+        }
+        starts.take(exec(3, 13), None);
+        assert_eq!((starts.under_way(), starts.stray), (2, 2));
+        // What ends one is taken, and makes room.
+        assert_eq!(starts.take(hit(1, 14, Probe::MainMain), None).unwrap().events.len(), 3);
+        starts.take(exec(3, 15), None);
+        assert_eq!((starts.under_way(), starts.stray), (2, 2));
     }
 
     #[test]

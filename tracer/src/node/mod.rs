@@ -1,3 +1,28 @@
-//! The agent of a machine.
+//! The agent of a machine: the starts of every Go process that it is to look at, as metrics.
+//!
+//! One thread ([`agent`]) drains the ring, keeps the tables and arms binaries; one looks at processes and executables for
+//! it ([`looker`]) and may get stuck; one answers over HTTP ([`http`]).
 
+mod agent;
+mod budget;
+mod figures;
+mod http;
+mod kernel;
+mod looker;
 pub mod manifest;
+mod metrics;
+mod place;
+mod processes;
+mod program;
+mod programs;
+mod registry;
+mod selector;
+mod state;
+mod telling;
+mod usage;
+mod workload;
+
+pub use agent::{Limits, Session};
+pub use http::serve;
+pub use selector::{Selection, Selector, SelectorError};
+pub use state::{Shared, State};

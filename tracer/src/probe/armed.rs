@@ -2,13 +2,12 @@
 
 use std::ffi::CString;
 use std::fs::File;
-use std::os::fd::AsRawFd as _;
 use std::time::{Duration, Instant};
 
 use aya::programs::UProbe;
 use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeScope};
 
-use super::attach::{AttachError, Attached, points, typed, verify};
+use super::attach::{AttachError, Attached, cookie, own_path, points, typed, verify};
 use super::load::{LoadError, Loaded};
 use super::plan::PlannedSite;
 use super::trap;
@@ -99,15 +98,16 @@ impl Armed {
         pid: u32,
     ) -> Result<(), AttachError> {
         sites.iter().try_for_each(|planned| verify(binary, planned))?;
-        let path = format!("/proc/self/fd/{}", binary.as_raw_fd());
+        let path = own_path(binary);
+        let points = points(sites, cookie);
         match &mut self.way {
             Way::Multi { program, link } => {
                 let pid = if program.supported() == Supported::Yes { pid } else { 0 };
                 let path = CString::new(path).map_err(|_| LoadError::Part("path"))?;
-                let armed = program.attach(&path, &points(sites), pid);
+                let armed = program.attach(&path, &points, pid);
                 *link = Some(armed.map_err(|source| AttachError::Sites { sites: sites.len(), source })?);
             }
-            Way::PerfEvents => loaded.attach_one_by_one(&path, sites, self.name)?,
+            Way::PerfEvents => drop(loaded.attach_one_by_one(&path, sites, &points, self.name)?),
         }
         Ok(())
     }

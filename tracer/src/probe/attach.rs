@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt as _;
 use std::time::{Duration, Instant};
 
 use aya::programs::perf_event::{PerfEvent, PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent};
-use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeScope};
+use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeLinkId, UProbeScope};
 use aya::programs::{Program, ProgramError, RawTracePoint, UProbe};
 use aya::util::online_cpus;
 use tracer_ebpf::wire::startup::Cookie;
@@ -21,6 +21,15 @@ use super::uprobe_multi::{self, Link, Point, Supported};
 
 /// The raw tracepoints, by the name of their program and their own.
 type Tracepoints = &'static [(&'static str, &'static str)];
+
+/// Those of a run.
+const RUN: Tracepoints = &[
+    ("sched_switch", "sched_switch"),
+    ("sched_wakeup", "sched_wakeup"),
+    ("sys_exit", "sys_exit"),
+    ("process_exec", "sched_process_exec"),
+    ("process_exit", "sched_process_exit"),
+];
 
 /// Those of a run that `main.main` ends.
 const BEFORE_MAIN: [&str; 2] = ["sched_switch", "sched_wakeup"];
@@ -36,46 +45,6 @@ const BLOCKING: Tracepoints = &[
 
 /// The program that serves every uprobe site of a run.
 pub(super) const STARTUP: &str = "startup";
-
-/// Which processes to look at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// That one, which the programs know by their configuration too.
-    Process(u32),
-    /// Every one that begins to run the binary from now on.
-    Starts,
-}
-
-impl Scope {
-    const fn tracepoints(self) -> Tracepoints {
-        match self {
-            Self::Process(_) => &[
-                ("sched_switch", "sched_switch"),
-                ("sched_wakeup", "sched_wakeup"),
-                ("sys_exit", "sys_exit"),
-                ("process_exec", "sched_process_exec"),
-                ("process_exit", "sched_process_exit"),
-            ],
-            Self::Starts => &[("watch_exec", "sched_process_exec"), ("watch_exit", "sched_process_exit")],
-        }
-    }
-
-    /// The program that serves every uprobe site.
-    const fn uprobe(self) -> &'static str {
-        match self {
-            Self::Process(_) => STARTUP,
-            Self::Starts => "watch",
-        }
-    }
-
-    /// The process that the kernel calls the uprobe for; 0 for every process.
-    const fn pid(self) -> u32 {
-        match self {
-            Self::Process(pid) => pid,
-            Self::Starts => 0,
-        }
-    }
-}
 
 /// How the sites are armed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,26 +71,21 @@ pub struct Attached {
 }
 
 impl Loaded {
-    /// Arms the tracepoints and every site of `binary`.
+    /// Arms the tracepoints and every site of `binary`, for the process `pid`, which the programs know by their
+    /// configuration too.
     ///
     /// # Errors
     /// When any probe cannot be put in place; then none is.
-    pub fn attach(
-        mut self,
-        binary: &File,
-        sites: &[PlannedSite],
-        scope: Scope,
-    ) -> Result<Attached, AttachError> {
+    pub fn attach(mut self, binary: &File, sites: &[PlannedSite], pid: u32) -> Result<Attached, AttachError> {
         sites.iter().try_for_each(|planned| verify(binary, planned))?;
-        for (program, tracepoint) in scope.tracepoints() {
+        for (program, tracepoint) in RUN {
             attach_tracepoint(&mut self, program, tracepoint)?;
         }
-        // The open file, not its path: what was read is what is probed, whatever the path names by now.
-        let path = format!("/proc/self/fd/{}", binary.as_raw_fd());
-        if let Some(program) = self.multi_program(scope.uprobe())? {
-            let pid = if program.supported() == Supported::Yes { scope.pid() } else { 0 };
+        let path = own_path(binary);
+        let points = points(sites, cookie);
+        if let Some(program) = self.multi_program(STARTUP)? {
+            let pid = if program.supported() == Supported::Yes { pid } else { 0 };
             let path = CString::new(path).map_err(|_| LoadError::Part("path"))?;
-            let points = points(sites);
             let link = if points.is_empty() {
                 None
             } else {
@@ -130,8 +94,8 @@ impl Loaded {
             };
             Ok(Attached::new(self, link, Method::UprobeMulti))
         } else {
-            self.load_uprobe(scope.uprobe())?;
-            self.attach_one_by_one(&path, sites, scope.uprobe())?;
+            self.load_uprobe(STARTUP)?;
+            self.attach_one_by_one(&path, sites, &points, STARTUP)?;
             Ok(Attached::new(self, None, Method::PerfEvents))
         }
     }
@@ -193,26 +157,25 @@ impl Loaded {
     }
 
     /// Perf events with a pid would slow every context switch of the target; these see every process that
-    /// runs the binary, and the program looks away from all but one.
+    /// runs the binary, and the program looks away from all but one. `points` are those of the sites.
     pub(super) fn attach_one_by_one(
         &mut self,
         path: &str,
         sites: &[PlannedSite],
+        points: &[Point],
         name: &'static str,
-    ) -> Result<(), AttachError> {
+    ) -> Result<Vec<UProbeLinkId>, AttachError> {
         let _undisturbed = Undisturbed::begin();
         let program: &mut UProbe = typed(self, name)?;
-        for planned in sites {
-            let point = UProbeAttachPoint {
-                location: UProbeAttachLocation::AbsoluteOffset(planned.site.file_offset.0),
-                cookie: Some(cookie(planned)),
-            };
+        let attach = |(planned, point): (&PlannedSite, &Point)| {
+            let location = UProbeAttachLocation::AbsoluteOffset(point.offset);
+            let point = UProbeAttachPoint { location, cookie: Some(point.cookie) };
             program.attach(point, path, UProbeScope::AllProcesses).map_err(|source| AttachError::Site {
                 function: planned.function.clone(),
                 source: Box::new(source),
-            })?;
-        }
-        Ok(())
+            })
+        };
+        sites.iter().zip(points).map(attach).collect()
     }
 }
 
@@ -263,17 +226,22 @@ pub(super) fn verify(binary: &File, planned: &PlannedSite) -> Result<(), AttachE
     if bytes == planned.site.bytes { Ok(()) } else { Err(AttachError::Changed { function: function() }) }
 }
 
+/// The open file, not its path: what was read is what is probed, whatever the path names by now.
+pub(super) fn own_path(binary: &File) -> String {
+    format!("/proc/self/fd/{}", binary.as_raw_fd())
+}
+
 /// The sites as the kernel takes them, in their order.
-pub(super) fn points(sites: &[PlannedSite]) -> Vec<Point> {
+pub(super) fn points(sites: &[PlannedSite], cookie: impl Fn(&PlannedSite) -> u64) -> Vec<Point> {
     let point = |planned: &PlannedSite| Point { offset: planned.site.file_offset.0, cookie: cookie(planned) };
     sites.iter().map(point).collect()
 }
 
-fn cookie(planned: &PlannedSite) -> u64 {
+pub(super) fn cookie(planned: &PlannedSite) -> u64 {
     Cookie::new(planned.hook, planned.site.register.unwrap_or(0), planned.site.address.0).to_bits()
 }
 
-fn attach_tracepoint(
+pub(super) fn attach_tracepoint(
     loaded: &mut Loaded,
     program: &'static str,
     tracepoint: &'static str,

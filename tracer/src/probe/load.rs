@@ -12,7 +12,6 @@ use thiserror::Error;
 use tracer_ebpf::config::{
     BLOCKING_CONFIG_GLOBAL, CONFIG_GLOBAL, Config, FILE_CONFIG_GLOBAL, GC_CONFIG_GLOBAL, GO_CONFIG_GLOBAL,
     GoConfig, HEAP_CONFIG_GLOBAL, HeapConfig, PARKING_CONFIG_GLOBAL, STOPNOTE_GLOBAL, WATCH_CONFIG_GLOBAL,
-    WatchConfig,
 };
 use tracer_ebpf::main_thread::{MAIN_MAP, MainThread};
 use tracer_ebpf::wire::blocking::{
@@ -22,9 +21,10 @@ use tracer_ebpf::wire::blocking::{
 use tracer_ebpf::wire::gc::ASSISTS_MAP;
 use tracer_ebpf::wire::parking::{PARKED_MAP, PARKINGS_MAP};
 use tracer_ebpf::wire::profile::{SAMPLES_MAP, Sample};
+use tracer_ebpf::wire::watch::{FILES_TOLD_MAP, WATCHED_MAP};
 use zerocopy::IntoBytes as _;
 
-use super::{Blocking, Gc, Parking};
+use super::{Blocking, Gc, Parking, Starts};
 
 /// The verifier refused a program, or the kernel the object.
 #[derive(Debug, Error)]
@@ -113,8 +113,8 @@ pub struct LoadOptions {
     pub go: GoConfig,
     /// Where to see what it has allocated.
     pub heap: HeapConfig,
-    /// What they are to know of the kernel to tell a watched process's parent.
-    pub watch: WatchConfig,
+    /// Which starts to tell.
+    pub starts: Starts,
     /// What of its system calls to sum up.
     pub blocking: Blocking,
     /// What to sum up of the goroutines that do not run.
@@ -135,7 +135,7 @@ impl LoadOptions {
             config,
             go: GoConfig::default(),
             heap: HeapConfig::default(),
-            watch: WatchConfig::default(),
+            starts: Starts::NONE,
             blocking: Blocking::NONE,
             parking: Parking::NONE,
             gc: Gc::NONE,
@@ -169,7 +169,7 @@ impl Loaded {
             .override_global(CONFIG_GLOBAL, options.config.as_bytes(), true)
             .override_global(GO_CONFIG_GLOBAL, options.go.as_bytes(), true)
             .override_global(HEAP_CONFIG_GLOBAL, options.heap.as_bytes(), true)
-            .override_global(WATCH_CONFIG_GLOBAL, options.watch.as_bytes(), true)
+            .override_global(WATCH_CONFIG_GLOBAL, options.starts.config.as_bytes(), true)
             .override_global(BLOCKING_CONFIG_GLOBAL, options.blocking.config.as_bytes(), true)
             .override_global(PARKING_CONFIG_GLOBAL, options.parking.config.as_bytes(), true)
             .override_global(GC_CONFIG_GLOBAL, options.gc.config.as_bytes(), true)
@@ -186,6 +186,8 @@ impl Loaded {
             .map_max_entries(STACK_NUMBERS_MAP, options.blocking.most_stacks)
             .map_max_entries(PARKINGS_MAP, options.parking.most_sums)
             .map_max_entries(PARKED_MAP, options.parking.most_parked)
+            .map_max_entries(WATCHED_MAP, options.starts.most_under_way)
+            .map_max_entries(FILES_TOLD_MAP, options.starts.most_files)
             .map_max_entries(ASSISTS_MAP, options.gc.most_assists)
             .load(bytes)?;
         let relocated = relocate(bytes, &ebpf)?;

@@ -16,9 +16,11 @@ mod object;
 mod parking;
 pub mod plan;
 pub mod repair;
+mod starts;
 mod trap;
 mod undisturbed;
 mod uprobe_multi;
+pub mod watching;
 
 pub use blocking::{Blocking, blocking_config, file_config};
 pub use btf::offset_of as kernel_offset_of;
@@ -27,5 +29,6 @@ pub use gc::{GcPlan, gc};
 pub use heap::heap_config;
 pub use object::embedded as embedded_object;
 pub use parking::{Parking, ParkingPlan, parking};
+pub use starts::{Starts, watch_config};
 pub use tracer_ebpf::wire::Probe;
 pub use trap::{own_site, pass as pass_own_site};

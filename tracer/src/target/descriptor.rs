@@ -10,8 +10,9 @@ mod unix;
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::CString;
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
@@ -177,7 +178,7 @@ impl Process {
     /// when it is none.
     #[must_use]
     pub fn watched(&self, epoll: u64) -> Vec<u64> {
-        let Ok(file) = fs::File::open(self.path("fdinfo").join(epoll.to_string())) else { return Vec::new() };
+        let Ok(file) = File::open(self.path("fdinfo").join(epoll.to_string())) else { return Vec::new() };
         let lines = BufReader::new(file.take(MOST_WATCHED)).lines().map_while(Result::ok);
         // fs/eventpoll.c, `ep_show_fdinfo`
         let number = |line: String| line.strip_prefix("tfd:")?.split_whitespace().next()?.parse().ok();
@@ -210,6 +211,12 @@ impl Process {
 /// Which file is at that path, or behind that link of /proc; none when that cannot be told.
 pub(super) fn identity(path: &Path) -> Option<Identity> {
     look(path).map(|(_, identity)| identity)
+}
+
+/// Which one an open file is; none when that cannot be told.
+#[must_use]
+pub fn identity_of(file: &File) -> Option<Identity> {
+    identity(Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd())))
 }
 
 /// The mode and the identity of an open file, asked through its link, so of the file itself. File systems of other
@@ -249,8 +256,8 @@ mod tests {
         let udp = std::net::UdpSocket::bind("[::1]:0").unwrap();
         let folder = tempfile::tempdir().unwrap();
         let file = tempfile::NamedTempFile::new_in(&folder).unwrap();
-        let directory = fs::File::open(&folder).unwrap();
-        let null = fs::File::open("/dev/null").unwrap();
+        let directory = File::open(&folder).unwrap();
+        let null = File::open("/dev/null").unwrap();
         let (pipe, _other) = std::io::pipe().unwrap();
         let path = folder.path().join("socket");
         let local = std::os::unix::net::UnixListener::bind(&path).unwrap();
@@ -318,8 +325,8 @@ mod tests {
     #[test]
     fn a_reused_descriptor_is_another_object() {
         let (process, folder) = (own(), tempfile::tempdir().unwrap());
-        let open = |name: &str| fs::File::create(folder.path().join(name)).unwrap();
-        let identity = |file: &fs::File| process.descriptor(number(file)).unwrap().identity.unwrap();
+        let open = |name: &str| File::create(folder.path().join(name)).unwrap();
+        let identity = |file: &File| process.descriptor(number(file)).unwrap().identity.unwrap();
         let (first, second) = (open("first"), open("second"));
         assert_eq!(identity(&first), identity(&first.try_clone().unwrap()));
         assert_ne!(identity(&first), identity(&second));

@@ -13,6 +13,7 @@ pub mod identity;
 pub mod launch;
 mod lookup;
 pub mod memory;
+pub mod patience;
 pub mod pid_namespace;
 pub mod pidfd;
 pub mod process;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::capabilities::{Capability, Rights};
 use super::descriptor::{Identity, identity};
-use super::gobin::GoBinary;
+use super::gobin::{GoBinary, Landmarks};
 use super::memory::{Memory as _, ProcessMemory};
 pub use super::process_error::ProcessError;
 use super::stat::Stat;
@@ -166,12 +166,24 @@ impl Process {
     /// # Errors
     /// When another program is in its memory, or it cannot be read.
     pub fn load_bias(&self, binary: &GoBinary, memory: &ProcessMemory) -> Result<u64, ProcessError> {
+        self.load_bias_by(&binary.landmarks(), binary.path(), memory)
+    }
+
+    /// The same, of a binary whose places in memory are known; the path is for messages only.
+    ///
+    /// # Errors
+    /// As [`Process::load_bias`].
+    pub fn load_bias_by(
+        &self,
+        landmarks: &Landmarks,
+        path: &Path,
+        memory: &ProcessMemory,
+    ) -> Result<u64, ProcessError> {
         let auxv = fs::read(self.path("auxv")).map_err(|error| self.failed("auxv", &error))?;
-        let other = |what| ProcessError::OtherProgram { pid: self.pid, exe: binary.path().to_owned(), what };
+        let other = |what| ProcessError::OtherProgram { pid: self.pid, exe: path.to_owned(), what };
         let entry = aux_value(&auxv, libc::AT_ENTRY)
             .ok_or_else(|| other("the kernel names no entry point (it is starting, or ending)"))?;
-        let bias = entry.wrapping_sub(binary.entry().0);
-        let landmarks = binary.landmarks();
+        let bias = entry.wrapping_sub(landmarks.entry.0);
         let at = |address: u64| RuntimeAddr(address.wrapping_add(bias));
         let word =
             memory.u64(at(landmarks.moduledata.0)).map_err(|error| self.failed("its memory", &error))?;

@@ -3,15 +3,14 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::path::PathBuf;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use super::capabilities::listed;
 use super::descriptor;
 use super::gobin::{BinaryError, GoBinary, Linking, Machine, RuntimeLayout, Support};
 use super::identity::{Identity, Pod, Pods};
+use super::patience::Patient;
 use super::pid_namespace;
 use super::process::{Process, ProcessError};
 
@@ -109,9 +108,14 @@ fn look_at(
 ) -> Processes {
     let programs = Programs::default();
     let mut result = Processes::default();
-    let mut looker = Looker::start(programs.clone(), look);
+    let start = || {
+        let programs = programs.clone();
+        Patient::start(move |pid| look(&programs, pid))
+    };
+    let mut looker = start();
     for (index, pid) in pids.iter().enumerate() {
-        match looker.ask(*pid, patience) {
+        let seen = if looker.ask(*pid) { looker.answer(patience) } else { None };
+        match seen.unwrap_or(Seen::Silent) {
             Seen::Go(process) => result.found.push(*process),
             Seen::Other => {}
             Seen::Denied => result.denied += 1,
@@ -121,43 +125,11 @@ fn look_at(
                     result.skipped = pids.len() - index - 1;
                     break;
                 }
-                looker = Looker::start(programs.clone(), look);
+                looker = start();
             }
         }
     }
     result
-}
-
-/// A thread that may get stuck in the kernel, and is then left there.
-struct Looker {
-    questions: Sender<u32>,
-    answers: Receiver<Seen>,
-}
-
-impl Looker {
-    fn start(programs: Programs, look: impl Fn(&Programs, u32) -> Seen + Send + 'static) -> Self {
-        let (questions, asked) = mpsc::channel();
-        let (answer, answers) = mpsc::channel();
-        // Ends when nobody asks any more.
-        thread::spawn(move || {
-            for pid in asked {
-                if answer.send(look(&programs, pid)).is_err() {
-                    return;
-                }
-            }
-        });
-        Self { questions, answers }
-    }
-
-    fn ask(&self, pid: u32, patience: Duration) -> Seen {
-        if self.questions.send(pid).is_err() {
-            return Seen::Silent;
-        }
-        match self.answers.recv_timeout(patience) {
-            Ok(seen) => seen,
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Seen::Silent,
-        }
-    }
 }
 
 fn look(programs: &Programs, pid: u32) -> Seen {
@@ -244,7 +216,7 @@ mod tests {
         // Every fourth is stuck, as reading from a file system that is gone.
         if pid.is_multiple_of(4) {
             drop(programs.lock());
-            thread::sleep(Duration::from_secs(3600));
+            std::thread::sleep(Duration::from_secs(3600));
         }
         Seen::Denied
     }

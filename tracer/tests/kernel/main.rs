@@ -14,6 +14,7 @@ mod formats;
 mod gc;
 mod identity;
 mod listing;
+mod node;
 mod opening;
 mod oracle;
 mod output;

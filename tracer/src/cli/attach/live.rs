@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tracer_ebpf::config::{Config, FileConfig, GoConfig, HeapConfig, WatchConfig};
+use tracer_ebpf::config::{Config, FileConfig, GoConfig, HeapConfig};
 use tracer_ebpf::wire::blocking::BRIEF_ENTRIES;
 
 use super::super::kernel_config::go_config;
@@ -18,7 +18,7 @@ use crate::event::EventKind;
 use crate::model::{BinarySymbols, Following, MissingProbe};
 use crate::probe::attach::Attached;
 use crate::probe::load::{BlockingMaps, LoadError, LoadOptions, Loaded};
-use crate::probe::{Blocking, Gc, Parking, blocking_config, file_config};
+use crate::probe::{Blocking, Gc, Parking, Starts, blocking_config, file_config};
 use crate::stream::{ProbeLoss, Tables};
 use crate::target::pid_namespace;
 use crate::target::process::Process;
@@ -112,13 +112,22 @@ impl<'a> Live<'a> {
             Some(Ok(plan)) => (Some(plan), None),
             Some(Err(missing)) => (None, Some(missing)),
         };
-        let (heap, watch) = (HeapConfig::default(), WatchConfig::default());
+        let (heap, starts) = (HeapConfig::default(), Starts::NONE);
         let go = if gc.is_some() { go_config(binary, options.slow) } else { GoConfig::default() };
         let Options { ring_bytes, kernel_log, redact, frequency, .. } = *options;
         let parking = waits.as_ref().map_or(Parking::NONE, Plan::room);
         let collector = gc.as_ref().map_or(Gc::NONE, gc::Plan::room);
-        let load =
-            LoadOptions { config, go, heap, watch, blocking, parking, gc: collector, ring_bytes, kernel_log };
+        let load = LoadOptions {
+            config,
+            go,
+            heap,
+            starts,
+            blocking,
+            parking,
+            gc: collector,
+            ring_bytes,
+            kernel_log,
+        };
         let mut loaded = Loaded::load(&load)?;
         let (ring, maps) = (Ring::of(&mut loaded, kernel_log)?, loaded.take_blocking()?);
         let parking = waits.map(|plan| Ok::<_, LoadError>((plan, loaded.take_parking()?))).transpose()?;

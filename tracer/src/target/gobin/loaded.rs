@@ -19,6 +19,8 @@ const GOROUTINE_LIST: [&str; 5] = [
 /// Places that must look in memory as in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Landmarks {
+    /// Where the program begins.
+    pub entry: VirtAddr,
     /// `runtime.firstmoduledata`: begins with the address of the function table.
     pub moduledata: VirtAddr,
     /// The word there in the file: what it is in memory before the dynamic linker has filled it in.
@@ -34,6 +36,7 @@ impl GoBinary {
     #[must_use]
     pub fn landmarks(&self) -> Landmarks {
         Landmarks {
+            entry: self.entry(),
             moduledata: self.pclntab.moduledata,
             unlinked: self
                 .bytes(self.pclntab.moduledata, 8)

@@ -1,0 +1,203 @@
+//! `gotrace node run`: watches the machine until it is told to end.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use super::super::exit::EnvironmentRefused;
+use super::super::log::Format;
+use super::super::recorder::size;
+use super::super::ring::{DRAIN_INTERVAL, ring_size};
+use super::super::{Common, Exit};
+use crate::doctor::{self, Check, Verdict};
+use crate::node::{Limits, Selection, Selector, Session, Shared, serve};
+
+/// How often it is looked whether what kept the agent from its work still does.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// Watch the starts of a machine's Go processes and serve metrics of them
+///
+/// The probes lie on the executables of the processes that are selected, one set for each file; every new process of
+/// them is seen from its first instruction on, in containers too. Of a program that gotrace did not know, the first
+/// process is seen from where it is by then, and its time to main.main all the same.
+///
+/// GET /metrics has the metrics, /readyz what keeps the agent from its work, and /healthz whether it lives.
+#[derive(clap::Args)]
+#[command(after_long_help = "Examples:
+  sudo gotrace node run --select exe=/usr/bin/server
+  sudo gotrace node run --select namespace=shop --select 'cgroup=/system.slice/*'
+  sudo gotrace node run --all --log-format json
+
+Exit codes: 0 after SIGTERM or Ctrl-C; 3 when it cannot listen.")]
+pub(super) struct Args {
+    /// Look at processes that are so: exe=PATH, module=NAME, cgroup=GLOB, container=ID, namespace=NS or pod=NS/NAME.
+    /// Repeatable; one that fits is enough
+    #[arg(long, value_name = "WHAT", required_unless_present = "all")]
+    select: Vec<Selector>,
+    /// Look at every Go process of the machine
+    #[arg(long, conflicts_with = "select")]
+    all: bool,
+    /// Where to answer over HTTP. Who can reach that can read what runs here
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9464")]
+    listen: SocketAddr,
+    /// So many running processes, and so many sets of labels, at most
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    max_processes: u32,
+    /// So many executables at most
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    max_binaries: u32,
+    /// With more memory than this, such as 128M, no further executable is watched
+    #[arg(long, value_name = "SIZE", default_value = "128M", value_parser = size)]
+    max_rss: u64,
+    /// When gotrace and its probes take more than this part of one processor over ten seconds, such as 0.05, the
+    /// program whose starts are most to tell is not watched for a minute
+    #[arg(long, value_name = "PART", value_parser = part)]
+    max_overhead: Option<f64>,
+    /// While there is this file, no probe is in place
+    #[arg(long, value_name = "FILE")]
+    kill_switch: Option<PathBuf>,
+    /// The size of the buffer between kernel and gotrace, in KiB: a power of two
+    #[arg(long, value_name = "KIB", default_value_t = 8192, value_parser = ring_size)]
+    ring_size: u32,
+    /// How gotrace's own messages are written
+    #[arg(long, value_enum, default_value = "text")]
+    pub(super) log_format: Format,
+}
+
+/// Runs the verb.
+pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
+    // Before anything is put in place.
+    let listener = TcpListener::bind(args.listen)
+        .map_err(|error| EnvironmentRefused(format!("cannot listen on {}: {error}", args.listen)))?;
+    let address = listener.local_addr()?;
+    let ended = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        // The second one ends gotrace at once; the kernel then removes the probes.
+        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&ended))?;
+        signal_hook::flag::register(signal, Arc::clone(&ended))?;
+    }
+    raise_open_files();
+    let selection = Arc::new(selection(args));
+    let limits = Limits {
+        binaries: args.max_binaries as usize,
+        memory: args.max_rss,
+        ring_bytes: args.ring_size * 1024,
+        overhead: args.max_overhead,
+    };
+    let state = Shared::new(args.max_processes as usize);
+    serve(listener, state.clone())?;
+    common.note(&format!("metrics at http://{address}/metrics; SIGTERM ends"));
+
+    while !ended.load(Ordering::SeqCst) {
+        let reasons = unfit(args.kill_switch.as_deref());
+        if reasons.is_empty() {
+            match Session::begin(Arc::clone(&selection), limits, state.clone()) {
+                Ok(session) => {
+                    tell(&state, lacking());
+                    tracing::info!("watching");
+                    watch(session, &ended, args.kill_switch.as_deref());
+                    continue;
+                }
+                Err(error) => tell(&state, vec![("kernel", error.to_string())]),
+            }
+        } else {
+            tell(&state, reasons);
+        }
+        let begun = Instant::now();
+        while begun.elapsed() < RETRY && !ended.load(Ordering::SeqCst) {
+            std::thread::sleep(DRAIN_INTERVAL);
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+/// Until it is to end, or not to watch.
+fn watch(mut session: Session, ended: &AtomicBool, kill_switch: Option<&Path>) {
+    let mut ticked = Instant::now();
+    session.tick();
+    while !ended.load(Ordering::SeqCst) {
+        session.turn();
+        if ticked.elapsed() >= Duration::from_secs(1) {
+            if kill_switch.is_some_and(Path::exists) {
+                break;
+            }
+            session.tick();
+            ticked = Instant::now();
+        }
+        std::thread::sleep(DRAIN_INTERVAL);
+    }
+    let took = session.end();
+    tracing::info!(milliseconds = took.as_millis(), "every probe is gone");
+}
+
+/// What keeps the agent from watching, by name.
+fn unfit(kill_switch: Option<&Path>) -> Vec<(&'static str, String)> {
+    if let Some(file) = kill_switch.filter(|file| file.exists()) {
+        return vec![("kill-switch", format!("there is {}", file.display()))];
+    }
+    reasons(|check| check.verdict == Verdict::Fail)
+}
+
+/// The rights without which it watches, but does not see all processes or know whose they are.
+fn lacking() -> Vec<(&'static str, String)> {
+    reasons(|check| check.verdict == Verdict::Warn && check.name.starts_with("CAP_"))
+}
+
+fn reasons(keep: impl Fn(&Check) -> bool) -> Vec<(&'static str, String)> {
+    let checks = doctor::checks("gotrace node run").into_iter().filter(keep);
+    checks.map(|check| (check.name, format!("{}; {}", check.found, check.consequence))).collect()
+}
+
+/// Says so, once for each change.
+fn tell(state: &Shared, reasons: Vec<(&'static str, String)>) {
+    let reasons = reasons.into_iter().collect();
+    let mut state = state.lock();
+    if state.reasons != reasons {
+        for (reason, why) in &reasons {
+            tracing::error!("{reason}: {why}");
+        }
+        state.reasons = reasons;
+    }
+}
+
+/// A part of a processor.
+fn part(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(part) if part > 0.0 && part <= 1024.0 => Ok(part),
+        _ => Err("a positive number is needed, such as 0.05".to_owned()),
+    }
+}
+
+/// What was asked for; an executable also by the path that its processes show, when it is a link here.
+fn selection(args: &Args) -> Selection {
+    if args.all {
+        return Selection::All;
+    }
+    let mut selectors = args.select.clone();
+    for selector in &args.select {
+        if let Selector::Exe(path) = selector
+            && let Ok(real) = std::fs::canonicalize(path)
+            && real != *path
+        {
+            selectors.push(Selector::Exe(real));
+        }
+    }
+    Selection::Any(selectors)
+}
+
+/// Every process and executable takes a descriptor; a shell's limit is for programs that use select(2).
+fn raise_open_files() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is writable.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } == 0 {
+        limit.rlim_cur = limit.rlim_max;
+        // SAFETY: `limit` is readable.
+        if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } != 0 {
+            tracing::debug!("the limit of open files stays as it is");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Every process that begins to run one of some binaries: one set of programs, and as many binaries as come.
+
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::fs::File;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use aya::programs::UProbe;
+use aya::programs::uprobe::UProbeLinkId;
+use tracer_ebpf::wire::startup::Cookie;
+
+use super::attach::{AttachError, attach_tracepoint, own_path, points, typed, verify};
+use super::load::{LoadError, Loaded};
+use super::plan::PlannedSite;
+use super::uprobe_multi::{Link, Program};
+
+/// The program that serves every uprobe site.
+const WATCH: &str = "watch";
+
+/// So many threads take links away at a time: each waits for the same of the kernel, until none of its processors can
+/// be in a probe.
+const DETACHING: usize = 16;
+
+/// The programs that see starts, in the kernel. Dropping it disarms them.
+#[derive(Debug)]
+pub struct Watching {
+    loaded: Loaded,
+    /// None where the kernel has no links of many sites: then each is a perf event.
+    program: Option<Program>,
+    binaries: BTreeMap<u64, Armed>,
+}
+
+/// The armed sites of one binary.
+#[derive(Debug)]
+enum Armed {
+    Multi(#[expect(dead_code, reason = "held for its drop")] Link),
+    PerfEvents(Vec<UProbeLinkId>),
+}
+
+impl Loaded {
+    /// Arms what sees every exec. No binary is watched yet.
+    ///
+    /// # Errors
+    /// When the kernel refuses a program.
+    pub fn watch_starts(mut self) -> Result<Watching, AttachError> {
+        for (program, tracepoint) in
+            [("watch_exec", "sched_process_exec"), ("watch_exit", "sched_process_exit")]
+        {
+            attach_tracepoint(&mut self, program, tracepoint)?;
+        }
+        let program = self.multi_program(WATCH)?;
+        if program.is_none() {
+            self.load_uprobe(WATCH)?;
+        }
+        Ok(Watching { loaded: self, program, binaries: BTreeMap::new() })
+    }
+}
+
+impl Watching {
+    /// Arms the sites of a binary, whose starts' [`crate::event::Origin`] is of that number (of at most 48 bits) from
+    /// now on.
+    ///
+    /// # Errors
+    /// When the file has changed, or the kernel refuses; then none is armed.
+    pub fn arm(&mut self, number: u64, binary: &File, sites: &[PlannedSite]) -> Result<(), AttachError> {
+        sites.iter().try_for_each(|planned| verify(binary, planned))?;
+        let cookie = |planned: &PlannedSite| {
+            Cookie::new(planned.hook, planned.site.register.unwrap_or(0), number).to_bits()
+        };
+        let (path, points) = (own_path(binary), points(sites, cookie));
+        let armed = if let Some(program) = &self.program {
+            let path = CString::new(path).map_err(|_| LoadError::Part("path"))?;
+            let link = program.attach(&path, &points, 0);
+            Armed::Multi(link.map_err(|source| AttachError::Sites { sites: points.len(), source })?)
+        } else {
+            Armed::PerfEvents(self.loaded.attach_one_by_one(&path, sites, &points, WATCH)?)
+        };
+        self.binaries.insert(number, armed);
+        Ok(())
+    }
+
+    /// Disarms those of the binary of that number.
+    ///
+    /// # Errors
+    /// When aya cannot take one away.
+    pub fn disarm(&mut self, number: u64) -> Result<(), LoadError> {
+        if let Some(Armed::PerfEvents(links)) = self.binaries.remove(&number) {
+            let program: &mut UProbe = typed(&mut self.loaded, WATCH)?;
+            for link in links {
+                program.detach(link).map_err(|error| LoadError::of_program(WATCH, error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Disarms every probe and waits until none can run any more. Returns how long that took.
+    pub fn detach(self) -> Duration {
+        let begun = Instant::now();
+        let Self { loaded, program, binaries } = self;
+        let mut parts: Vec<Vec<Armed>> = (0..DETACHING).map(|_| Vec::new()).collect();
+        for (index, armed) in binaries.into_values().enumerate() {
+            parts[index % DETACHING].push(armed);
+        }
+        thread::scope(|scope| {
+            for part in parts.into_iter().filter(|part| !part.is_empty()) {
+                scope.spawn(move || drop(part));
+            }
+        });
+        drop(program);
+        drop(loaded);
+        begun.elapsed()
+    }
+}
