@@ -1,7 +1,7 @@
 //! The agent of a machine: the starts of every Go process that it is to look at, as metrics.
 //!
-//! One thread ([`agent`]) drains the ring, keeps the tables and arms binaries; one looks at processes and executables for
-//! it ([`looker`]) and may get stuck; one answers over HTTP ([`http`]).
+//! One thread (`agent.rs`) drains the ring, keeps the tables and arms binaries; one looks at processes and executables for
+//! it (`looker.rs`) and may get stuck; one answers over HTTP (`http.rs`).
 
 mod agent;
 mod budget;
