@@ -211,7 +211,7 @@ fn privileged(args: &Args, tools: &Tools, suite: &mut Suite) {
             "/tests/kernel --include-ignored --test-threads=1 --color=never {}",
             OF_THE_KERNEL.join(" ")
         );
-        let outcome = guest?.run(&script, Duration::from_secs(1200), |line| part.line(line))?;
+        let outcome = guest?.run(&script, Duration::from_secs(1800), |line| part.line(line))?;
         part.exit(outcome.exit_code == 0);
         for line in &outcome.kernel_complaints {
             part.fail(&format!("the guest's kernel log: {line}"));
