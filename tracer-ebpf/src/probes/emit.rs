@@ -3,7 +3,9 @@
 use core::{arch::asm, ptr, slice};
 
 use aya_ebpf::{
-    bindings::BPF_RB_NO_WAKEUP, helpers::generated::bpf_ktime_get_boot_ns, maps::ring_buf::RingBufEntry,
+    bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
+    helpers::generated::bpf_ktime_get_boot_ns,
+    maps::ring_buf::RingBufEntry,
 };
 use tracer_ebpf::wire::Header;
 
@@ -16,6 +18,16 @@ pub(super) fn emit<T: 'static>(probe: u32, tid: u32, build: impl FnOnce(Header) 
     if let Some((header, mut record)) = reserve(probe, tid) {
         record.write(build(header));
         submit(record);
+    }
+}
+
+/// As [`emit`], for what user space cannot know to expect: whoever sleeps until something comes is woken, by an
+/// interrupt of this CPU.
+#[inline(always)]
+pub(super) fn announce<T: 'static>(probe: u32, tid: u32, build: impl FnOnce(Header) -> T) {
+    if let Some((header, mut record)) = reserve(probe, tid) {
+        record.write(build(header));
+        record.submit(u64::from(BPF_RB_FORCE_WAKEUP));
     }
 }
 
@@ -36,7 +48,7 @@ pub(super) fn reserve<T: 'static>(probe: u32, tid: u32) -> Option<(Header, RingB
     Some((Header { time, probe, tid }, record?))
 }
 
-/// Sends a record. User space is never woken (that would cost the target more than the record): it drains on a timer.
+/// Sends a record. User space is not woken (that would cost the target more than the record): it drains on a timer.
 #[inline(always)]
 pub(super) fn submit<T>(record: RingBufEntry<T>) {
     record.submit(u64::from(BPF_RB_NO_WAKEUP));

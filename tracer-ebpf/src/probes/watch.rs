@@ -22,7 +22,7 @@ use tracer_ebpf::wire::{
 };
 
 use super::{
-    emit::{emit, lose},
+    emit::{announce, emit, lose},
     maps::{EXECUTED, Executed, FILES_TOLD, WATCH, WATCHED},
     memory::read_kernel,
     registers,
@@ -60,7 +60,7 @@ fn tell_file(bprm: u64, tgid: u32, time: u64) {
         }
         let _ = FILES_TOLD.insert(file, time, 0);
     }
-    emit(Probe::NewFile as u32, tgid, |header| NewFile { header, file });
+    announce(Probe::NewFile as u32, tgid, |header| NewFile { header, file });
 }
 
 /// The file of a `linux_binprm`, as far as it is known.
@@ -130,7 +130,7 @@ fn watch(ctx: ProbeContext) -> u32 {
             let _ = EXECUTED.remove(tgid);
             return 0;
         }
-        emit(Probe::Exec as u32, tgid, |header| Exec {
+        announce(Probe::Exec as u32, tgid, |header| Exec {
             header: Header { time, ..header },
             comm,
             account: Account::default(),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::budget::Budget;
 use super::kernel::Kernel;
 use super::looker::{Answer, Looked, Looker, Question, Stamp};
+use super::pace::{Pace, Rest};
 use super::place::Places;
 use super::program::{Executable, Program};
 use super::programs::{Known, Programs, Watched, wait};
@@ -66,6 +67,9 @@ pub struct Session {
     pub(super) ends_lost: VecDeque<(Nanos, u64)>,
     looked_around: Option<Instant>,
     look_around: bool,
+    pace: Pace,
+    /// Whether there was something to do since the last rest.
+    busy: bool,
     pub(super) refusing: bool,
     pub(super) budget: Option<Budget>,
     /// When it was asked last what processes have.
@@ -94,6 +98,8 @@ impl Session {
             ends_lost: VecDeque::new(),
             looked_around: None,
             look_around: true,
+            pace: Pace::default(),
+            busy: true,
             refusing: false,
             budget: limits.overhead.map(|most| Budget::new(most, Instant::now())),
             asked_usage: None,
@@ -105,9 +111,21 @@ impl Session {
         Ok(session)
     }
 
+    /// Lets some time pass: little while there is something to do, else until there is, a quarter of a second at most.
+    pub fn rest(&mut self) {
+        let busy = std::mem::take(&mut self.busy) || !self.executed.is_empty() || self.looker.waiting() > 0;
+        match self.pace.after(busy) {
+            Rest::Sleep(time) => std::thread::sleep(time),
+            // A record may be in the making still: then the next turn finds none, and this must not come at once again.
+            Rest::Listen(longest) => self.busy = self.kernel.wait(longest),
+        }
+    }
+
     /// Takes in what happened since.
     pub fn turn(&mut self) {
-        for event in self.kernel.drain() {
+        let events = self.kernel.drain();
+        self.busy |= !events.is_empty();
+        for event in events {
             self.take(event);
         }
         self.ask_pending();

@@ -1,5 +1,7 @@
 //! What the kernel side writes of every start, on this side.
 
+use std::time::Duration;
+
 use aya::maps::{Array, MapData, MapError};
 use tracer_ebpf::config::{Config, GoConfig, HeapConfig};
 
@@ -43,6 +45,11 @@ impl Kernel {
         })?;
         let (reader, counters) = (Reader::new(loaded.take_events()?), loaded.take_counters()?);
         Ok(Self { watching: loaded.watch_starts()?, reader, counters, undecodable: 0 })
+    }
+
+    /// Sleeps until something is announced, or that long. Whether there is something to drain.
+    pub(super) fn wait(&self, longest: Duration) -> bool {
+        self.reader.wait(longest)
     }
 
     /// What happened since, oldest first.

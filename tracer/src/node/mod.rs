@@ -11,6 +11,7 @@ mod kernel;
 mod looker;
 pub mod manifest;
 mod metrics;
+mod pace;
 mod place;
 mod processes;
 mod program;

@@ -1,4 +1,7 @@
-//! Takes records out of the ring buffer. The kernel side never wakes anybody: the reader comes by on a timer.
+//! Takes records out of the ring buffer. The kernel side wakes nobody for most of them: the reader comes by on a timer.
+
+use std::os::fd::AsRawFd as _;
+use std::time::Duration;
 
 use aya::maps::{MapData, RingBuf};
 use bytes::{Bytes, BytesMut};
@@ -28,5 +31,14 @@ impl Reader {
             records.push(RawRecord(buffer.split().freeze()));
         }
         records.len() - before
+    }
+    /// Sleeps until the kernel side announces something, until a signal comes or the time is over. Returns whether
+    /// there is something to drain.
+    #[must_use]
+    pub fn wait(&self, longest: Duration) -> bool {
+        let mut ring = libc::pollfd { fd: self.ring.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        let longest = libc::c_int::try_from(longest.as_millis()).unwrap_or(libc::c_int::MAX);
+        // SAFETY: it is one element, which the kernel writes to.
+        unsafe { libc::poll(&raw mut ring, 1, longest) > 0 }
     }
 }

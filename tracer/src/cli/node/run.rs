@@ -128,7 +128,7 @@ fn watch(mut session: Session, ended: &AtomicBool, kill_switch: Option<&Path>) {
             session.tick();
             ticked = Instant::now();
         }
-        std::thread::sleep(DRAIN_INTERVAL);
+        session.rest();
     }
     let took = session.end();
     tracing::info!(milliseconds = took.as_millis(), "every probe is gone");
