@@ -7,13 +7,12 @@
 
 use std::ffi::CString;
 use std::fs::File;
-use std::os::fd::AsRawFd as _;
 
 use aya::programs::UProbe;
 use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeScope};
 use tracer_ebpf::config::Config;
 
-use super::attach::{AttachError, STARTUP, typed};
+use super::attach::{AttachError, STARTUP, own_path, typed};
 use super::load::{LoadError, LoadOptions, Loaded};
 use super::uprobe_multi::{Point, Supported};
 use crate::units::FileOffset;
@@ -27,7 +26,7 @@ use crate::units::FileOffset;
 pub fn rearm(binary: &File, places: &[FileOffset], pid: u32) -> Result<(), AttachError> {
     // It looks at process 0, which runs no program.
     let mut loaded = Loaded::load(&LoadOptions::of_start(Config::default()))?;
-    let path = format!("/proc/self/fd/{}", binary.as_raw_fd());
+    let path = own_path(binary);
     if let Some(program) = loaded.multi_program(STARTUP)? {
         let pid = if program.supported() == Supported::Yes { pid } else { 0 };
         let path = CString::new(path).map_err(|_| LoadError::Part("path"))?;
