@@ -156,7 +156,7 @@ impl Loaded {
         program.load().map_err(|error| LoadError::of_program(name, error))
     }
 
-    /// Perf events with a pid would slow every context switch of the target; these see every process that
+    /// Arms all sites or none. Perf events with a pid would slow every context switch of the target; these see every process that
     /// runs the binary, and the program looks away from all but one. `points` are those of the sites.
     pub(super) fn attach_one_by_one(
         &mut self,
@@ -167,15 +167,23 @@ impl Loaded {
     ) -> Result<Vec<UProbeLinkId>, AttachError> {
         let _undisturbed = Undisturbed::begin();
         let program: &mut UProbe = typed(self, name)?;
-        let attach = |(planned, point): (&PlannedSite, &Point)| {
+        let mut armed = Vec::with_capacity(points.len());
+        for (planned, point) in sites.iter().zip(points) {
             let location = UProbeAttachLocation::AbsoluteOffset(point.offset);
             let point = UProbeAttachPoint { location, cookie: Some(point.cookie) };
-            program.attach(point, path, UProbeScope::AllProcesses).map_err(|source| AttachError::Site {
-                function: planned.function.clone(),
-                source: Box::new(source),
-            })
-        };
-        sites.iter().zip(points).map(attach).collect()
+            match program.attach(point, path, UProbeScope::AllProcesses) {
+                Ok(link) => armed.push(link),
+                Err(source) => {
+                    // All or none. What cannot be taken away goes with the program.
+                    armed.into_iter().for_each(|link| drop(program.detach(link)));
+                    return Err(AttachError::Site {
+                        function: planned.function.clone(),
+                        source: Box::new(source),
+                    });
+                }
+            }
+        }
+        Ok(armed)
     }
 }
 
