@@ -6,6 +6,7 @@ use anyhow::Context as _;
 
 use super::super::Exit;
 use crate::node::manifest::{Image, Manifest, Name};
+use crate::node::{Selector, SelectorError};
 
 /// Print what runs the agent on every node of a Kubernetes cluster, as YAML
 ///
@@ -42,30 +43,75 @@ pub(super) struct Args {
 
 /// Runs the verb.
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
+    match io::stdout().lock().write_all(manifest(args).yaml().as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Ok),
+        other => other.context("cannot write to standard output").map(|()| Exit::Ok),
+    }
+}
+
+fn manifest(args: &Args) -> Manifest {
     let selection = if args.all {
         vec!["--all".to_owned()]
     } else {
         args.select.iter().map(|what| format!("--select={what}")).collect()
     };
-    let manifest = Manifest {
+    Manifest {
         namespace: args.namespace.clone(),
         image: args.image.clone(),
         selection,
         scraper: args.scraped_from.clone(),
         sys_admin: args.sys_admin,
         pod_monitor: args.pod_monitor,
-    };
-    match io::stdout().lock().write_all(manifest.yaml().as_bytes()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Ok),
-        other => other.context("cannot write to standard output").map(|()| Exit::Ok),
     }
 }
 
-/// One that `gotrace node run` may understand.
-fn selector(text: &str) -> Result<String, String> {
-    const KINDS: [&str; 6] = ["exe", "module", "cgroup", "container", "namespace", "pod"];
-    match text.split_once('=') {
-        Some((kind, what)) if KINDS.contains(&kind) && !what.is_empty() => Ok(text.to_owned()),
-        _ => Err(format!("WHAT begins with one of {}, and =", KINDS.join(", "))),
+/// One that `gotrace node run` understands, as it was written.
+fn selector(text: &str) -> Result<String, SelectorError> {
+    text.parse::<Selector>().map(|_| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::super::super::{Cli, Verb};
+    use super::super::Verb as NodeVerb;
+    use super::*;
+
+    /// The arguments of the container in what is printed for that command line.
+    fn arguments(command_line: &[&str]) -> Vec<String> {
+        let cli = Cli::try_parse_from([&["gotrace", "node", "manifest"], command_line].concat()).unwrap();
+        let Verb::Node(super::super::Args { verb: NodeVerb::Manifest(args) }) = cli.verb else {
+            panic!("another verb")
+        };
+        let yaml = manifest(&args).yaml();
+        let (_, rest) = yaml.split_once("          args:\n").expect("the container has arguments");
+        let within = rest.lines().take_while(|line| line.starts_with("            "));
+        let text = |line: &str| serde_json::from_str(line).unwrap_or_else(|_| line.to_owned());
+        within.filter_map(|line| line.strip_prefix("            - ")).map(text).collect()
+    }
+
+    #[test]
+    fn node_run_understands_the_arguments_of_the_daemon_set() {
+        for selection in [&["--all"][..], &["--select", "namespace=shop", "--select", "cgroup=/a b/*"]] {
+            let arguments = arguments(selection);
+            let cli = Cli::try_parse_from([&["gotrace".to_owned()], &arguments[..]].concat())
+                .unwrap_or_else(|error| panic!("{arguments:?}: {error}"));
+            let Verb::Node(super::super::Args { verb: NodeVerb::Run(_) }) = cli.verb else {
+                panic!("another verb: {arguments:?}")
+            };
+            let selected = arguments.iter().filter(|argument| argument.starts_with("--select=")).count();
+            assert_eq!(selected, selection.len() / 2, "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn what_node_run_would_refuse_is_refused_here() {
+        for what in ["pod=shop", "exe=server", "container=12", "user=root"] {
+            assert!(
+                Cli::try_parse_from(["gotrace", "node", "manifest", "--select", what]).is_err(),
+                "{what}"
+            );
+        }
     }
 }
