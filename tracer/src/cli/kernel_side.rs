@@ -4,14 +4,15 @@ use aya::maps::{Array, MapData};
 use tracer_ebpf::main_thread::{self, MainThread, NONE};
 use zerocopy::{FromBytes as _, IntoBytes as _};
 
-use super::ring::Ring;
-use crate::event::{Account, Wait, WaitKind};
+use crate::event::{Account, Decoder, Wait, WaitKind};
 use crate::probe::load::{LoadError, Loaded, MainThreadWords};
+use crate::stream::Ring;
 use crate::units::{Nanos, RuntimeAddr};
 
 /// The maps of an object that was loaded to trace one process.
 pub(super) struct KernelSide {
     pub(super) ring: Ring,
+    pub(super) decoder: Decoder,
     main_thread: Array<MapData, MainThreadWords>,
 }
 
@@ -27,7 +28,8 @@ pub(super) struct Closing {
 impl KernelSide {
     /// Takes the maps; once.
     pub(super) fn of(loaded: &mut Loaded, log: bool) -> Result<Self, LoadError> {
-        Ok(Self { ring: Ring::of(loaded, log)?, main_thread: loaded.take_main_thread()? })
+        let (ring, decoder) = (Ring::of(loaded, log)?, Decoder::default());
+        Ok(Self { ring, decoder, main_thread: loaded.take_main_thread()? })
     }
 
     /// Where the main thread was when it was last looked at or, while it lives, at `end`.

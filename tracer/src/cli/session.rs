@@ -20,10 +20,10 @@ use super::signals::{Signal, Signals};
 use super::until::Until;
 use crate::event::Event;
 use crate::model::ReadyWhen;
+use crate::probe::Gc;
 use crate::probe::attach::Attached;
 use crate::probe::load::{LoadOptions, Loaded};
 use crate::probe::plan::PlannedSite;
-use crate::probe::{Blocking, Gc, Parking, Starts};
 use crate::stream::ProbeLoss;
 use crate::target::cgroup::throttled;
 use crate::target::gobin::GoBinary;
@@ -136,7 +136,7 @@ impl<'a> Session<'a> {
         tracing::info!("detached in {:.1} ms ({method:?})", detached.as_secs_f64() * 1e3);
         // A probe may have been running while the sites were disarmed.
         seen.drain(&mut kernel);
-        let (losses, undecodable) = (kernel.ring.losses()?, kernel.ring.undecodable);
+        let (losses, undecodable) = (kernel.ring.losses()?, kernel.decoder.undecodable);
         let Seen { events, collection, .. } = seen;
         readiness.note(&events);
         let ready = readiness.ready();
@@ -172,7 +172,7 @@ impl Seen<'_> {
         let before = self.events.len();
         let records = kernel.ring.take();
         self.recorder.ring(&records);
-        self.events.extend(records.iter().filter_map(|record| kernel.ring.decode(record)));
+        self.events.extend(records.iter().filter_map(|record| kernel.decoder.decode(record)));
         let new = self.events.get(before..).unwrap_or_default();
         if let Some(collection) = &mut self.collection {
             collection.note(new, self.binary, self.recorder);
@@ -198,17 +198,7 @@ fn arm(
         task_faults: task_faults(),
     };
     let Options { heap, ring_bytes, kernel_log, .. } = *options;
-    let load = LoadOptions {
-        config,
-        go,
-        heap,
-        starts: Starts::NONE,
-        blocking: Blocking::NONE,
-        parking: Parking::NONE,
-        gc,
-        ring_bytes,
-        kernel_log,
-    };
+    let load = LoadOptions { go, heap, gc, ring_bytes, kernel_log, ..LoadOptions::of_start(config) };
     let mut loaded = Loaded::load(&load)?;
     let kernel = KernelSide::of(&mut loaded, options.kernel_log)?;
     let attached = loaded.attach(binary.file(), sites, pid)?;

@@ -9,11 +9,11 @@ use thiserror::Error;
 use tracer_ebpf::config::Config;
 
 use super::{Check, Verdict};
-use crate::event::{self, EventKind};
+use crate::event::{Decoder, EventKind};
 use crate::probe::attach::AttachError;
 use crate::probe::load::{LoadError, LoadOptions, Loaded};
 use crate::probe::{own_site, pass_own_site};
-use crate::stream::Reader;
+use crate::stream::Ring;
 use crate::target::pid_namespace;
 
 /// A record is in the ring when the probed instruction has run.
@@ -63,18 +63,15 @@ fn attempt() -> Result<(), Failure> {
         tgid: pid,
         task_faults: 0,
     }))?;
-    let mut reader = Reader::new(loaded.take_events()?);
+    let (mut ring, mut decoder) = (Ring::of(&mut loaded, false)?, Decoder::default());
     let _attached = loaded.attach(&own, &[site], pid)?;
     let begun = Instant::now();
     while begun.elapsed() < PATIENCE {
         // A system call, by which the programs come to know the process, and the instruction.
         thread::sleep(Duration::from_millis(1));
         pass_own_site();
-        let mut records = Vec::new();
-        reader.drain(&mut records);
-        let is_hit =
-            |bytes: &[u8]| event::decode(bytes).is_ok_and(|event| matches!(event.kind, EventKind::Hit(_)));
-        if records.iter().any(|record| is_hit(&record.0)) {
+        let mut events = ring.take().into_iter().filter_map(|record| decoder.decode(&record));
+        if events.any(|event| matches!(event.kind, EventKind::Hit(_))) {
             return Ok(());
         }
     }

@@ -2,6 +2,7 @@
 
 mod account;
 pub mod blocking;
+mod decoder;
 pub mod gc;
 mod histogram;
 pub mod parking;
@@ -17,6 +18,7 @@ use tracer_ebpf::wire::{self, Probe};
 use zerocopy::FromBytes;
 
 pub use self::account::{Account, Wait, WaitKind};
+pub use self::decoder::Decoder;
 pub use self::startup::{Heap, Hit};
 pub use self::syscall::Call;
 pub use self::watch::{FileKey, NewFile, Origin};

@@ -26,14 +26,19 @@ impl Budget {
         Self { most, begun: now, cpu: Nanos(0), hits: 0 }
     }
 
+    /// Whether the window is over.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.begun) >= WINDOW
+    }
+
     /// With the agent's own processor time and all hits so far: what part of a processor both took in the window that
     /// is over now, when that was too much.
     #[expect(clippy::cast_precision_loss, reason = "compared with a fraction that somebody guessed")]
     pub(super) fn exceeded(&mut self, now: Instant, cpu: Nanos, hits: u64) -> Option<f64> {
-        let window = now.saturating_duration_since(self.begun);
-        if window < WINDOW {
+        if !self.is_due(now) {
             return None;
         }
+        let window = now.saturating_duration_since(self.begun);
         let probes = hits.saturating_sub(self.hits).saturating_mul(HIT.0);
         let used = cpu.since(self.cpu).plus(Nanos(probes));
         let part = used.0 as f64 / window.as_nanos() as f64;

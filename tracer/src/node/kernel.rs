@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use aya::maps::{Array, MapData, MapError};
-use tracer_ebpf::config::{Config, GoConfig, HeapConfig};
+use tracer_ebpf::config::Config;
 
-use crate::event::{self, Event};
+use crate::event::{Decoder, Event};
 use crate::probe::attach::AttachError;
 use crate::probe::load::{LoadOptions, Loaded};
 use crate::probe::watching::Watching;
-use crate::probe::{Blocking, Gc, Parking, Probe, Starts, watch_config};
-use crate::stream::{ProbeLoss, RawRecord, Reader, read_losses};
+use crate::probe::{Probe, Starts, watch_config};
+use crate::stream::{LossesUnknown, LostBy, ProbeLoss, Ring};
+use crate::units::{Nanos, boot_clock};
 
 /// So many starts can be under way at a time.
 const MOST_UNDER_WAY: u32 = 4096;
@@ -21,10 +21,9 @@ const MOST_FILES: u32 = 4096;
 /// The programs in the kernel and what they write to.
 pub(super) struct Kernel {
     pub(super) watching: Watching,
-    reader: Reader,
-    counters: Array<MapData, [u64; 2]>,
-    /// Records that were of no known kind.
-    pub(super) undecodable: u64,
+    ring: Ring,
+    decoder: Decoder,
+    lost: LostBy,
 }
 
 impl Kernel {
@@ -32,51 +31,40 @@ impl Kernel {
     pub(super) fn load(ring_bytes: u32) -> Result<Self, AttachError> {
         let starts =
             Starts { config: watch_config(true), most_under_way: MOST_UNDER_WAY, most_files: MOST_FILES };
-        let mut loaded = Loaded::load(&LoadOptions {
-            config: Config::default(),
-            go: GoConfig::default(),
-            heap: HeapConfig::default(),
-            starts,
-            blocking: Blocking::NONE,
-            parking: Parking::NONE,
-            gc: Gc::NONE,
-            ring_bytes,
-            kernel_log: false,
-        })?;
-        let (reader, counters) = (Reader::new(loaded.take_events()?), loaded.take_counters()?);
-        Ok(Self { watching: loaded.watch_starts()?, reader, counters, undecodable: 0 })
+        let options = LoadOptions { starts, ring_bytes, ..LoadOptions::of_start(Config::default()) };
+        let mut loaded = Loaded::load(&options)?;
+        let ring = Ring::of(&mut loaded, false)?;
+        let (decoder, lost) = (Decoder::default(), LostBy::default());
+        Ok(Self { watching: loaded.watch_starts()?, ring, decoder, lost })
     }
 
     /// Sleeps until something is announced, or that long. Whether there is something to drain.
     pub(super) fn wait(&self, longest: Duration) -> bool {
-        self.reader.wait(longest)
+        self.ring.wait(longest)
     }
 
     /// What happened since, oldest first.
     pub(super) fn drain(&mut self) -> Vec<Event> {
-        let mut records = Vec::new();
-        self.reader.drain(&mut records);
-        let mut events = Vec::with_capacity(records.len());
-        for RawRecord(bytes) in records {
-            match event::decode(&bytes) {
-                Ok(event) => events.push(event),
-                Err(error) => {
-                    tracing::warn!("{error}");
-                    self.undecodable += 1;
-                }
-            }
-        }
-        events
+        self.ring.take().iter().filter_map(|record| self.decoder.decode(record)).collect()
     }
 
-    /// Every probe's account.
-    pub(super) fn losses(&self) -> Result<Vec<ProbeLoss>, MapError> {
-        read_losses(&self.counters)
+    /// How many records were of no known kind.
+    pub(super) fn undecodable(&self) -> u64 {
+        self.decoder.undecodable
     }
 
-    /// How many records were lost by which a start's end would be known.
-    pub(super) fn ends_lost(&self) -> Result<u64, MapError> {
-        let of = |probe: Probe| self.counters.get(&(probe as u32), 0).map(|[_, dropped]| dropped);
-        Ok(of(Probe::MainMain)? + of(Probe::Exit)?)
+    /// Every probe's account, which is remembered.
+    pub(super) fn losses(&mut self) -> Result<Vec<ProbeLoss>, LossesUnknown> {
+        let losses = self.ring.losses()?;
+        self.lost.note(boot_clock(), &losses);
+        Ok(losses)
+    }
+
+    /// Whether a record may be lost by which the end would be known of a start that began then.
+    pub(super) fn may_have_lost_end(&self, begin: Nanos) -> bool {
+        let Ok(mut losses) = self.ring.losses() else { return true };
+        self.lost.keep_since(begin, &mut losses);
+        let tells = |probe| matches!(probe, Probe::MainMain | Probe::Exit);
+        losses.iter().any(|loss| tells(loss.probe) && loss.dropped > 0)
     }
 }

@@ -4,8 +4,10 @@
 //! it (`looker.rs`) and may get stuck; one answers over HTTP (`http.rs`).
 
 mod agent;
+mod arming;
 mod budget;
 mod figures;
+mod finding;
 mod http;
 mod kernel;
 mod looker;
@@ -20,6 +22,7 @@ mod registry;
 mod selector;
 mod state;
 mod telling;
+mod upkeep;
 mod usage;
 mod workload;
 

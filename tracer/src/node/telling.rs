@@ -1,21 +1,15 @@
-//! A start that is over, into the figures; and what is done once a second.
-
-use std::time::{Duration, Instant};
+//! A start that is over, into the figures.
 
 use super::agent::Session;
 use super::figures::{Figures, Outcome};
-use super::looker::Question;
 use super::programs::Watched;
-use super::registry::Running;
 use super::selector::Facts;
 use super::workload::{Workload, label};
 use crate::event::{Event, EventKind, Origin};
-use crate::export::printable;
 use crate::model::{InitCatalogue, InitName, Observation, SeenStart, StartupTimeline, Symbols};
 use crate::probe::Probe;
 use crate::target::gobin::Frame;
-use crate::target::process::Process;
-use crate::units::{Nanos, RuntimeAddr, boot_clock, clock_time};
+use crate::units::{Nanos, RuntimeAddr};
 
 /// Of starts that are watched no waits are told, so no address is looked up.
 struct NoSymbols;
@@ -29,12 +23,6 @@ impl Symbols for NoSymbols {
         None
     }
 }
-
-/// What processes have is not asked more often.
-const USAGE_INTERVAL: Duration = Duration::from_secs(5);
-
-/// How many changes of what was lost are remembered.
-const SNAPSHOTS: usize = 64;
 
 impl Session {
     /// Adds a start that is over to the figures.
@@ -89,98 +77,10 @@ impl Session {
         if timeline.to_main.is_some() {
             return Some(Outcome::Main);
         }
-        let lost = self.kernel.ends_lost().unwrap_or(u64::MAX);
-        let before =
-            self.ends_lost.iter().rev().find(|(time, _)| *time <= begin).map_or(0, |(_, lost)| *lost);
-        if lost > before || !is_whole(start) {
+        if !is_whole(start) || self.kernel.may_have_lost_end(begin) {
             return None;
         }
         Some(if timeline.replaced_by.is_some() { Outcome::Replaced } else { Outcome::Ended })
-    }
-
-    /// Asks what processes have, when somebody wanted to know since, and not more often than every five seconds.
-    fn ask_usage(&mut self) {
-        if self.asked_usage.is_some_and(|last| last.elapsed() < USAGE_INTERVAL) || self.looker.waiting() > 0 {
-            return;
-        }
-        let mut state = self.state.lock();
-        if !std::mem::take(&mut state.scraped) {
-            return;
-        }
-        let of = |running: &Running| (running.process.clone(), running.program.clone());
-        let running: Vec<_> = state.registry.iter().map(of).collect();
-        drop(state);
-        self.asked_usage = Some(Instant::now());
-        if !running.is_empty() {
-            self.looker.ask(Question::Usage(running));
-        }
-    }
-
-    /// When watching takes too much, the program goes whose starts are most to tell; it is looked at again a minute later.
-    fn keep_budget(&mut self) {
-        let Some(budget) = &mut self.budget else { return };
-        let cpu = clock_time(libc::CLOCK_PROCESS_CPUTIME_ID).unwrap_or_default();
-        let hits = self.kernel.losses().map_or(0, |losses| losses.iter().map(|loss| loss.hits).sum());
-        let Some(part) = budget.exceeded(Instant::now(), cpu, hits) else { return };
-        let Some((number, events)) = self.programs.take_busiest() else { return };
-        if let Some(Watched { program, .. }) = self.programs.get(number) {
-            let exe = printable(&program.exe);
-            tracing::warn!(%exe, events, part, "not watched for a minute: watching takes more than it may");
-        }
-        if let Err(error) = self.kernel.watching.disarm(number) {
-            tracing::warn!("{error}");
-        }
-        self.programs.suspend(number, boot_clock());
-        let mut state = self.state.lock();
-        state.binaries = self.programs.len();
-        state.tally.suspended += 1;
-    }
-
-    /// What is done about once a second.
-    pub fn tick(&mut self) {
-        self.forget_claims();
-        self.look_around();
-        // Before anything else that is asked every time.
-        self.ask_usage();
-        let files =
-            self.programs.iter().map(|(number, watched)| (number, watched.program.clone(), watched.stamp));
-        let files: Vec<_> = files.collect();
-        if !files.is_empty() && self.looker.waiting() == 0 {
-            self.looker.ask(Question::Files(files));
-        }
-        self.keep_budget();
-        let (losses, lost) = (self.kernel.losses(), self.kernel.ends_lost());
-        if let Ok(lost) = lost
-            && self.ends_lost.back().is_none_or(|(_, last)| *last != lost)
-        {
-            if self.ends_lost.len() == SNAPSHOTS {
-                self.ends_lost.pop_front();
-            }
-            self.ends_lost.push_back((boot_clock(), lost));
-        }
-        let resident = Process::of_pid(std::process::id()).ok().and_then(|own| own.resident()).unwrap_or(0);
-        self.refusing = resident > self.memory_limit();
-        let mut state = self.state.lock();
-        if let Err(error) = state.registry.reap() {
-            tracing::warn!("cannot ask which processes have ended: {error}");
-        }
-        match losses {
-            Ok(losses) => state.losses = losses,
-            Err(error) => tracing::warn!("cannot read the loss counters: {error}"),
-        }
-        (state.stray, state.under_way) =
-            (self.starts.stray + self.kernel.undecodable, self.starts.under_way());
-        let blind = "so many executables do not answer that no further one is looked at".to_owned();
-        let large = format!("{resident} bytes of memory: no further binary is watched");
-        for (reason, holds, why) in
-            [("blind", self.looker.is_blind(), blind), ("memory", self.refusing, large)]
-        {
-            if !holds {
-                state.reasons.remove(reason);
-            } else if state.reasons.insert(reason, why.clone()).is_none() {
-                tracing::warn!("{why}");
-            }
-        }
     }
 }
 

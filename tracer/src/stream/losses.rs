@@ -2,6 +2,7 @@
 
 use aya::maps::{Array, MapData, MapError};
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 use tracer_ebpf::wire::Probe;
 
 /// One probe's account: `hits` = delivered + `dropped`.
@@ -15,11 +16,13 @@ pub struct ProbeLoss {
     pub dropped: u64,
 }
 
+/// The kernel does not tell what was lost.
+#[derive(Debug, Error)]
+#[error("cannot read the loss counters: {0}")]
+pub struct LossesUnknown(#[from] MapError);
+
 /// Reads every probe's account from the kernel, in the order of their numbers.
-///
-/// # Errors
-/// When the map cannot be read.
-pub fn read(counters: &Array<MapData, [u64; 2]>) -> Result<Vec<ProbeLoss>, MapError> {
+pub(super) fn read(counters: &Array<MapData, [u64; 2]>) -> Result<Vec<ProbeLoss>, LossesUnknown> {
     Probe::ALL
         .into_iter()
         .map(|probe| {

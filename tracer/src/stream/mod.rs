@@ -2,12 +2,16 @@
 
 mod gc;
 mod losses;
+mod lost;
 mod parking;
 mod reader;
+mod ring;
 mod tables;
 
 pub use gc::read_assists;
-pub use losses::{ProbeLoss, read as read_losses};
+pub use losses::{LossesUnknown, ProbeLoss};
+pub use lost::LostBy;
 pub use parking::{ParkingTables, parked as read_parked};
-pub use reader::{RawRecord, Reader};
+pub use reader::RawRecord;
+pub use ring::Ring;
 pub use tables::Tables;

@@ -11,19 +11,18 @@ use bytes::{Bytes, BytesMut};
 pub struct RawRecord(pub Bytes);
 
 /// The user-space end of the ring buffer.
-pub struct Reader {
+pub(super) struct Reader {
     ring: RingBuf<MapData>,
 }
 
 impl Reader {
     /// For that ring buffer.
-    #[must_use]
-    pub fn new(ring: RingBuf<MapData>) -> Self {
+    pub(super) fn new(ring: RingBuf<MapData>) -> Self {
         Self { ring }
     }
 
     /// Moves all that is in the ring to the end of `records`, oldest first. Returns how many there were.
-    pub fn drain(&mut self, records: &mut Vec<RawRecord>) -> usize {
+    pub(super) fn drain(&mut self, records: &mut Vec<RawRecord>) -> usize {
         let before = records.len();
         let mut buffer = BytesMut::new();
         while let Some(item) = self.ring.next() {
@@ -32,10 +31,8 @@ impl Reader {
         }
         records.len() - before
     }
-    /// Sleeps until the kernel side announces something, until a signal comes or the time is over. Returns whether
-    /// there is something to drain.
-    #[must_use]
-    pub fn wait(&self, longest: Duration) -> bool {
+    /// Sleeps until there is a record whose submission wakes, a signal, or the time is over. Whether there is any record.
+    pub(super) fn wait(&self, longest: Duration) -> bool {
         let mut ring = libc::pollfd { fd: self.ring.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         let longest = libc::c_int::try_from(longest.as_millis()).unwrap_or(libc::c_int::MAX);
         // SAFETY: it is one element, which the kernel writes to.

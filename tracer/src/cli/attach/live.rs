@@ -3,23 +3,22 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tracer_ebpf::config::{Config, FileConfig, GoConfig, HeapConfig};
+use tracer_ebpf::config::{Config, FileConfig, GoConfig};
 use tracer_ebpf::wire::blocking::BRIEF_ENTRIES;
 
 use super::super::kernel_config::go_config;
 use super::super::recorder::Recorder;
-use super::super::ring::Ring;
 use super::around::AroundProcess;
 use super::capture::Capture;
 use super::gc::{self, Collector};
 use super::waits::{Plan, Waits};
 use crate::capture::RecordedAnswers;
-use crate::event::EventKind;
+use crate::event::{Decoder, EventKind};
 use crate::model::{BinarySymbols, Following, MissingProbe};
 use crate::probe::attach::Attached;
 use crate::probe::load::{BlockingMaps, LoadError, LoadOptions, Loaded};
-use crate::probe::{Blocking, Gc, Parking, Starts, blocking_config, file_config};
-use crate::stream::{ProbeLoss, Tables};
+use crate::probe::{Blocking, Gc, Parking, blocking_config, file_config};
+use crate::stream::{ProbeLoss, Ring, Tables};
 use crate::target::pid_namespace;
 use crate::target::process::Process;
 use crate::units::{Nanos, boot_clock};
@@ -60,6 +59,7 @@ pub(super) struct Live<'a> {
     /// Why it is not.
     pub(super) untold: Option<MissingProbe>,
     ring: Ring,
+    decoder: Decoder,
     /// When the last probe was armed.
     pub(super) since: Nanos,
     /// What events told since the last report.
@@ -112,22 +112,12 @@ impl<'a> Live<'a> {
             Some(Ok(plan)) => (Some(plan), None),
             Some(Err(missing)) => (None, Some(missing)),
         };
-        let (heap, starts) = (HeapConfig::default(), Starts::NONE);
         let go = if gc.is_some() { go_config(binary, options.slow) } else { GoConfig::default() };
         let Options { ring_bytes, kernel_log, redact, frequency, .. } = *options;
         let parking = waits.as_ref().map_or(Parking::NONE, Plan::room);
         let collector = gc.as_ref().map_or(Gc::NONE, gc::Plan::room);
-        let load = LoadOptions {
-            config,
-            go,
-            heap,
-            starts,
-            blocking,
-            parking,
-            gc: collector,
-            ring_bytes,
-            kernel_log,
-        };
+        let start = LoadOptions::of_start(config);
+        let load = LoadOptions { go, blocking, parking, gc: collector, ring_bytes, kernel_log, ..start };
         let mut loaded = Loaded::load(&load)?;
         let (ring, maps) = (Ring::of(&mut loaded, kernel_log)?, loaded.take_blocking()?);
         let parking = waits.map(|plan| Ok::<_, LoadError>((plan, loaded.take_parking()?))).transpose()?;
@@ -146,6 +136,7 @@ impl<'a> Live<'a> {
             collector,
             untold,
             ring,
+            decoder: Decoder::default(),
             since: boot_clock(),
             following: Following::new(redact, history),
             slow_from: slow,
@@ -161,7 +152,7 @@ impl<'a> Live<'a> {
         let asked = RecordedAnswers::new(&around);
         let records = self.ring.take();
         for record in &records {
-            let Some(event) = self.ring.decode(record) else { continue };
+            let Some(event) = self.decoder.decode(record) else { continue };
             self.following.note(&event, &asked);
             if let EventKind::Exec { comm, .. } = event.kind {
                 self.replaced = Some(comm);
@@ -186,7 +177,7 @@ impl<'a> Live<'a> {
 
     /// Every probe's account, and how many records were of no known kind.
     pub(super) fn losses(&self) -> anyhow::Result<(Vec<ProbeLoss>, u64)> {
-        Ok((self.ring.losses()?, self.ring.undecodable))
+        Ok((self.ring.losses()?, self.decoder.undecodable))
     }
 
     /// Looks at what the probes on the scheduler cost.
