@@ -5,6 +5,7 @@ mod clock;
 mod collection;
 mod diff;
 mod doctor;
+mod ending;
 mod exit;
 mod flame;
 mod followed;

@@ -6,14 +6,13 @@ mod telling;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use tracer_ebpf::config::{Config, GoConfig, HeapConfig};
+use tracer_ebpf::config::Config;
 
 use self::kernel_side::KernelSide;
 use self::telling::Telling;
+use super::ending::ended;
 use super::recorder::size;
 use super::ring::{DRAIN_INTERVAL, ring_size};
 use super::traceable::Traceable;
@@ -21,7 +20,7 @@ use super::{Common, Exit};
 use crate::doctor;
 use crate::probe::load::{LoadOptions, Loaded};
 use crate::probe::plan::Detail;
-use crate::probe::{Blocking, Gc, Parking, Starts, watch_config};
+use crate::probe::{Starts, watch_config};
 
 /// Show the startup of every new process of a Go program
 ///
@@ -73,23 +72,12 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     let path = binary.path();
     doctor::fit(doctor::checks(&format!("gotrace watch {}", path.display())))?;
     let mut telling = Telling::open(args, &traceable)?;
-    let ended = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
-        // The second one ends gotrace at once; the kernel then removes the probes.
-        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&ended))?;
-        signal_hook::flag::register(signal, Arc::clone(&ended))?;
-    }
+    let ended = ended()?;
 
     let mut loaded = Loaded::load(&LoadOptions {
-        config: Config::default(),
-        go: GoConfig::default(),
-        heap: HeapConfig::default(),
         starts: Starts { config: watch_config(false), most_under_way: 1024, most_files: 1 },
-        blocking: Blocking::NONE,
-        parking: Parking::NONE,
-        gc: Gc::NONE,
         ring_bytes: args.ring_size * 1024,
-        kernel_log: false,
+        ..LoadOptions::of_start(Config::default())
     })?;
     let mut kernel = KernelSide::of(&mut loaded, telling.recorder.is_on())?;
     let mut watching = loaded.watch_starts()?;

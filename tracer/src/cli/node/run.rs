@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-
+use super::super::ending::ended;
 use super::super::exit::EnvironmentRefused;
 use super::super::log::Format;
 use super::super::recorder::size;
@@ -74,12 +73,7 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     let listener = TcpListener::bind(args.listen)
         .map_err(|error| EnvironmentRefused(format!("cannot listen on {}: {error}", args.listen)))?;
     let address = listener.local_addr()?;
-    let ended = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
-        // The second one ends gotrace at once; the kernel then removes the probes.
-        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&ended))?;
-        signal_hook::flag::register(signal, Arc::clone(&ended))?;
-    }
+    let ended = ended()?;
     raise_open_files();
     let selection = Arc::new(selection(args));
     let limits = Limits {
@@ -117,17 +111,17 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
 
 /// Until it is to end, or not to watch.
 fn watch(mut session: Session, ended: &AtomicBool, kill_switch: Option<&Path>) {
-    let mut ticked = Instant::now();
-    session.tick();
+    let mut ticked: Option<Instant> = None;
     while !ended.load(Ordering::SeqCst) {
-        session.turn();
-        if ticked.elapsed() >= Duration::from_secs(1) {
+        if ticked.is_none_or(|last| last.elapsed() >= Duration::from_secs(1)) {
             if kill_switch.is_some_and(Path::exists) {
                 break;
             }
             session.tick();
-            ticked = Instant::now();
+            ticked = Some(Instant::now());
         }
+        // After the tick: what that asks is mostly answered in the same turn.
+        session.turn();
         session.rest();
     }
     let took = session.end();
