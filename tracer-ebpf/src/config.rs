@@ -121,6 +121,8 @@ pub struct WatchConfig {
     pub inode_superblock: u32,
     /// `super_block.s_dev`
     pub superblock_device: u32,
+    /// 1 to tell when a process listens.
+    pub tell_listens: u32,
 }
 
 impl WatchConfig {
@@ -134,6 +136,7 @@ impl WatchConfig {
         inode_number: 0,
         inode_superblock: 0,
         superblock_device: 0,
+        tell_listens: 0,
     };
 }
 

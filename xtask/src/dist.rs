@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::bpf_toolchain::survey;
 use crate::exec::{self, Voice};
@@ -39,6 +39,9 @@ pub(crate) fn run() -> Result<PathBuf> {
     }
     generate(&binary, &folder)?;
     write(&folder.join("THIRD-PARTY.txt"), &licences::text(TARGET)?)?;
+    copied(&fs::read_to_string(folder.join("deploy/Containerfile"))?).into_iter().try_for_each(|file| {
+        ensure!(folder.join(file).is_file(), "the image copies {file}, which is not there")
+    })?;
     pack(&target, &name)?;
     VOICE.say(format_args!("packed {}", target.join(format!("{name}.tar.gz")).display()));
     Ok(folder)
@@ -100,6 +103,13 @@ fn verbs(page: &str) -> Result<Vec<String>> {
     Ok(verbs)
 }
 
+/// What the image is made of, of the folder that it is built in.
+fn copied(containerfile: &str) -> Vec<&str> {
+    let copies = containerfile.lines().filter_map(|line| line.strip_prefix("COPY "));
+    let sources = copies.filter_map(|copy| Some(copy.rsplit_once(' ')?.0.split_whitespace()));
+    sources.flatten().collect()
+}
+
 /// One archive, the same from the same files, and its checksum and the binary's.
 fn pack(target: &Path, name: &str) -> Result<()> {
     let archive = format!("{name}.tar.gz");
@@ -137,7 +147,13 @@ fn write(path: &Path, text: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::verbs;
+    use super::{copied, verbs};
+
+    #[test]
+    fn the_image_is_made_of_what_is_copied() {
+        let file = "# COPY no\nFROM scratch\nCOPY gotrace /gotrace\nCOPY A B /licenses/\nENTRYPOINT [\"/gotrace\"]\n";
+        assert_eq!(copied(file), ["gotrace", "A", "B"]);
+    }
 
     #[test]
     fn the_main_page_names_the_verbs() {

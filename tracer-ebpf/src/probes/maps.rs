@@ -100,6 +100,10 @@ pub(super) static EXECUTED: LruHashMap<u32, Executed, 8192> = LruHashMap::new();
 #[btf_map]
 pub(super) static WATCHED: HashMap<u32, u64, 1> = HashMap::new();
 
+/// The processes that were watched and do not listen yet.
+#[btf_map]
+pub(super) static SILENT: HashMap<u32, u8, 1> = HashMap::new();
+
 /// When an exec of a file was told last. The oldest are forgotten.
 #[btf_map]
 pub(super) static FILES_TOLD: LruHashMap<FileKey, u64, 1> = LruHashMap::new();

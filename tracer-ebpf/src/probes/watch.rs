@@ -18,15 +18,18 @@ use tracer_ebpf::wire::{
     account::Account,
     process::{COMM_LEN, Exec, Exit},
     startup::{Cookie, Heap, Hit},
-    watch::{FILE_IS_NEW_AFTER, FileKey, NewFile, Origin},
+    watch::{FILE_IS_NEW_AFTER, FileKey, Listen, NewFile, Origin},
 };
 
 use super::{
     emit::{announce, emit, lose},
-    maps::{EXECUTED, Executed, FILES_TOLD, WATCH, WATCHED},
+    maps::{EXECUTED, Executed, FILES_TOLD, SILENT, WATCH, WATCHED},
     memory::read_kernel,
     registers,
 };
+
+/// include/net/tcp_states.h
+const TCP_LISTEN: u32 = 10;
 
 /// Any process's exec: kept until it comes by a site, or forgotten. Of one that is watched it is the end.
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
@@ -38,6 +41,7 @@ fn watch_exec(ctx: RawTracePointContext) -> i32 {
     if WATCHED.remove(tgid).is_ok() {
         emit(Probe::Exec as u32, tgid, |header| Exec { header, comm, account: Account::default() });
     }
+    let _ = SILENT.remove(tgid);
     let _ = EXECUTED.insert(tgid, Executed { time, comm, parent: parent() }, 0);
     if WATCH.load().tell_files != 0 {
         // sched_process_exec(task, old_pid, bprm)
@@ -93,8 +97,24 @@ fn watch_exit(_ctx: RawTracePointContext) -> i32 {
         return 0;
     }
     let _ = EXECUTED.remove(tgid);
+    let _ = SILENT.remove(tgid);
     if WATCHED.remove(tgid).is_ok() {
         emit(Probe::Exit as u32, tgid, |header| Exit { header });
+    }
+    0
+}
+
+/// The first TCP socket of a process that is to be connected to. The kernel tells in the caller's context
+/// (`inet_csk_listen_start`), of Multipath TCP as well, which is TCP underneath.
+#[raw_tracepoint(tracepoint = "inet_sock_set_state")]
+fn watch_listen(ctx: RawTracePointContext) -> i32 {
+    // inet_sock_set_state(sk, oldstate, newstate)
+    if ctx.arg::<u64>(2) as u32 != TCP_LISTEN {
+        return 0;
+    }
+    let tgid = process();
+    if SILENT.remove(tgid).is_ok() {
+        announce(Probe::Listen as u32, tgid, |header| Listen { header });
     }
     0
 }
@@ -137,6 +157,9 @@ fn watch(ctx: ProbeContext) -> u32 {
         });
         let cgroup = cgroup();
         emit(Probe::Origin as u32, tgid, |header| Origin { header, binary: cookie.site, cgroup });
+        if WATCH.load().tell_listens != 0 && SILENT.insert(tgid, 0, 0).is_err() {
+            lose(Probe::Listen as u32);
+        }
         let _ = EXECUTED.remove(tgid);
         if cookie.probe == Probe::GoEntry as u32 {
             argument = u64::from(parent);

@@ -99,11 +99,13 @@ pub enum Probe {
     Origin = 34,
     /// A process became a program of a file that was not told lately.
     NewFile = 35,
+    /// A process that was watched listens, for the first time.
+    Listen = 36,
 }
 
 impl Probe {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::Exec,
         Self::Exit,
         Self::GoEntry,
@@ -140,6 +142,7 @@ impl Probe {
         Self::GcAssist,
         Self::Origin,
         Self::NewFile,
+        Self::Listen,
     ];
 
     /// The probe of that number.
@@ -161,6 +164,7 @@ impl Probe {
                 | Self::Summed
                 | Self::NetworkWait
                 | Self::NewFile
+                | Self::Listen
         )
     }
 
@@ -222,6 +226,7 @@ impl Probe {
             Self::GcAssist => "gc_assist",
             Self::Origin => "origin",
             Self::NewFile => "new_file",
+            Self::Listen => "listen",
         }
     }
 }

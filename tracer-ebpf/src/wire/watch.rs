@@ -27,6 +27,14 @@ pub struct NewFile {
     pub file: FileKey,
 }
 
+/// A process that was watched from its exec on listens for TCP connections, for the first time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Listen {
+    /// [`super::Probe::Listen`], and the process for the thread.
+    pub header: Header,
+}
+
 /// A file as the kernel has it, which is not always as `stat` tells it (overlayfs, btrfs), and a control group that
 /// it is executed in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -42,6 +50,9 @@ pub struct FileKey {
 
 /// The name of the map of the processes that are watched and have not reached `main.main`.
 pub const WATCHED_MAP: &str = "WATCHED";
+
+/// The name of the map of the processes that were watched and do not listen yet.
+pub const SILENT_MAP: &str = "SILENT";
 
 /// The name of the map that has when a file was told last, by its [`FileKey`].
 pub const FILES_TOLD_MAP: &str = "FILES_TOLD";

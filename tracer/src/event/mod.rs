@@ -50,6 +50,7 @@ impl Event {
             EventKind::Stop(_) => Probe::WorldStarted,
             EventKind::Origin(_) => Probe::Origin,
             EventKind::NewFile(_) => Probe::NewFile,
+            EventKind::Listen => Probe::Listen,
         }
     }
 
@@ -88,6 +89,8 @@ pub enum EventKind {
     Origin(Origin),
     /// A process became a program of a file that was not told lately.
     NewFile(NewFile),
+    /// A watched process listens for TCP connections, for the first time.
+    Listen,
 }
 
 /// Bytes that are no record of this version.
@@ -140,6 +143,7 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
         Probe::WorldStarted => EventKind::Stop(Box::new(gc::stop(bytes)?)),
         Probe::Origin => EventKind::Origin(watch::origin(bytes)?),
         Probe::NewFile => EventKind::NewFile(watch::new_file(bytes)?),
+        Probe::Listen => EventKind::Listen,
         Probe::Summed
         | Probe::WorldStopping
         | Probe::WorldStopped

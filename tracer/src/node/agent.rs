@@ -10,6 +10,7 @@ use super::looker::{Looker, Question};
 use super::pace::{Pace, Rest};
 use super::place::Places;
 use super::programs::Programs;
+use super::ready::Readiness;
 use super::selector::Selection;
 use super::state::Shared;
 use crate::event::{Event, EventKind, Origin};
@@ -42,6 +43,7 @@ pub struct Session {
     pub(super) programs: Programs,
     pub(super) places: Places,
     pub(super) starts: Starts,
+    pub(super) readiness: Readiness,
     pub(super) state: Shared,
     pub(super) selection: Arc<Selection>,
     pub(super) looker: Looker,
@@ -77,6 +79,7 @@ impl Session {
             programs: Programs::default(),
             places: Places::open(),
             starts: Starts::bounded(MOST_EVENTS),
+            readiness: Readiness::default(),
             state,
             selection,
             looker: Looker::default(),
@@ -134,6 +137,12 @@ impl Session {
                     self.executed.push_back((pid, time));
                 } else {
                     self.state.lock().tally.skipped += 1;
+                }
+                return;
+            }
+            EventKind::Listen => {
+                if let Some((workload, took)) = self.readiness.listens(pid, time) {
+                    self.state.lock().workloads.of(&workload).is_ready(took);
                 }
                 return;
             }

@@ -39,6 +39,11 @@ const BOUNDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1
 pub struct Figures {
     /// From the end of execve to `main.main`, in seconds.
     pub to_main: Histogram,
+    /// From the end of execve to when `main.main` has begun and a TCP socket listens, in seconds; none while no
+    /// start came so far.
+    pub ready: Option<Histogram>,
+    /// What the probes cost the starts, at least; none when that could not be measured.
+    pub probes: Option<Nanos>,
     /// How many ended how.
     pub outcomes: BTreeMap<Outcome, u64>,
     /// How many had begun before their binary was watched.
@@ -66,6 +71,8 @@ impl Default for Figures {
     fn default() -> Self {
         Self {
             to_main: Histogram::new(BOUNDS),
+            ready: None,
+            probes: None,
             outcomes: BTreeMap::new(),
             joined_late: 0,
             phases: BTreeMap::new(),
@@ -76,6 +83,17 @@ impl Default for Figures {
 }
 
 impl Figures {
+    /// A start became ready, so long after the end of execve.
+    pub(super) fn is_ready(&mut self, took: Nanos) {
+        self.ready.get_or_insert_with(|| Histogram::new(BOUNDS)).observe(seconds(took));
+    }
+
+    /// A start ran into so many probes, each of which costs that.
+    pub(super) fn spent(&mut self, hits: u64, each: Nanos) {
+        let sum = self.probes.get_or_insert_default();
+        *sum = sum.plus(Nanos(hits.saturating_mul(each.0)));
+    }
+
     /// Adds a start.
     pub fn add(&mut self, outcome: Outcome, timeline: &StartupTimeline) {
         *self.outcomes.entry(outcome).or_default() += 1;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tracer_ebpf::config::Config;
+use tracer_ebpf::config::{Config, WatchConfig};
 
 use crate::event::{Decoder, Event};
 use crate::probe::attach::AttachError;
@@ -18,24 +18,38 @@ const MOST_UNDER_WAY: u32 = 4096;
 /// Of so many files it is known when they were told last.
 const MOST_FILES: u32 = 4096;
 
+/// So many processes that do not listen yet are told when they do.
+const MOST_SILENT: u32 = 16 << 10;
+
 /// The programs in the kernel and what they write to.
 pub(super) struct Kernel {
     pub(super) watching: Watching,
     ring: Ring,
     decoder: Decoder,
     lost: LostBy,
+    /// What it costs a process to run into a site, at least.
+    pub(super) hit_cost: Option<Nanos>,
 }
 
 impl Kernel {
     /// Loads the programs, with a ring buffer of that size. No binary is watched yet.
     pub(super) fn load(ring_bytes: u32) -> Result<Self, AttachError> {
-        let starts =
-            Starts { config: watch_config(true), most_under_way: MOST_UNDER_WAY, most_files: MOST_FILES };
+        let starts = Starts {
+            config: WatchConfig { tell_listens: 1, ..watch_config(true) },
+            most_under_way: MOST_UNDER_WAY,
+            most_files: MOST_FILES,
+            most_silent: MOST_SILENT,
+        };
         let options = LoadOptions { starts, ring_bytes, ..LoadOptions::of_start(Config::default()) };
         let mut loaded = Loaded::load(&options)?;
         let ring = Ring::of(&mut loaded, false)?;
         let (decoder, lost) = (Decoder::default(), LostBy::default());
-        Ok(Self { watching: loaded.watch_starts()?, ring, decoder, lost })
+        let mut watching = loaded.watch_starts()?;
+        if let Err(error) = watching.watch_listening() {
+            tracing::warn!("when processes are ready is not told: {error}");
+        }
+        let hit_cost = watching.hit_cost().inspect_err(|error| tracing::warn!("what a hit costs: {error}"));
+        Ok(Self { watching, ring, decoder, lost, hit_cost: hit_cost.ok() })
     }
 
     /// Sleeps until something is announced, or that long. Whether there is something to drain.

@@ -82,6 +82,21 @@ fn starts(state: &State, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     for (workload, figures) in &all {
         figures.to_main.encode(family.encode_family(*workload)?)?;
     }
+    let help = "Time from the end of execve to when main.main has begun and a TCP socket listens";
+    let mut family =
+        encoder.encode_descriptor("gotrace_startup_ready_seconds", help, None, MetricType::Histogram)?;
+    for (workload, figures) in &all {
+        if let Some(ready) = &figures.ready {
+            ready.encode(family.encode_family(*workload)?)?;
+        }
+    }
+    let help = "Time that the probes took of all starts, at least: hits times what one costs gotrace itself";
+    let mut family = counters(encoder, "gotrace_startup_probes_seconds", help)?;
+    for (workload, figures) in &all {
+        if let Some(probes) = figures.probes {
+            count(&mut family, *workload, seconds(probes))?;
+        }
+    }
     let help = "Time of all starts in a phase that they came to the end of";
     let mut family = counters(encoder, "gotrace_startup_phase_seconds", help)?;
     for (workload, figures) in &all {

@@ -18,6 +18,7 @@ mod place;
 mod processes;
 mod program;
 mod programs;
+mod ready;
 mod registry;
 mod selector;
 mod state;

@@ -8,12 +8,13 @@ use super::figures::seconds;
 use super::metrics::{Labels, count, counters, gauge, gauges};
 use super::registry::Running;
 use super::state::State;
+use super::usage::Usage;
 use super::workload::Workload;
 use crate::target::counters::Counters;
 use crate::units::Nanos;
 
-/// How a figure is read from a process.
-type Figure<T> = (&'static str, &'static str, fn(&Counters) -> Option<T>);
+/// How a figure is read from what is known of a process.
+type Figure<T, From = Counters> = (&'static str, &'static str, fn(&From) -> Option<T>);
 
 /// What the runtime counts up.
 const TIMES: [Figure<Nanos>; 2] = [
@@ -47,15 +48,26 @@ const SIZES: [Figure<u64>; 4] = [
     ("gotrace_gomaxprocs", "GOMAXPROCS", |counters| counters.gomaxprocs),
 ];
 
+/// What the kernel counts of it, and its goroutines that wait for a P.
+const NOW: [Figure<u64, Usage>; 3] = [
+    ("gotrace_resident_bytes", "Memory of a process", |usage| usage.resident),
+    ("gotrace_threads", "Threads of a process", |usage| usage.threads),
+    ("gotrace_goroutines_runnable", "Goroutines that wait for a P", |usage| {
+        usage.census.as_ref().map(|census| census.runnable)
+    }),
+];
+
 /// Writes them, by process.
 pub(super) fn processes(state: &State, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let running = state.registry.sorted();
-    let mut family = gauges(encoder, "gotrace_resident_bytes", "Memory of a process")?;
-    for process in &running {
-        if let Some(resident) = process.usage.resident {
-            gauge(&mut family, &labels(process), resident)?;
+    for (name, help, figure) in NOW {
+        let mut family = gauges(encoder, name, help)?;
+        for (process, value) in running.iter().filter_map(|process| Some((process, figure(&process.usage)?)))
+        {
+            gauge(&mut family, &labels(process), value)?;
         }
     }
+    blocked(&running, encoder)?;
     let counted = || running.iter().filter_map(|process| Some((*process, process.usage.counters.as_ref()?)));
     for (name, help, figure) in TIMES {
         let mut family = counters(encoder, name, help)?;
@@ -73,6 +85,23 @@ pub(super) fn processes(state: &State, encoder: &mut DescriptorEncoder<'_>) -> f
         let mut family = gauges(encoder, name, help)?;
         for (process, value) in counted().filter_map(|(process, all)| Some((process, figure(all)?))) {
             gauge(&mut family, &labels(process), value)?;
+        }
+    }
+    Ok(())
+}
+
+/// Who does not run now, by what it waits for: only what there is, so that a process is a handful of series.
+fn blocked(running: &[&Running], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let help = "Goroutines that wait now, by what for; the runtime's own left out";
+    let mut family = gauges(encoder, "gotrace_goroutines_blocked", help)?;
+    for process in running {
+        let Some(census) = &process.usage.census else { continue };
+        let waiting = census.waiting.iter().map(|(kind, count)| (kind.name(), *count));
+        let in_syscall = Some(("syscall", census.in_syscall)).filter(|(_, count)| *count > 0);
+        for (reason, count) in waiting.chain(in_syscall) {
+            let (workload, mut labels) = labels(process);
+            labels.push(("reason", reason.to_owned()));
+            gauge(&mut family, &(workload, labels), count)?;
         }
     }
     Ok(())

@@ -8,6 +8,7 @@ use crate::probe::Probe;
 use crate::probe::plan::{self, Detail, PlannedSite};
 use crate::target::counters::CounterPlaces;
 use crate::target::gobin::{BinaryError, GoBinary, InitTask, Landmarks, Machine, Support};
+use crate::target::goroutines::CensusPlaces;
 
 #[cfg(test)]
 use crate::units::VirtAddr;
@@ -29,6 +30,8 @@ pub(super) struct Program {
     pub catalogue: InitCatalogue,
     /// Where its runtime counts; none when that is not to be had.
     pub counters: Option<CounterPlaces>,
+    /// Where its goroutines are; none when that is not to be had.
+    pub census: Option<CensusPlaces>,
     /// By what its processes' memory is known.
     pub landmarks: Landmarks,
 }
@@ -90,6 +93,9 @@ impl Program {
             counters: CounterPlaces::of(binary)
                 .inspect_err(|error| tracing::info!("{}: no figures of the runtime: {error}", path.display()))
                 .ok(),
+            census: CensusPlaces::of(binary)
+                .inspect_err(|error| tracing::info!("{}: what waits is not told: {error}", path.display()))
+                .ok(),
             landmarks: binary.landmarks(),
         })
     }
@@ -108,6 +114,7 @@ impl Program {
             sites: Vec::new(),
             catalogue: InitCatalogue::default(),
             counters: None,
+            census: None,
             landmarks: Landmarks { entry, moduledata, unlinked: 0, pclntab, magic: 0 },
         }
     }

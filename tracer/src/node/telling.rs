@@ -67,6 +67,16 @@ impl Session {
         let known = state.registry.has(start.pid);
         let figures: &mut Figures = state.workloads.of(&workload);
         figures.add(outcome, &timeline);
+        if let Some(each) = self.kernel.hit_cost {
+            let hits = start.events.iter().filter(|event| matches!(event.kind, EventKind::Hit(_)));
+            figures.spent(hits.count() as u64, each);
+        }
+        if outcome == Outcome::Main
+            && let Some(main) = start.events.last().map(|event| event.time)
+            && let Some(took) = self.readiness.reached(start.pid, begin, main, &workload)
+        {
+            figures.is_ready(took);
+        }
         if !is_whole(start) && !known {
             figures.joined_late += 1;
         }

@@ -5,13 +5,12 @@ use std::fs::File;
 use std::time::{Duration, Instant};
 
 use aya::programs::UProbe;
-use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeScope};
 
 use super::attach::{AttachError, Attached, cookie, own_path, points, typed, verify};
 use super::load::{LoadError, Loaded};
 use super::plan::PlannedSite;
 use super::trap;
-use super::uprobe_multi::{Link, Point, Program, Supported};
+use super::uprobe_multi::{Link, Program, Supported};
 use crate::units::Nanos;
 
 /// The program that serves every site of the scheduler's.
@@ -43,7 +42,12 @@ impl Attached {
     /// When the kernel refuses it.
     pub fn load_parking(&mut self) -> Result<Nanos, AttachError> {
         let armed = Armed::load(&mut self.loaded, PARKING)?;
-        self.parking.insert(armed).trap_cost(&mut self.loaded)
+        let Armed { name, way } = self.parking.insert(armed);
+        let program = match way {
+            Way::Multi { program, .. } => Some(&*program),
+            Way::PerfEvents => None,
+        };
+        trap::cost(&mut self.loaded, program, name)
     }
 
     /// Arms the sites of `binary`, which the process runs.
@@ -118,36 +122,5 @@ impl Armed {
             program.unload().map_err(|error| LoadError::of_program(name, error))?;
         }
         Ok(())
-    }
-
-    /// What a call of a probed function takes longer than one of the same without the probe.
-    fn trap_cost(&self, loaded: &mut Loaded) -> Result<Nanos, AttachError> {
-        const OWN: &str = "/proc/self/exe";
-        let failed = |source| AttachError::Sites { sites: 1, source };
-        let place = trap::place().map_err(failed)?;
-        let without = trap::measure();
-        let with = match &self.way {
-            Way::Multi { program, .. } => {
-                let path = CString::new(OWN).map_err(|_| LoadError::Part("path"))?;
-                let pid = if program.supported() == Supported::Yes { std::process::id() } else { 0 };
-                let point = [Point { offset: place.0, cookie: 0 }];
-                let _armed = program.attach(&path, &point, pid).map_err(failed)?;
-                trap::measure()
-            }
-            Way::PerfEvents => {
-                let program: &mut UProbe = typed(loaded, self.name)?;
-                let location = UProbeAttachLocation::AbsoluteOffset(place.0);
-                let refused = |source| AttachError::Site {
-                    function: "gotrace's own".to_owned(),
-                    source: Box::new(source),
-                };
-                let point = UProbeAttachPoint { location, cookie: None };
-                let armed = program.attach(point, OWN, UProbeScope::AllProcesses).map_err(refused)?;
-                let with = trap::measure();
-                program.detach(armed).map_err(refused)?;
-                with
-            }
-        };
-        Ok(with.since(without))
     }
 }

@@ -21,7 +21,7 @@ use tracer_ebpf::wire::blocking::{
 use tracer_ebpf::wire::gc::ASSISTS_MAP;
 use tracer_ebpf::wire::parking::{PARKED_MAP, PARKINGS_MAP};
 use tracer_ebpf::wire::profile::{SAMPLES_MAP, Sample};
-use tracer_ebpf::wire::watch::{FILES_TOLD_MAP, WATCHED_MAP};
+use tracer_ebpf::wire::watch::{FILES_TOLD_MAP, SILENT_MAP, WATCHED_MAP};
 use zerocopy::IntoBytes as _;
 
 use super::{Blocking, Gc, Parking, Starts};
@@ -188,6 +188,7 @@ impl Loaded {
             .map_max_entries(PARKED_MAP, options.parking.most_parked)
             .map_max_entries(WATCHED_MAP, options.starts.most_under_way)
             .map_max_entries(FILES_TOLD_MAP, options.starts.most_files)
+            .map_max_entries(SILENT_MAP, options.starts.most_silent)
             .map_max_entries(ASSISTS_MAP, options.gc.most_assists)
             .load(bytes)?;
         let relocated = relocate(bytes, &ebpf)?;

@@ -13,11 +13,14 @@ pub struct Starts {
     pub most_under_way: u32,
     /// Of how many files it is known when they were told last.
     pub most_files: u32,
+    /// How many processes that do not listen yet are told when they do; 1 when none is told.
+    pub most_silent: u32,
 }
 
 impl Starts {
     /// None is watched.
-    pub const NONE: Self = Self { config: WatchConfig::NONE, most_under_way: 1, most_files: 1 };
+    pub const NONE: Self =
+        Self { config: WatchConfig::NONE, most_under_way: 1, most_files: 1, most_silent: 1 };
 }
 
 /// What the running kernel's type information says; all zero where it does not. With `tell_files` execs of new files

@@ -6,11 +6,18 @@
 //! may meet in the kernel; they do not cost less.
 
 use std::arch::naked_asm;
+use std::ffi::CString;
 use std::fs;
 use std::io;
 
+use aya::programs::UProbe;
+use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeScope};
+
 use super::Probe;
+use super::attach::{AttachError, typed};
+use super::load::{LoadError, Loaded};
 use super::plan::PlannedSite;
+use super::uprobe_multi::{Point, Program, Supported};
 use crate::target::gobin::{Site, SiteKind};
 use crate::units::{FileOffset, Nanos, VirtAddr, clock_time};
 
@@ -50,7 +57,7 @@ pub fn pass() {
 }
 
 /// Where gotrace's own file has the instruction.
-pub(super) fn place() -> io::Result<FileOffset> {
+fn place() -> io::Result<FileOffset> {
     let address = probed as extern "C" fn() as usize as u64;
     // SAFETY: it is the first byte of a function.
     if unsafe { *(address as *const u8) } != PUSH {
@@ -72,8 +79,39 @@ fn offset_of(maps: &str, address: u64) -> Option<FileOffset> {
     })
 }
 
+/// What a call of a probed function takes longer than one of the same without the probe, which the program of that name
+/// serves; it is given where the kernel has links of many sites, and loaded otherwise.
+pub(super) fn cost(
+    loaded: &mut Loaded,
+    multi: Option<&Program>,
+    name: &'static str,
+) -> Result<Nanos, AttachError> {
+    const OWN: &str = "/proc/self/exe";
+    let failed = |source| AttachError::Sites { sites: 1, source };
+    let place = place().map_err(failed)?;
+    let without = measure();
+    let with = if let Some(program) = multi {
+        let path = CString::new(OWN).map_err(|_| LoadError::Part("path"))?;
+        let pid = if program.supported() == Supported::Yes { std::process::id() } else { 0 };
+        let point = [Point { offset: place.0, cookie: 0 }];
+        let _armed = program.attach(&path, &point, pid).map_err(failed)?;
+        measure()
+    } else {
+        let program: &mut UProbe = typed(loaded, name)?;
+        let location = UProbeAttachLocation::AbsoluteOffset(place.0);
+        let refused =
+            |source| AttachError::Site { function: "gotrace's own".to_owned(), source: Box::new(source) };
+        let point = UProbeAttachPoint { location, cookie: None };
+        let armed = program.attach(point, OWN, UProbeScope::AllProcesses).map_err(refused)?;
+        let with = measure();
+        program.detach(armed).map_err(refused)?;
+        with
+    };
+    Ok(with.since(without))
+}
+
 /// The processor time of one call, in nanoseconds: the median of several rounds.
-pub(super) fn measure() -> Nanos {
+fn measure() -> Nanos {
     let mut rounds: Vec<u64> = (0..ROUNDS).map(|_| round()).collect();
     rounds.sort_unstable();
     Nanos(rounds[ROUNDS / 2] / CALLS)

@@ -13,7 +13,9 @@ use tracer_ebpf::wire::startup::Cookie;
 use super::attach::{AttachError, attach_tracepoint, own_path, points, typed, verify};
 use super::load::{LoadError, Loaded};
 use super::plan::PlannedSite;
+use super::trap;
 use super::uprobe_multi::{Link, Program};
+use crate::units::Nanos;
 
 /// The program that serves every uprobe site.
 const WATCH: &str = "watch";
@@ -58,6 +60,23 @@ impl Loaded {
 }
 
 impl Watching {
+    /// Arms what sees processes listen.
+    ///
+    /// # Errors
+    /// When the kernel refuses it, or has no TCP.
+    pub fn watch_listening(&mut self) -> Result<(), AttachError> {
+        attach_tracepoint(&mut self.loaded, "watch_listen", "inet_sock_set_state")
+    }
+
+    /// What it costs a process to run into a site: the trap, and to find that nothing is to be told of it, measured on
+    /// gotrace's own code. A start's records come on top.
+    ///
+    /// # Errors
+    /// When the kernel refuses the probe.
+    pub fn hit_cost(&mut self) -> Result<Nanos, AttachError> {
+        trap::cost(&mut self.loaded, self.program.as_ref(), WATCH)
+    }
+
     /// Arms the sites of a binary, whose starts' [`crate::event::Origin`] is of that number (of at most 48 bits) from
     /// now on.
     ///

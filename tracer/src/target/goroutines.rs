@@ -4,6 +4,7 @@
 //! What bounds it, whatever the program has in its memory: [`Limits`]. Goroutines at the same place are counted
 //! together in a [`Group`], so a million that are alike cost the reading of their `runtime.g`, and little memory.
 
+mod census;
 mod list;
 mod walk;
 
@@ -11,6 +12,7 @@ use super::gobin::ReasonKind;
 pub use super::goroutine::{GoThread, GoroutineError, GoroutineStatus, Registers};
 pub use super::unwind::CallStack;
 use crate::units::{Nanos, RuntimeAddr};
+pub use census::{Census, CensusPlaces};
 pub use list::GoroutineList;
 
 /// How much is read and told at most.

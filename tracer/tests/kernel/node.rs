@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use self::groups::{Container, hierarchy};
 use crate::support::{fixtures_of, gotrace, nethttp};
@@ -202,6 +202,51 @@ fn a_program_that_comes_later_is_seen_from_its_next_start_on() {
     // Another file in its place is another program.
     std::fs::remove_file(&program).unwrap();
     agent.wait_for("the binary to go", |agent| agent.sum("gotrace_binaries") == before);
+    agent.end();
+}
+
+#[test]
+#[ignore = "needs root, BPF and fixtures: cargo xtask test"]
+fn a_server_is_ready_when_it_listens_and_its_waiting_goroutines_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = programs(folder.path()).remove(0);
+    let agent = Agent::of(&select(std::slice::from_ref(&program)));
+    agent.watches(1.0);
+    // This one never listens.
+    run(&program);
+    let mut server =
+        Command::new(&program).args(["-serve", "60s"]).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut lines = BufReader::new(server.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let main = lines.next().and_then(|line| line.strip_prefix("main.main unix_ns=")?.parse::<u64>().ok());
+    assert!(lines.next().is_some_and(|line| line.starts_with("listening on")));
+    // It listens by now: the program says so, and when it came to main.main.
+    let listens = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let most = listens.as_secs_f64() - main.expect("its time") as f64 / 1e9;
+
+    agent.wait_for("both starts", |agent| agent.sum("gotrace_starts_total") == 2.0);
+    agent.wait_for("its being ready", |agent| agent.sum("gotrace_startup_ready_seconds_count") == 1.0);
+    let ready = agent.sum("gotrace_startup_ready_seconds_sum");
+    let to_main = agent.sum("gotrace_last_startup_seconds");
+    assert!((0.0..=most).contains(&(ready - to_main)), "{ready} after {to_main}, at most {most} later");
+
+    // `main` sleeps, and the server waits to be called.
+    let of_server = format!("pid=\"{}\"", server.id());
+    let blocked = |agent: &Agent| -> Vec<(String, f64)> {
+        let all = agent.samples("gotrace_goroutines_blocked");
+        let of_it = all.into_iter().filter(|(labels, _)| labels.contains(&of_server));
+        let reason = |labels: &str| labels.split("reason=\"").nth(1)?.split('"').next().map(str::to_owned);
+        of_it.filter_map(|(labels, count)| Some((reason(&labels)?, count))).collect()
+    };
+    let both = [("poller".to_owned(), 1.0), ("sleep".to_owned(), 1.0)];
+    agent.wait_for("what its goroutines wait for", |agent| blocked(agent) == both);
+    let threads = std::fs::read_dir(format!("/proc/{}/task", server.id())).unwrap().count();
+    agent.wait_for("its threads", |agent| {
+        let all = agent.samples("gotrace_threads");
+        all.iter().any(|(labels, count)| labels.contains(&of_server) && *count == threads as f64)
+    });
+    assert!(agent.sum("gotrace_startup_probes_seconds_total") > 0.0);
+    server.kill().unwrap();
+    server.wait().unwrap();
     agent.end();
 }
 

@@ -19,7 +19,7 @@ pub fn wait_reason(version: &GoVersion, number: u8) -> Option<&'static str> {
 }
 
 /// What goroutines wait for, whatever the version calls it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ReasonKind {
     /// The network poller: a socket, a pipe or another descriptor that can be polled.
     Poller,
@@ -49,6 +49,25 @@ pub enum ReasonKind {
 }
 
 impl ReasonKind {
+    /// In one word.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Poller => "poller",
+            Self::Sleep => "sleep",
+            Self::Channel => "channel",
+            Self::Select => "select",
+            Self::Lock => "lock",
+            Self::Cond => "cond",
+            Self::WaitGroup => "waitgroup",
+            Self::Semaphore => "semaphore",
+            Self::Gc => "gc",
+            Self::Idle => "idle",
+            Self::Forever => "forever",
+            Self::Other => "other",
+        }
+    }
+
     /// The kind of one of the runtime's own wordings.
     #[must_use]
     pub fn of(reason: &str) -> Self {

@@ -6,7 +6,7 @@ use super::super::memory::Memory;
 use super::super::unwind::LoadedCode;
 use super::walk::Walk;
 use super::{GoroutineError, Goroutines, Limits};
-use crate::units::RuntimeAddr;
+use crate::units::{RuntimeAddr, VirtAddr};
 
 /// No process has room for more goroutines: each has at least 2 KiB of stack.
 const MOST: u64 = 1 << 36;
@@ -18,6 +18,15 @@ pub struct GoroutineList<'a> {
     binary: &'a GoBinary,
     bias: u64,
     layout: RuntimeLayout,
+}
+
+/// What tells the list in every process of a binary.
+#[derive(Clone, Debug)]
+pub(super) struct ListPlaces {
+    candidates: Vec<VirtAddr>,
+    /// `runtime.main`
+    main: VirtAddr,
+    pub(super) layout: RuntimeLayout,
 }
 
 /// The three words of a Go slice.
@@ -39,31 +48,9 @@ impl<'a> GoroutineList<'a> {
         bias: u64,
         memory: &impl Memory,
     ) -> Result<Option<Self>, GoroutineError> {
-        let layout = RuntimeLayout::of(binary.version())
-            .ok_or_else(|| GoroutineError::Layout(binary.version().to_string()))?;
-        let main = binary.functions().named("runtime.main").ok_or(GoroutineError::NoList)?;
-        let main = main.entry.0.wrapping_add(bias);
-        let candidates = binary.goroutine_list_candidates();
-        if candidates.is_empty() {
-            return Err(GoroutineError::NoList);
-        }
-        // The code refers to the length and the capacity as well, each by its own address.
-        let is_slice = |place: u64| {
-            [8, 16].iter().all(|word| candidates.iter().any(|other| other.0 == place.wrapping_add(*word)))
-        };
-        let begins_with_main = |place: &RuntimeAddr| {
-            let Some(slice) = Slice::read(memory, *place) else { return false };
-            let first = memory.u64(RuntimeAddr(slice.array));
-            first.and_then(|first| Raw::read(memory, first, layout)).is_ok_and(|raw| raw.is_main(main))
-        };
-        let places = candidates.iter().filter(|place| is_slice(place.0));
-        let places: Vec<RuntimeAddr> =
-            places.map(|place| RuntimeAddr(place.0.wrapping_add(bias))).filter(begins_with_main).collect();
-        match places[..] {
-            [] => Ok(None),
-            [place] => Ok(Some(Self { place, binary, bias, layout })),
-            _ => Err(GoroutineError::Disagreement),
-        }
+        let places = ListPlaces::of(binary)?;
+        let found = places.find(bias, memory)?;
+        Ok(found.map(|place| Self { place, binary, bias, layout: places.layout }))
     }
 
     /// Reads all goroutines, while the program goes on.
@@ -75,6 +62,48 @@ impl<'a> GoroutineList<'a> {
         let (addresses, beyond) = addresses(memory, self.place, limits.listed)?;
         let walk = Walk::new(memory, code, self.layout, self.binary.version(), limits);
         Ok(Goroutines { beyond, ..walk.read(addresses) })
+    }
+}
+
+impl ListPlaces {
+    /// The variables that may be it.
+    pub(super) fn of(binary: &GoBinary) -> Result<Self, GoroutineError> {
+        let layout = RuntimeLayout::of(binary.version())
+            .ok_or_else(|| GoroutineError::Layout(binary.version().to_string()))?;
+        let main = binary.functions().named("runtime.main").ok_or(GoroutineError::NoList)?.entry;
+        let candidates = binary.goroutine_list_candidates();
+        if candidates.is_empty() {
+            return Err(GoroutineError::NoList);
+        }
+        Ok(Self { candidates, main, layout })
+    }
+
+    /// The one that it is in a process.
+    pub(super) fn find(
+        &self,
+        bias: u64,
+        memory: &impl Memory,
+    ) -> Result<Option<RuntimeAddr>, GoroutineError> {
+        let main = self.main.0.wrapping_add(bias);
+        // The code refers to the length and the capacity as well, each by its own address.
+        let is_slice = |place: u64| {
+            let follows =
+                |word: &u64| self.candidates.iter().any(|other| other.0 == place.wrapping_add(*word));
+            [8, 16].iter().all(follows)
+        };
+        let begins_with_main = |place: &RuntimeAddr| {
+            let Some(slice) = Slice::read(memory, *place) else { return false };
+            let first = memory.u64(RuntimeAddr(slice.array));
+            first.and_then(|first| Raw::read(memory, first, self.layout)).is_ok_and(|raw| raw.is_main(main))
+        };
+        let places = self.candidates.iter().filter(|place| is_slice(place.0));
+        let places: Vec<RuntimeAddr> =
+            places.map(|place| RuntimeAddr(place.0.wrapping_add(bias))).filter(begins_with_main).collect();
+        match places[..] {
+            [] => Ok(None),
+            [place] => Ok(Some(place)),
+            _ => Err(GoroutineError::Disagreement),
+        }
     }
 }
 
