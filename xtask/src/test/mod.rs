@@ -13,10 +13,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use self::kernel_log::KernelLog;
-use self::suite::Part;
-pub(crate) use self::suite::Suite;
+pub(crate) use self::suite::{Part, Suite};
 use crate::exec::{self, Voice};
-use crate::fixtures::{self, Selection};
+use crate::fixtures::{self, Fixture, Selection};
 use crate::privilege::{self, Road};
 use crate::vm::{Guest, Kernel};
 use crate::{apt, build, cache, setup};
@@ -164,7 +163,16 @@ impl Tools {
         Ok(Self { gotrace: gotrace?, programs: programs? })
     }
 
-    fn variables(&self) -> [(&'static str, &Path); 3] {
+    /// `gotrace`, and the folder of a manifest of programs to try it on.
+    pub(crate) fn new(gotrace: PathBuf, fixtures: PathBuf, pprof: PathBuf) -> Self {
+        Self { gotrace, programs: Programs { fixtures, pprof } }
+    }
+
+    pub(crate) fn gotrace(&self) -> &Path {
+        &self.gotrace
+    }
+
+    pub(crate) fn variables(&self) -> [(&'static str, &Path); 3] {
         let Self { gotrace, programs: Programs { fixtures, pprof } } = self;
         [("GOTRACE_BIN", gotrace), ("GOTRACE_FIXTURES", fixtures), ("GOTRACE_PPROF", pprof)]
     }
@@ -206,7 +214,12 @@ fn privileged(args: &Args, tools: &Tools, suite: &mut Suite) {
     suite.note(&format!("in the virtual machines, of the kernel tests: {}", OF_THE_KERNEL.join(", ")));
     // Each guest keeps one processor busy. They are packed one after the other: both use the cache.
     let guests = [Kernel::V6_1, Kernel::V6_12]
-        .map(|kernel| (format!("QEMU, {kernel}"), guest(kernel, tools, &binary)))
+        .map(|kernel| {
+            (
+                format!("QEMU, {kernel}"),
+                guest(kernel, tools, &binary, |fixture| IN_VM.contains(&&*fixture.name)),
+            )
+        })
         .into();
     suite.parts_at_once("kernel tests", guests, |guest, part| {
         let mut guest = guest?;
@@ -215,7 +228,8 @@ fn privileged(args: &Args, tools: &Tools, suite: &mut Suite) {
     });
 }
 
-fn in_guest(guest: &mut Guest, tests: &str, part: &mut Part) -> Result<()> {
+/// Runs privileged tests in a guest.
+pub(crate) fn in_guest(guest: &mut Guest, tests: &str, part: &mut Part) -> Result<()> {
     let script = format!("/tests/kernel --include-ignored --test-threads=1 --color=never {tests}");
     let outcome = guest.run(&script, Duration::from_secs(1800), |line| part.line(line))?;
     part.exit(outcome.exit_code == 0);
@@ -274,11 +288,17 @@ fn natively(tools: &Tools, binary: &Path, suite: &mut Suite) {
     });
 }
 
-fn guest(kernel: Kernel, tools: &Tools, binary: &Path) -> Result<Guest> {
+/// A guest with gotrace, its privileged tests, and the chosen programs.
+pub(crate) fn guest(
+    kernel: Kernel,
+    tools: &Tools,
+    binary: &Path,
+    chosen: impl Fn(&Fixture) -> bool,
+) -> Result<Guest> {
     let mut guest = Guest::new(kernel)?;
     guest.program(&tools.gotrace, "/usr/bin/gotrace")?;
     guest.program(&stripped(binary)?, "/tests/kernel")?;
-    guest.fixtures(&tools.programs.fixtures, |fixture| IN_VM.contains(&fixture.name.as_str()))?;
+    guest.fixtures(&tools.programs.fixtures, chosen)?;
     guest.variable("GOTRACE_BIN", "/usr/bin/gotrace");
     guest.variable(
         "GOTRACE_FIXTURES",
@@ -303,7 +323,7 @@ fn integration_tests() -> Result<Vec<String>> {
 }
 
 /// Builds the privileged tests, and gives the program that runs them.
-fn kernel_test_binary() -> Result<PathBuf> {
+pub(crate) fn kernel_test_binary() -> Result<PathBuf> {
     VOICE.say("building the privileged tests");
     let mut command = exec::cargo();
     command.args(["test", "--workspace", "--test", PRIVILEGED, "--no-run", "--message-format=json"]);

@@ -185,11 +185,12 @@ impl Part {
     /// Runs a few tests that failed a second time, by themselves: a machine that stood still for a moment makes a test of
     /// time fail once, a fault does it again. The closing table names those that passed then.
     pub(crate) fn again(&mut self, run: impl FnOnce(&[String], &mut Self) -> Result<()>) -> Result<()> {
-        let names = std::mem::take(&mut self.failures.names);
+        let names = self.failures.names.clone();
         // Anything else that failed is not a test's bad luck.
         if names.is_empty() || names.len() > AGAIN_AT_MOST || self.failed != names.len() as u64 {
             return Ok(());
         }
+        self.failures.names.clear();
         VOICE.say(format_args!("{}: a second time: {}", self.what, names.join(" ")));
         let (passed, failed) = (self.passed, std::mem::take(&mut self.failed));
         self.reported = false;
@@ -199,11 +200,22 @@ impl Part {
             self.passed = passed;
             self.failed = failed;
             self.reported = true;
+            self.failures.names = names;
             return ran;
         }
-        let failures = std::mem::take(&mut self.failures.names);
-        self.passed_again.extend(names.into_iter().filter(|name| !failures.contains(name)));
+        let failing = &self.failures.names;
+        self.passed_again.extend(names.into_iter().filter(|name| !failing.contains(name)));
         Ok(())
+    }
+
+    /// The tests that failed, by name.
+    pub(crate) fn failing(&self) -> &[String] {
+        &self.failures.names
+    }
+
+    /// How many tests ended.
+    pub(crate) fn counted(&self) -> u64 {
+        self.passed + self.failed
     }
 
     /// How the test runner ended: one that fails without having said so has failed all the same.
