@@ -13,6 +13,7 @@ mod dist;
 mod exec;
 mod fixtures;
 mod fuzz;
+mod matrix;
 mod privilege;
 mod setup;
 mod test;
@@ -42,6 +43,7 @@ enum Verb {
     #[command(hide = true)]
     Stamp(bench::stamp::Args),
     Fuzz(fuzz::Args),
+    Matrix(matrix::Args),
     /// The static binary with its completions, manual pages and licences, packed
     Dist,
     Harm(trust::Harm),
@@ -69,6 +71,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
         Verb::Bench(args) => bench::run(&args),
         Verb::Stamp(args) => bench::stamp::become_program(&args),
         Verb::Fuzz(args) => fuzz::run(&args),
+        Verb::Matrix(args) => matrix::run(&args),
         Verb::Dist => dist::run().map(|_| ExitCode::SUCCESS),
         Verb::Harm(args) => trust::harm(&args),
         Verb::Faults(args) => trust::faults(&args),
