@@ -39,9 +39,9 @@ pub(crate) fn run() -> Result<PathBuf> {
     }
     generate(&binary, &folder)?;
     write(&folder.join("THIRD-PARTY.txt"), &licences::text(TARGET)?)?;
-    copied(&fs::read_to_string(folder.join("deploy/Containerfile"))?).into_iter().try_for_each(|file| {
-        ensure!(folder.join(file).is_file(), "the image copies {file}, which is not there")
-    })?;
+    for file in copied(&fs::read_to_string(folder.join("deploy/Containerfile"))?) {
+        ensure!(folder.join(file).is_file(), "the image copies {file}, which is not there");
+    }
     pack(&target, &name)?;
     VOICE.say(format_args!("packed {}", target.join(format!("{name}.tar.gz")).display()));
     Ok(folder)
