@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::bpf_toolchain::survey;
 use crate::exec::{self, Voice};
@@ -85,22 +85,25 @@ fn generate(binary: &Path, folder: &Path) -> Result<()> {
     for (shell, name) in [("bash", "gotrace.bash"), ("zsh", "_gotrace"), ("fish", "gotrace.fish")] {
         write(&completions.join(name), &generate(&["completions", shell])?)?;
     }
-    let page = generate(&["man"])?;
-    write(&manual.join("gotrace.1"), &page)?;
-    for verb in verbs(&page)? {
-        write(&manual.join(format!("gotrace-{verb}.1")), &generate(&["man", &verb])?)?;
-    }
+    manuals(binary, &manual, &[])?;
     write(&folder.join("gotrace.schema.json"), &generate(&["schema"])?)
 }
 
-/// The verbs, by the pages that the main page refers to.
-fn verbs(page: &str) -> Result<Vec<String>> {
-    let verb = |line: &str| Some(line.strip_prefix("gotrace\\-")?.strip_suffix("(1)")?.replace('\\', ""));
-    let verbs: Vec<String> = page.lines().filter_map(verb).filter(|verb| verb != "help").collect();
-    if verbs.is_empty() {
-        bail!("the manual page names no verb");
-    }
-    Ok(verbs)
+/// The page of a command, and those of its own commands.
+fn manuals(binary: &Path, folder: &Path, command: &[&str]) -> Result<()> {
+    let page = exec::text(Command::new(binary).args(["generate", "man"]).args(command))?;
+    let name = [&["gotrace"], command].concat().join("-");
+    write(&folder.join(format!("{name}.1")), &page)?;
+    let verbs = verbs(&name, &page);
+    ensure!(!(command.is_empty() && verbs.is_empty()), "the manual page names no verb");
+    verbs.iter().try_for_each(|verb| manuals(binary, folder, &[command, &[verb.as_str()]].concat()))
+}
+
+/// A command's own commands, by the pages that its page refers to.
+fn verbs(name: &str, page: &str) -> Vec<String> {
+    let prefix = format!("{name}-").replace('-', "\\-");
+    let verb = |line: &str| Some(line.strip_prefix(&prefix)?.strip_suffix("(1)")?.replace('\\', ""));
+    page.lines().filter_map(verb).filter(|verb| verb != "help").collect()
 }
 
 /// What the image is made of, of the folder that it is built in.
@@ -156,9 +159,10 @@ mod tests {
     }
 
     #[test]
-    fn the_main_page_names_the_verbs() {
-        let page = ".SH SUBCOMMANDS\n.TP\ngotrace\\-run(1)\nTrace\n.TP\ngotrace\\-help(1)\nPrint\n";
-        assert_eq!(verbs(page).unwrap(), ["run"]);
-        assert!(verbs("").is_err());
+    fn a_page_names_its_commands() {
+        let page =
+            ".SH SUBCOMMANDS\n.TP\ngotrace\\-node\\-run(1)\nTrace\n.TP\ngotrace\\-node\\-help(1)\nPrint\n";
+        assert_eq!(verbs("gotrace-node", page), ["run"]);
+        assert_eq!(verbs("gotrace-run", page), [""; 0]);
     }
 }

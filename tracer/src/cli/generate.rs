@@ -31,8 +31,9 @@ enum What {
     },
     /// The manual page of gotrace, or of one of its commands
     Man {
-        /// The command
-        verb: Option<String>,
+        /// The command, and what of it: `node run`, say
+        #[arg(value_name = "COMMAND")]
+        command: Vec<String>,
     },
 }
 
@@ -47,7 +48,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         What::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "gotrace", &mut out);
         }
-        What::Man { verb } => clap_mangen::Man::new(page(verb.as_deref())?).render(&mut out)?,
+        What::Man { command } => clap_mangen::Man::new(page(command)?).render(&mut out)?,
     }
     match io::stdout().lock().write_all(&out) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Ok),
@@ -56,12 +57,32 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
 }
 
 /// What the page is about.
-fn page(verb: Option<&str>) -> anyhow::Result<Command> {
+fn page(command: &[String]) -> anyhow::Result<Command> {
     let mut gotrace = Cli::command();
-    let Some(name) = verb else { return Ok(gotrace) };
-    gotrace.build();
-    let Some(verb) = gotrace.find_subcommand(name) else {
-        bail!("gotrace has no command {name}");
-    };
-    Ok(verb.clone())
+    if !command.is_empty() {
+        gotrace.build();
+    }
+    command.iter().try_fold(gotrace, |within, name| match within.find_subcommand(name) {
+        Some(found) => Ok(found.clone()),
+        None => bail!("gotrace has no command {}", command.join(" ")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_of_commands_have_pages_too() {
+        let text = |command: &[&str]| {
+            let command: Vec<String> = command.iter().map(ToString::to_string).collect();
+            let mut out = Vec::new();
+            clap_mangen::Man::new(page(&command)?).render(&mut out)?;
+            anyhow::Ok(String::from_utf8_lossy(&out).into_owned())
+        };
+        assert!(text(&[]).unwrap().contains("gotrace\\-node(1)"));
+        assert!(text(&["node"]).unwrap().contains("gotrace\\-node\\-run(1)"));
+        assert!(text(&["node", "run"]).unwrap().contains("\\-\\-kill\\-switch"));
+        assert!(text(&["node", "walk"]).is_err() && text(&["walk"]).is_err());
+    }
 }
