@@ -71,6 +71,7 @@ fn inspect(binary: &GoBinary, functions: bool) -> Inspection<'_> {
         }),
         inits,
         inits_unknown,
+        counters_unknown: binary.scheduler().err().map(|refusal| refusal.to_string()),
         hooks: hooks(binary),
     }
 }

@@ -38,6 +38,8 @@ pub struct Inspection<'a> {
     pub inits: Vec<InitRow>,
     /// Why there is no list of inits.
     pub inits_unknown: Option<String>,
+    /// Why the scheduler's counts of a running process cannot be read from its memory.
+    pub counters_unknown: Option<String>,
     /// Every hook: its site, or why it has none.
     pub hooks: Vec<HookRow>,
 }
@@ -174,6 +176,9 @@ impl Inspection<'_> {
         writeln!(out, "  linking     {} for {}", linking(&self.linking), self.machine)?;
         writeln!(out, "  functions   {}", self.function_count)?;
         self.write_inits(lists, out)?;
+        if let Some(reason) = &self.counters_unknown {
+            writeln!(out, "  counters    not read from memory: {}", printable(reason))?;
+        }
         for (of, title) in [
             (HookOf::Start, "hooks of a start"),
             (HookOf::Gc, "hooks of the garbage collector, when it is attached to"),

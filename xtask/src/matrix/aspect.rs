@@ -22,8 +22,17 @@ pub(super) struct Aspect {
     programs: &'static [&'static str],
     /// The tests, each of which compares with an oracle.
     tests: &'static [&'static str],
-    /// What `gotrace inspect` lists its hooks under, where it may be refused.
-    hooks: Option<&'static str>,
+    /// Where `gotrace inspect` says that it cannot be had.
+    refusal: Option<RefusedBy>,
+}
+
+/// What in `gotrace inspect --json` tells that a part cannot be had.
+#[derive(Clone, Copy)]
+enum RefusedBy {
+    /// None of these hooks has a site.
+    Hooks(&'static str),
+    /// A reason.
+    Field(&'static str),
 }
 
 /// All that is tried.
@@ -37,7 +46,7 @@ pub(super) const ASPECTS: [Aspect; 6] = [
             "oracle::allocations_are_those_that_go_itself_counts",
             "slowinit::the_parts_of_every_init_and_phase_add_up",
         ],
-        hooks: None,
+        refusal: None,
     },
     // Beside the program's own dump of its goroutines, and what it was told to be stuck in.
     Aspect {
@@ -47,7 +56,7 @@ pub(super) const ASPECTS: [Aspect; 6] = [
             "attach::stuck::a_program_that_is_stuck_in_an_init_shows_where_and_on_what",
             "attach::goroutines::goroutines_are_where_the_programs_own_dump_has_them",
         ],
-        hooks: None,
+        refusal: None,
     },
     // Beside the fixture's own account.
     Aspect {
@@ -57,7 +66,7 @@ pub(super) const ASPECTS: [Aspect; 6] = [
             "blocking::counts::a_hundred_thousand_system_calls_are_counted_one_by_one",
             "blocking::waits::every_wait_is_told_with_its_cause_its_place_its_object_and_its_length",
         ],
-        hooks: None,
+        refusal: None,
     },
     Aspect {
         name: "waits",
@@ -66,7 +75,7 @@ pub(super) const ASPECTS: [Aspect; 6] = [
             "attach::waits::every_goroutine_that_is_parked_is_counted",
             "attach::waits::each_wait_is_told_with_its_reason_its_time_and_its_waker",
         ],
-        hooks: Some("waits"),
+        refusal: Some(RefusedBy::Hooks("waits")),
     },
     // Beside GODEBUG=gctrace=1 and runtime/metrics.
     Aspect {
@@ -76,14 +85,14 @@ pub(super) const ASPECTS: [Aspect; 6] = [
             "gc::cycles::every_column_of_every_cycle_is_as_in_gctrace",
             "gc::stops::stops_are_as_many_and_as_long_as_the_runtime_counts",
         ],
-        hooks: Some("gc"),
+        refusal: Some(RefusedBy::Hooks("gc")),
     },
     // Beside runtime/metrics and runtime.MemStats.
     Aspect {
         name: "counters",
         programs: &["counters"],
         tests: &["counters::counters_are_what_the_program_says_of_itself"],
-        hooks: None,
+        refusal: Some(RefusedBy::Field("counters_unknown")),
     },
 ];
 
@@ -188,8 +197,8 @@ impl Aspect {
                 let reason = of_it.map_or("it was not built", |(_, reason)| reason);
                 return Ok(Some(Verdict::Unbuilt(format!("{program}: {reason}"))));
             };
-            let Some(of) = self.hooks else { continue };
-            if let Some(reason) = refusal(tools.gotrace(), of, Path::new(&fixture.path))? {
+            let Some(by) = self.refusal else { continue };
+            if let Some(reason) = refusal(tools.gotrace(), by, Path::new(&fixture.path))? {
                 return Ok(Some(Verdict::Refused(reason)));
             }
         }
@@ -197,10 +206,14 @@ impl Aspect {
     }
 }
 
-/// Why a program has no site for any hook of a kind, as `gotrace inspect` tells it.
-fn refusal(gotrace: &Path, of: &str, program: &Path) -> Result<Option<String>> {
+/// Why a part cannot be had of a program, as `gotrace inspect` tells it.
+fn refusal(gotrace: &Path, by: RefusedBy, program: &Path) -> Result<Option<String>> {
     let text = exec::text(Command::new(gotrace).args(["inspect", "--json"]).arg(program))?;
     let inspection: Value = serde_json::from_str(&text).context("reading what gotrace inspect says")?;
+    let of = match by {
+        RefusedBy::Field(name) => return Ok(inspection[name].as_str().map(str::to_owned)),
+        RefusedBy::Hooks(of) => of,
+    };
     let hooks = inspection["hooks"].as_array().context("gotrace inspect names no hooks")?;
     let mut rows = hooks.iter().filter(|row| row["of"] == of);
     if rows.clone().any(|row| row["site"].is_object()) {

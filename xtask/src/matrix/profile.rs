@@ -23,13 +23,14 @@ pub(super) fn ensure(gotrace: &Path, go: &'static str) -> Result<()> {
     let profiled = (|| {
         let (mut stdin, stdout) =
             (child.stdin.take().context("a pipe")?, child.stdout.take().context("a pipe")?);
-        let mut ready = String::new();
-        BufReader::new(stdout).read_line(&mut ready)?;
-        if ready.trim_end() != "ready" {
-            bail!("{} said {ready:?}", program.path);
+        let mut said = BufReader::new(stdout).lines();
+        for (word, answer) in [("", "ready"), ("storm\n", "done")] {
+            stdin.write_all(word.as_bytes())?;
+            if said.next().transpose()?.as_deref() != Some(answer) {
+                bail!("{} did not say {answer}", program.path);
+            }
         }
-        writeln!(stdin, "storm")?;
-        let partial = profile.with_extension("pb.gz");
+        let partial = profile.with_added_extension("pb.gz");
         let mut attach = Command::new(gotrace);
         attach.args(["attach", "--duration", "5s", "--no-gc", "-o"]).arg(format!("{}", partial.display()));
         exec::text(attach.arg(child.id().to_string()))?;

@@ -10,6 +10,7 @@ use super::super::ending::ended;
 use super::super::exit::EnvironmentRefused;
 use super::super::log::Format;
 use super::super::recorder::size;
+use super::super::rights::{self, Beside};
 use super::super::ring::{DRAIN_INTERVAL, ring_size};
 use super::super::{Common, Exit};
 use crate::doctor::{self, Check, Verdict};
@@ -73,6 +74,7 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     let listener = TcpListener::bind(args.listen)
         .map_err(|error| EnvironmentRefused(format!("cannot listen on {}: {error}", args.listen)))?;
     let address = listener.local_addr()?;
+    rights::narrow(Beside::default());
     let ended = ended()?;
     raise_open_files();
     let selection = Arc::new(selection(args));
