@@ -99,11 +99,13 @@ pub enum Probe {
     Origin = 34,
     /// A process became a program of a file that was not told lately.
     NewFile = 35,
+    /// A goroutine that was parked for long runs again, after another one made it ready.
+    Woken = 36,
 }
 
 impl Probe {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::Exec,
         Self::Exit,
         Self::GoEntry,
@@ -140,6 +142,7 @@ impl Probe {
         Self::GcAssist,
         Self::Origin,
         Self::NewFile,
+        Self::Woken,
     ];
 
     /// The probe of that number.
@@ -222,6 +225,7 @@ impl Probe {
             Self::GcAssist => "gc_assist",
             Self::Origin => "origin",
             Self::NewFile => "new_file",
+            Self::Woken => "woken",
         }
     }
 }

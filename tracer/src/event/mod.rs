@@ -48,6 +48,7 @@ impl Event {
             EventKind::Stop(_) => Probe::WorldStarted,
             EventKind::Origin(_) => Probe::Origin,
             EventKind::NewFile(_) => Probe::NewFile,
+            EventKind::Woken(_) => Probe::Woken,
         }
     }
 
@@ -86,6 +87,8 @@ pub enum EventKind {
     Origin(Origin),
     /// A process became a program of a file that was not told lately.
     NewFile(NewFile),
+    /// A goroutine runs again that was parked for long, until another one made it ready.
+    Woken(Box<parking::Woken>),
 }
 
 /// Bytes that are no record of this version.
@@ -138,6 +141,7 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
         Probe::WorldStarted => EventKind::Stop(Box::new(gc::stop(bytes)?)),
         Probe::Origin => EventKind::Origin(watch::origin(bytes)?),
         Probe::NewFile => EventKind::NewFile(watch::new_file(bytes)?),
+        Probe::Woken => EventKind::Woken(Box::new(parking::woken(bytes)?)),
         Probe::Summed
         | Probe::WorldStopping
         | Probe::WorldStopped

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::event::blocking::{BUCKETS, StackTaken};
-use crate::event::parking::{ParkKey, ParkTotal, Waker};
+use crate::event::parking::{ParkKey, ParkTotal, Waker, Woken};
 use crate::model::Symbols;
-use crate::model::parking::{Detached, Overhead, ParkingInput, ParkingReport};
+use crate::model::parking::{Detached, Overhead, ParkingInput, ParkingReport, Wakeups};
 use crate::stream::{ParkingTables, Tables};
 use crate::target::gobin::Frame;
 use crate::units::{Nanos, RuntimeAddr};
@@ -92,8 +92,18 @@ pub(in crate::export) fn report(overhead: Overhead) -> ParkingReport {
         (2, addresses(&[7, 612])),
     ]);
     let tables = Tables { stacks, ..Tables::default() };
+    let mut wakeups = Wakeups::default();
+    let woken = Woken {
+        goid: 18,
+        since: Nanos(2_000_000_000),
+        ready: Nanos(2_039_999_000),
+        waker_goid: 1,
+        key,
+    };
+    wakeups.note(Nanos(2_040_000_000), &woken);
     ParkingReport::of(ParkingInput {
         tables: &parking,
+        wakeups: &wakeups,
         before: None,
         stacks: &tables,
         module: None,
