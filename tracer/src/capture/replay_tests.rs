@@ -26,8 +26,8 @@ struct Known;
 impl Symbols for Known {
     fn frames(&self, address: RuntimeAddr) -> Vec<Frame> {
         let frame = |inlined| Frame {
-            function: format!("example.com/app.f{}", address.0),
-            file: address.0.is_multiple_of(2).then(|| format!("/src/\u{202e}{}.go", address.0)),
+            function: format!("example.com/app.f{}", address.0).into(),
+            file: address.0.is_multiple_of(2).then(|| format!("/src/\u{202e}{}.go", address.0).into()),
             line: 7,
             inlined,
             begins: 3,

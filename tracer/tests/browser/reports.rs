@@ -62,8 +62,8 @@ fn subject() -> Subject {
 
 fn frame(function: &str, line: u32) -> Frame {
     Frame {
-        function: function.to_owned(),
-        file: Some("/src/app/main.go".to_owned()),
+        function: function.into(),
+        file: Some("/src/app/main.go".into()),
         line,
         inlined: false,
         begins: 0,
@@ -85,7 +85,7 @@ pub(crate) fn start(inits: usize) -> Report {
         after.blocked[WaitKind::Sleep as usize] = wall / 2;
         let function = InitFunction {
             name: format!("{name}.init.0"),
-            file: Some("/src/app/init.go".to_owned()),
+            file: Some("/src/app/init.go".into()),
             line: 7,
             site: None,
         };

@@ -122,7 +122,11 @@ pub(crate) fn read(text: &str) -> Trace {
                 let slice = around.max_by_key(|slice| slice.within.len());
                 let slice = slice.unwrap_or_else(|| panic!("{event} is in no slice"));
                 let begins = (slice.category.as_str(), slice.start);
-                assert_eq!(begins, (event["cat"].as_str().unwrap_or_default(), at), "{event} is of another slice");
+                assert_eq!(
+                    begins,
+                    (event["cat"].as_str().unwrap_or_default(), at),
+                    "{event} is of another slice"
+                );
                 let end = format!("{}: {}", slice.track, slice.name);
                 if phase == "s" {
                     assert!(begun.insert(id, end).is_none(), "{event} begins twice");

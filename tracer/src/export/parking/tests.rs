@@ -28,8 +28,8 @@ impl Symbols for Crafted {
         let function = usize::try_from(address.0 / 100).ok().and_then(|index| CODE.get(index));
         let line = u32::try_from(address.0 % 100).unwrap();
         let frame = |function: &&str| Frame {
-            function: (*function).to_owned(),
-            file: Some("/src/main.go".to_owned()),
+            function: (*function).into(),
+            file: Some("/src/main.go".into()),
             line,
             inlined: false,
             begins: 0,
@@ -93,13 +93,8 @@ pub(in crate::export) fn report(overhead: Overhead) -> ParkingReport {
     ]);
     let tables = Tables { stacks, ..Tables::default() };
     let mut wakeups = Wakeups::default();
-    let woken = Woken {
-        goid: 18,
-        since: Nanos(2_000_000_000),
-        ready: Nanos(2_039_999_000),
-        waker_goid: 1,
-        key,
-    };
+    let woken =
+        Woken { goid: 18, since: Nanos(2_000_000_000), ready: Nanos(2_039_999_000), waker_goid: 1, key };
     wakeups.note(Nanos(2_040_000_000), &woken);
     ParkingReport::of(ParkingInput {
         tables: &parking,

@@ -170,7 +170,10 @@ fn who_was_woken_has_an_arrow_from_who_did_it() {
         ]
     );
     let [(from, to)] = &trace.flows[..] else { panic!("{:?}", trace.flows) };
-    assert_eq!((&**from, &**to), ("goroutine 1, main: makes goroutine 18 ready", &*format!("{waiter}: ready")));
+    assert_eq!(
+        (&**from, &**to),
+        ("goroutine 1, main: makes goroutine 18 ready", &*format!("{waiter}: ready"))
+    );
     let args = &trace.of("parked").next().unwrap().args;
     assert_eq!((&args["ready_ns"], &args["woken_by_goroutine"]), (&1_000.into(), &1.into()));
     assert_eq!(trace.other["wakeups_not_shown"], 0);

@@ -21,7 +21,8 @@ pub(super) fn add<'a>(parking: &'a ParkingReport, began: Nanos, goroutines: &mut
         if wakeup.ready < began || wakeup.ready >= wakeup.ran {
             continue;
         }
-        let ready = Slice { start: wakeup.ready, name: "ready".to_owned(), category: "wake", ..slice(wakeup) };
+        let ready =
+            Slice { start: wakeup.ready, name: "ready".to_owned(), category: "wake", ..slice(wakeup) };
         let to = goroutines.add(owner, origin, Slice { args: Args::None, ..ready }, is_idle);
         // An arrow begins at a slice, and that it was made ready has no length: it is given the shortest there is.
         let wakes = Slice {

@@ -114,7 +114,7 @@ impl WokenBy {
     fn of(key: &ParkKey, reason: &str, origin: impl FnOnce(RuntimeAddr) -> Option<Frame>) -> Self {
         match key.waker {
             Waker::Goroutine => match key.waker_gopc.and_then(origin) {
-                Some(origin) if MAIN.contains(&origin.function.as_str()) => Self::Main,
+                Some(origin) if MAIN.contains(&&*origin.function) => Self::Main,
                 origin => Self::Goroutine(origin),
             },
             Waker::Runtime if reason == "sleep" => Self::Timer,
@@ -183,6 +183,6 @@ impl ParkingReport {
 pub(super) fn parked_at(key: &ParkKey, stacks: &mut Stacks<'_>) -> Resolved {
     let Resolved { frames, origin } = stacks.resolve(key.stack, key.gopc);
     // Where the scheduler's stack does not lead on to the goroutine's, there is nothing to put it down to.
-    let leads_on = frames.last().is_some_and(|frame| frame.function != "runtime.mcall");
+    let leads_on = frames.last().is_some_and(|frame| *frame.function != *"runtime.mcall");
     Resolved { frames: if leads_on { frames } else { Arc::default() }, origin }
 }
