@@ -347,6 +347,7 @@ fn keep_a_capture_of_this_version() {
         match &mut record {
             Record::Begin(begin) => elsewhere(&mut begin.subject),
             Record::Start(start) => elsewhere(&mut start.input.subject),
+            Record::Look(looked) => elsewhere(&mut looked.look.subject),
             _ => {}
         }
         writer.record(&record).unwrap();

@@ -15,9 +15,10 @@ fn sums(report: &BlockingReport) -> BTreeMap<String, [u64; 3]> {
     });
     let on_cpu = report.on_cpu.iter().map(|one| (format!("{:?}", one.stack), [one.count, 0, 0]));
     let parking = report.parking.as_ref().expect("a part about waits");
-    let parkings = parking.parkings.iter().map(|one| {
-        (format!("parked {:?}", one.stack), [one.sums.count, one.sums.total.0, one.runnable.0])
-    });
+    let parkings = parking
+        .parkings
+        .iter()
+        .map(|one| (format!("parked {:?}", one.stack), [one.sums.count, one.sums.total.0, one.runnable.0]));
     let gc = report.gc.as_ref().expect("a part about the collector");
     let assists = gc.assists.iter().map(|one| (format!("assist {:?}", one.stack), [one.count, one.cpu.0, 0]));
     let single = [("slow", report.slow_count), ("woken", parking.wakeup_count), ("cycles", gc.totals.cycles)];

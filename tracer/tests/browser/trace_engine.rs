@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use gotrace::export::Told;
 
 use super::page::Page;
-use super::reports::{file, running, start};
+use super::reports::{file, running, start, waits};
 use super::server::Server;
 use super::trace_event::{self, Trace};
 
@@ -76,5 +76,11 @@ fn it_reads_how_a_program_started() {
 #[test]
 #[ignore = "needs Chromium"]
 fn it_reads_what_a_program_was_blocked_on() {
-    assert_same(Told::Running(&running(40)), 40);
+    let mut report = running(40);
+    report.parking = Some(waits(&report));
+    let trace = assert_same(Told::Running(&report), 40);
+    let ends =
+        ["goroutine 902: makes goroutine 901 ready", "goroutine 901, made at __proto__ main.go:20: ready"];
+    let [from, to] = ends.map(str::to_owned);
+    assert_eq!(trace.flows, [(from, to)]);
 }

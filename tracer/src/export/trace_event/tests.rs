@@ -165,7 +165,7 @@ fn who_was_woken_has_an_arrow_from_who_did_it() {
     assert_eq!(
         wake,
         [
-            ("goroutine 1, main", "makes goroutine 18 ready", ready, ready + 1),
+            ("goroutine 1, main", "makes goroutine 18 ready", ready - 1, ready),
             (waiter, "ready", ready, 1_040_000_000)
         ]
     );
@@ -182,7 +182,7 @@ fn who_was_woken_has_an_arrow_from_who_did_it() {
 #[test]
 fn what_woke_before_the_trace_has_no_arrow() {
     let parking = parking::tests::report(parking::tests::overhead());
-    let began = Nanos(parking.wakeups[0].ready.0 + 1);
+    let began = parking.wakeups[0].ready;
     let slow = Vec::new();
     let report = BlockingReport { parking: Some(parking), began, slow, ..blocking_tests::whole() };
     let trace = check::read(&of_running(&report));

@@ -18,23 +18,25 @@ pub(super) fn add<'a>(parking: &'a ParkingReport, began: Nanos, goroutines: &mut
         let is_idle = wakeup.idle.is_some();
         goroutines.add(owner, origin, slice(wakeup), is_idle);
         // What happened before the trace has no place on it, and what took no time none to point to.
-        if wakeup.ready < began || wakeup.ready >= wakeup.ran {
+        if wakeup.ready <= began || wakeup.ready >= wakeup.ran {
             continue;
         }
         let ready =
             Slice { start: wakeup.ready, name: "ready".to_owned(), category: "wake", ..slice(wakeup) };
         let to = goroutines.add(owner, origin, Slice { args: Args::None, ..ready }, is_idle);
-        // An arrow begins at a slice, and that it was made ready has no length: it is given the shortest there is.
+        // An arrow begins at a slice, and that it was made ready has no length: it is given the shortest there is, before
+        // that moment, for DevTools know no arrow between slices that begin at the same one.
+        let began = Nanos(wakeup.ready.0.saturating_sub(1));
         let wakes = Slice {
-            start: wakeup.ready,
-            end: Nanos(wakeup.ready.0.saturating_add(1)),
+            start: began,
+            end: wakeup.ready,
             name: format!("makes goroutine {} ready", wakeup.goid),
             category: "wake",
             args: Args::Wakes(wakeup),
         };
         let waker = Owner::Goroutine(wakeup.waker_goid);
         let from = goroutines.add(waker, wakeup.waker_origin.as_ref(), wakes, is_idle);
-        goroutines.point(Arrow { name: "wakes", category: "wake", at: [wakeup.ready; 2], from, to });
+        goroutines.point(Arrow { name: "wakes", category: "wake", at: [began, wakeup.ready], from, to });
     }
 }
 
