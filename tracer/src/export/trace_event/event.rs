@@ -105,6 +105,11 @@ impl<'a> Writer<'a> {
         Ok(writer)
     }
 
+    /// When the trace begins.
+    pub(super) const fn zero(&self) -> Nanos {
+        self.zero
+    }
+
     /// Ends the trace. `other` is everything that is no event.
     pub(super) fn finish(self, other: &impl Serialize) -> io::Result<()> {
         self.out.write_all(b"\n],\"otherData\":")?;

@@ -183,8 +183,11 @@ fn who_was_woken_has_an_arrow_from_who_did_it() {
 fn what_woke_before_the_trace_has_no_arrow() {
     let parking = parking::tests::report(parking::tests::overhead());
     let began = parking.wakeups[0].ready;
-    let slow = Vec::new();
-    let report = BlockingReport { parking: Some(parking), began, slow, ..blocking_tests::whole() };
+    let report = BlockingReport { parking: Some(parking), began, ..blocking_tests::whole() };
     let trace = check::read(&of_running(&report));
     assert_eq!((trace.of("parked").count(), trace.of("wake").count(), trace.flows.len()), (1, 0, 0));
+    // Calls that were over by then have no length on it.
+    let over = report.slow.iter().filter(|call| call.end <= began).count();
+    assert_eq!(trace.instants.iter().filter(|(_, _, at)| *at == 0).count(), over);
+    assert!(over > 0);
 }

@@ -125,7 +125,7 @@ fn lanes(slices: &[Slice<'_>]) -> Vec<Vec<usize>> {
     lanes.into_iter().map(|(_, lane)| lane).collect()
 }
 
-/// Writes slices of one track. What took no time is a moment: readers cannot tell where a slice without length lies.
+/// Writes slices of one track. What took no time, or was over before the trace, is a moment: readers cannot tell where a slice without length lies.
 fn nested<'a>(
     tid: u64,
     slices: impl Iterator<Item = &'a Slice<'a>>,
@@ -136,7 +136,7 @@ fn nested<'a>(
         while let Some(over) = open.pop_if(|open| open.end <= slice.start) {
             writer.end(tid, over)?;
         }
-        if slice.start < slice.end {
+        if slice.start.max(writer.zero()) < slice.end {
             writer.begin(tid, slice)?;
             open.push(slice);
         } else {
