@@ -26,7 +26,8 @@ const threads = [...processes.values()].flatMap(one => [...one.threads]);
 const track = new Map(threads.map(([tid, thread]) => [tid, thread.name]));
 const slices = threads.flatMap(([tid, thread]) => thread.entries.filter(one => one.ph === 'X').map(one =>
     [thread.name, entryToNode.get(one).depth, one.name, nanos(one.ts), nanos(one.ts + one.dur)]));
-globalThis.told = { slices, flows: flows.map(flow => flow.map(one => `${track.get(one.tid)}: ${one.name}`)) };
+const ends = flow => flow.toSorted((a, b) => a.ts - b.ts).map(one => `${track.get(one.tid)}: ${one.name}`);
+globalThis.told = { slices, flows: flows.map(ends) };
 </script>
 "#;
 
