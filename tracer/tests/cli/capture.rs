@@ -39,7 +39,7 @@ fn what_is_no_capture_is_refused_with_what_it_is() {
     let cases: [(&str, Vec<u8>, i32, &str); 6] = [
         ("empty", Vec::new(), 1, "is no capture of gotrace"),
         ("text", b"{\"type\":\"header\"}\n".repeat(9), 1, "is no capture of gotrace"),
-        ("newer", changed(8, 77), 1, "is a capture of format 77; this gotrace reads formats up to 1"),
+        ("newer", changed(8, 77), 1, "is a capture of format 77; this gotrace reads formats up to 2"),
         ("header-only", kept[..12].to_vec(), 1, "nothing is"),
         ("damaged", changed(60, kept[60] ^ 0x55), 1, "is damaged at byte 12"),
         ("cut", kept[..kept.len() - 1].to_vec(), 1, "nothing is"),
