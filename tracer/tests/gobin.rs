@@ -10,6 +10,8 @@ mod crafted;
 mod damage;
 #[path = "gobin/dwarf.rs"]
 mod dwarf;
+#[path = "support/effort.rs"]
+mod effort;
 #[path = "gobin/fixtures.rs"]
 mod fixtures;
 #[path = "gobin/hostile.rs"]

@@ -13,6 +13,8 @@ mod dist;
 mod exec;
 mod fixtures;
 mod fuzz;
+mod matrix;
+mod offsets;
 mod privilege;
 mod setup;
 mod test;
@@ -42,6 +44,8 @@ enum Verb {
     #[command(hide = true)]
     Stamp(bench::stamp::Args),
     Fuzz(fuzz::Args),
+    Matrix(matrix::Args),
+    Offsets(offsets::Args),
     /// The static binary with its completions, manual pages and licences, packed
     Dist,
     Harm(trust::Harm),
@@ -69,6 +73,8 @@ fn run(verb: Verb) -> Result<ExitCode> {
         Verb::Bench(args) => bench::run(&args),
         Verb::Stamp(args) => bench::stamp::become_program(&args),
         Verb::Fuzz(args) => fuzz::run(&args),
+        Verb::Matrix(args) => matrix::run(&args),
+        Verb::Offsets(args) => offsets::run(&args),
         Verb::Dist => dist::run().map(|_| ExitCode::SUCCESS),
         Verb::Harm(args) => trust::harm(&args),
         Verb::Faults(args) => trust::faults(&args),

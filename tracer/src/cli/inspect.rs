@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 use super::Exit;
-use crate::export::inspect::{FunctionRow, FunctionRows, HookRow, InitRow, Inspection, Lists};
-use crate::probe::plan::{self, Detail};
+use crate::export::inspect::{FunctionRow, FunctionRows, HookOf, HookRow, InitRow, Inspection, Lists};
+use crate::probe;
+use crate::probe::plan::{self, Detail, MissingHook, PlannedSite};
 use crate::target::gobin::{Frame, GoBinary, InitTask};
 use crate::units::VirtAddr;
 
@@ -49,19 +50,6 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
 }
 
 fn inspect(binary: &GoBinary, functions: bool) -> Inspection<'_> {
-    let plan = plan::startup(binary, Detail::Everything);
-    let sites = plan.sites.into_iter().map(|planned| HookRow {
-        hook: planned.hook.name(),
-        function: planned.function,
-        site: Some(planned.site),
-        reason: None,
-    });
-    let missing = plan.missing.into_iter().map(|missing| HookRow {
-        hook: missing.hook.name(),
-        function: missing.function,
-        site: None,
-        reason: Some(missing.reason),
-    });
     let (inits, inits_unknown) = match binary.init_tasks() {
         Ok(tasks) => {
             let mut places = Places::new();
@@ -83,8 +71,43 @@ fn inspect(binary: &GoBinary, functions: bool) -> Inspection<'_> {
         }),
         inits,
         inits_unknown,
-        hooks: sites.chain(missing).collect(),
+        counters_unknown: binary.scheduler().err().map(|refusal| refusal.to_string()),
+        hooks: hooks(binary),
     }
+}
+
+fn hooks(binary: &GoBinary) -> Vec<HookRow> {
+    let start = plan::startup(binary, Detail::Everything);
+    let (gc, gc_missing) = match probe::gc(binary) {
+        Ok(plan) => (plan.sites, plan.missing),
+        Err(missing) => (Vec::new(), vec![missing]),
+    };
+    let (waits, waits_missing) = match probe::parking(binary) {
+        Ok(plan) => (plan.sites, plan.missing),
+        Err(missing) => (Vec::new(), vec![missing]),
+    };
+    rows(HookOf::Start, start.sites, start.missing)
+        .chain(rows(HookOf::Gc, gc, gc_missing))
+        .chain(rows(HookOf::Waits, waits, waits_missing))
+        .collect()
+}
+
+fn rows(of: HookOf, sites: Vec<PlannedSite>, missing: Vec<MissingHook>) -> impl Iterator<Item = HookRow> {
+    let site = move |PlannedSite { hook, function, site }| HookRow {
+        of,
+        hook: hook.name(),
+        function,
+        site: Some(site),
+        reason: None,
+    };
+    let missing_row = move |MissingHook { hook, function, reason }| HookRow {
+        of,
+        hook: hook.name(),
+        function,
+        site: None,
+        reason: Some(reason),
+    };
+    sites.into_iter().map(site).chain(missing.into_iter().map(missing_row))
 }
 
 fn function_row(binary: &GoBinary, function: crate::target::gobin::Function) -> FunctionRow {

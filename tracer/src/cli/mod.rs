@@ -24,6 +24,7 @@ mod recorder;
 mod repair;
 mod repeated;
 mod report;
+mod rights;
 mod ring;
 mod run;
 mod session;

@@ -15,6 +15,7 @@ use tracer_ebpf::config::{Config, GoConfig, HeapConfig};
 use self::kernel_side::KernelSide;
 use self::telling::Telling;
 use super::recorder::size;
+use super::rights::{self, Beside};
 use super::ring::{DRAIN_INTERVAL, ring_size};
 use super::traceable::Traceable;
 use super::{Common, Exit};
@@ -68,6 +69,7 @@ pub(super) struct Args {
 
 /// Runs the verb.
 pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
+    rights::narrow(Beside { writes: !args.output.is_empty(), opens: false });
     let traceable = Traceable::of(binary::named(args)?, Detail::Lean)?;
     let Traceable { binary, plan, .. } = &traceable;
     let path = binary.path();

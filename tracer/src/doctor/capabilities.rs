@@ -25,10 +25,7 @@ pub(super) fn checks(root: &Path, command: &str) -> Vec<Check> {
                 .to_owned(),
         }];
     }
-    let mut needed = Capability::NEEDED.to_vec();
-    if kernel::version(root).is_some_and(|version| version < LINKS) {
-        needed.push(Capability::SysAdmin);
-    }
+    let needed = needed(root);
     let missing = rights.missing(&needed);
     if missing.is_empty() {
         return vec![Check::ok(NAME, listed(&needed))];
@@ -39,6 +36,15 @@ pub(super) fn checks(root: &Path, command: &str) -> Vec<Check> {
         Check { name: capability.full_name(), verdict, found: "missing".to_owned(), consequence, fix }
     };
     missing.iter().map(row).collect()
+}
+
+/// What everything works with, on the kernel that runs here.
+pub(super) fn needed(root: &Path) -> Vec<Capability> {
+    let mut needed = Capability::NEEDED.to_vec();
+    if kernel::version(root).is_some_and(|version| version < LINKS) {
+        needed.push(Capability::SysAdmin);
+    }
+    needed
 }
 
 /// Whether the map is another one than the machine's own, where everybody is who they are.

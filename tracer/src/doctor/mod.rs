@@ -11,6 +11,8 @@ use thiserror::Error;
 
 pub use trial::trial;
 
+use crate::target::capabilities::Capability;
+
 /// How a check came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -63,6 +65,12 @@ fn checks_below(root: &Path, has_object: bool, command: &str) -> Vec<Check> {
     checks.extend(capabilities::checks(root, command));
     checks.extend([kernel::release(root), kernel::uprobes(root), kernel::btf(root), kernel::lockdown(root)]);
     checks
+}
+
+/// The capabilities that everything works with, on the kernel that runs here.
+#[must_use]
+pub fn needed_capabilities() -> Vec<Capability> {
+    capabilities::needed(Path::new("/"))
 }
 
 /// Whether nothing stands in the way.

@@ -38,7 +38,9 @@ pub struct Inspection<'a> {
     pub inits: Vec<InitRow>,
     /// Why there is no list of inits.
     pub inits_unknown: Option<String>,
-    /// Every hook of the startup timeline: its site, or why it has none.
+    /// Why the scheduler's counts of a running process cannot be read from its memory.
+    pub counters_unknown: Option<String>,
+    /// Every hook: its site, or why it has none.
     pub hooks: Vec<HookRow>,
 }
 
@@ -115,6 +117,8 @@ pub struct InitRow {
 /// One hook.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct HookRow {
+    /// What it is a hook of.
+    pub of: HookOf,
     /// The hook's name.
     pub hook: &'static str,
     /// The function that serves it.
@@ -123,6 +127,18 @@ pub struct HookRow {
     pub site: Option<Site>,
     /// Why it is not.
     pub reason: Option<String>,
+}
+
+/// What hooks are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum HookOf {
+    /// The timeline of a start: `run`, `watch`.
+    Start,
+    /// The collector's cycles and the stops of the world: `attach`, and `run`.
+    Gc,
+    /// Why goroutines are parked: `attach --waits`.
+    Waits,
 }
 
 impl Inspection<'_> {
@@ -160,22 +176,17 @@ impl Inspection<'_> {
         writeln!(out, "  linking     {} for {}", linking(&self.linking), self.machine)?;
         writeln!(out, "  functions   {}", self.function_count)?;
         self.write_inits(lists, out)?;
-        writeln!(out, "  hooks")?;
-        for row in &self.hooks {
-            let name = printable(&row.function);
-            match (&row.site, &row.reason) {
-                (Some(site), _) => writeln!(
-                    out,
-                    "    {:<15} {name:<20} {:#x}  {:<20} {}",
-                    row.hook,
-                    site.address,
-                    site.instruction,
-                    if site.emulated { "emulated" } else { "single-stepped" }
-                )?,
-                (None, reason) => {
-                    let reason = reason.as_deref().unwrap_or("no site");
-                    writeln!(out, "    {:<15} {name:<20} not probed: {}", row.hook, printable(reason))?;
-                }
+        if let Some(reason) = &self.counters_unknown {
+            writeln!(out, "  counters    not read from memory: {}", printable(reason))?;
+        }
+        for (of, title) in [
+            (HookOf::Start, "hooks of a start"),
+            (HookOf::Gc, "hooks of the garbage collector, when it is attached to"),
+            (HookOf::Waits, "hooks of attach --waits"),
+        ] {
+            writeln!(out, "  {title}")?;
+            for row in self.hooks.iter().filter(|row| row.of == of) {
+                row.write_text(out)?;
             }
         }
         for row in self.functions.iter().flat_map(|rows| (rows.0)()) {
@@ -229,6 +240,26 @@ impl Inspection<'_> {
             writeln!(out, "    … and {} more; --inits shows all", self.inits.len() - shown)?;
         }
         Ok(())
+    }
+}
+
+impl HookRow {
+    fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
+        let name = printable(&self.function);
+        match (&self.site, &self.reason) {
+            (Some(site), _) => writeln!(
+                out,
+                "    {:<15} {name:<20} {:#x}  {:<20} {}",
+                self.hook,
+                site.address,
+                site.instruction,
+                if site.emulated { "emulated" } else { "single-stepped" }
+            ),
+            (None, reason) => {
+                let reason = reason.as_deref().unwrap_or("no site");
+                writeln!(out, "    {:<15} {name:<20} not probed: {}", self.hook, printable(reason))
+            }
+        }
     }
 }
 

@@ -31,7 +31,7 @@ pub fn gc_config(binary: &GoBinary, plan: &GcPlan) -> GcConfig {
     let within = |variable: VirtAddr, offset: u32| variable.0.wrapping_add(u64::from(offset));
     let (g_m, m_curg) = RuntimeLayout::of(binary.version()).map_or((0, 0), |known| (known.g.m, known.m.curg));
     GcConfig {
-        work: within(globals.work, layout.work.from),
+        work: within(globals.work, layout.work.from()),
         controller: globals.controller.0,
         stats: within(globals.memstats, layout.stats.numgc),
         pause_total: within(globals.memstats, layout.stats.pause_total_ns),

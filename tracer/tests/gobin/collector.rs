@@ -60,7 +60,7 @@ fn the_collectors_variables_are_where_the_symbol_table_has_them() {
 
 type Field = fn(&mut CollectorLayout) -> &mut u32;
 
-/// Every field's name, and how to get at it. `work.from` is no field.
+/// Every field's name, and how to get at it. `work.size` only says how much is read.
 const FIELDS: [(&str, Field); 19] = [
     ("user_forced", |layout| &mut layout.work.user_forced),
     ("cycles", |layout| &mut layout.work.cycles),
@@ -130,7 +130,7 @@ fn every_wrong_count_of_goroutines_is_refused() {
         let fields: [fn(&mut SchedulerLayout) -> &mut u32; 4] = [
             |layout| &mut layout.gcwaiting,
             |layout| &mut layout.ngsys,
-            |layout| &mut layout.free.0,
+            |layout| &mut layout.free,
             |layout| &mut layout.free_of_p,
         ];
         let refused = |wrong: SchedulerLayout| {
@@ -147,8 +147,8 @@ fn every_wrong_count_of_goroutines_is_refused() {
             }
         }
         refused(SchedulerLayout { ngsys: 0, ..right });
-        let other = right.free.1.is_none().then_some(right.free.0 + 16);
-        refused(SchedulerLayout { free: (right.free.0, other), ..right });
+        let other = right.free_without_stack.is_none().then_some(right.free + 16);
+        refused(SchedulerLayout { free_without_stack: other, ..right });
     }
     assert!(planted >= 300, "{planted} only");
 }

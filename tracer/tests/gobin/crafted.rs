@@ -2,10 +2,11 @@
 
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gotrace::target::gobin::{BinaryError, GoBinary};
 
+use crate::effort::Effort;
 use crate::image::Image;
 use crate::memory::peak_of;
 use crate::walk;
@@ -43,10 +44,10 @@ fn with_tail(image: Image, tail: &[u8]) -> (Vec<u8>, u64) {
 
 /// Asks it for everything, in bounded time, and in memory that is a small multiple of its size.
 fn bounded(bytes: &[u8]) -> Option<BinaryError> {
-    let began = Instant::now();
+    let began = Effort::begin();
     let (outcome, peak) = peak_of(|| walk::walk_bytes(bytes));
     assert!(peak <= 4 * bytes.len() + (4 << 20), "{peak} bytes of memory for a file of {}", bytes.len());
-    assert!(began.elapsed() <= Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(began.spent() <= Duration::from_secs(2), "{:?}", began.spent());
     outcome.err()
 }
 
@@ -59,10 +60,10 @@ fn a_file_of_holes_is_not_read_to_its_end() {
         set(&mut bytes, DATA_LENGTH + WORD, data);
         let mut file = tempfile::tempfile().expect("a temporary file");
         file.write_all(&bytes).and_then(|()| file.set_len(len)).expect("a file with holes");
-        let began = Instant::now();
+        let began = Effort::begin();
         let (outcome, peak) = peak_of(|| GoBinary::from_file(file, PathBuf::from("holes")));
         assert!(peak < 8 << 20, "{peak}");
-        assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+        assert!(began.spent() < Duration::from_secs(3), "{:?}", began.spent());
         if len > 1 << 31 {
             let error = outcome.expect_err("nothing loads that much").to_string();
             assert!(error.contains("larger than any program"), "{error}");

@@ -1,7 +1,8 @@
 //! Real programs, damaged by chance.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::effort::Effort;
 use crate::support::{Fixture, fixtures};
 use crate::{memory, walk};
 
@@ -62,9 +63,9 @@ fn damage_to_real_programs_does_no_harm() {
 }
 
 fn survives(name: &str, bytes: &[u8], round: usize) {
-    let began = Instant::now();
+    let began = Effort::begin();
     let (_, peak) = memory::peak_of(|| walk::walk_bytes(bytes));
-    assert!(began.elapsed() <= Duration::from_secs(2), "{name} {round}: {:?}", began.elapsed());
+    assert!(began.spent() <= Duration::from_secs(2), "{name} {round}: {:?}", began.spent());
     assert!(peak <= 4 * bytes.len() + (32 << 20), "{name} {round}: {peak} bytes");
 }
 

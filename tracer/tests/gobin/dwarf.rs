@@ -186,7 +186,10 @@ fn what_the_collector_notes_is_where_the_debug_information_tells() {
             (scheduler.gcwaiting, in_sched("gcwaiting")),
             (scheduler.ngsys, in_sched("ngsys")),
             // Behind a lock, or a lock and the first of two lists that count.
-            (scheduler.free.0, in_sched("gFree") + if scheduler.free.1.is_none() { 24 } else { 16 }),
+            (
+                scheduler.free,
+                in_sched("gFree") + if scheduler.free_without_stack.is_none() { 24 } else { 16 },
+            ),
             (scheduler.free_of_p, member_of(&told, "runtime.p", "gFree") + 8),
             (stats.pause_total_ns, in_stats("pause_total_ns")),
             (stats.numgc, in_stats("numgc")),

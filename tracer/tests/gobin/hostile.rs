@@ -1,11 +1,12 @@
 //! Damage, by chance and on purpose: never a panic, never much memory or time.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gotrace::target::gobin::BinaryError;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+use crate::effort::Effort;
 use crate::image::Image;
 use crate::memory::peak_of;
 use crate::walk;
@@ -16,10 +17,10 @@ const TIME: Duration = Duration::from_secs(2);
 
 /// Opens a small file and asks it for everything, within bounds.
 fn survives(bytes: &[u8]) -> Option<BinaryError> {
-    let began = Instant::now();
+    let began = Effort::begin();
     let (outcome, peak) = peak_of(|| walk::walk_bytes(bytes));
     assert!(peak <= MEMORY, "{peak} bytes of memory for a file of {}", bytes.len());
-    assert!(began.elapsed() <= TIME, "{:?}", began.elapsed());
+    assert!(began.spent() <= TIME, "{:?}", began.spent());
     outcome.err()
 }
 

@@ -13,9 +13,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use self::kernel_log::KernelLog;
-pub(crate) use self::suite::Suite;
+pub(crate) use self::suite::{Part, Suite};
 use crate::exec::{self, Voice};
-use crate::fixtures::{self, Selection};
+use crate::fixtures::{self, Fixture, Selection};
 use crate::privilege::{self, Road};
 use crate::vm::{Guest, Kernel};
 use crate::{apt, build, cache, setup};
@@ -29,7 +29,7 @@ const PRIVILEGED: &str = "kernel";
 const BROWSER: &str = "browser";
 
 /// The programs that are tried on the other kernels, where everything takes many times as long.
-const IN_VM: [&str; 18] = [
+const IN_VM: [&str; 17] = [
     "nethttp-go1.21.13",
     "nethttp-go1.26.6",
     "nethttp-go1.26.6-stripped",
@@ -42,7 +42,6 @@ const IN_VM: [&str; 18] = [
     "blocked-go1.26.6",
     "collector-go1.21.13",
     "collector-go1.27.3",
-    "manypkgs",
     "slowstart",
     "echo",
     "exitininit",
@@ -114,6 +113,8 @@ pub(crate) fn all(args: &Args, tools: Result<Tools>, suite: &mut Suite) -> Resul
             return Ok(());
         }
     };
+    // All at once keeps every processor busy; what does not build is told by the part that runs it.
+    drop(VOICE.run("building the tests", exec::cargo().args(["test", "--workspace", "--no-run"])));
     suite.part("unit tests", "here", |part| {
         let mut command = exec::cargo();
         part.run(command.args(["test", "--workspace", "--lib", "--bins", "--no-fail-fast"]))
@@ -162,7 +163,16 @@ impl Tools {
         Ok(Self { gotrace: gotrace?, programs: programs? })
     }
 
-    fn variables(&self) -> [(&'static str, &Path); 3] {
+    /// `gotrace`, and the folder of a manifest of programs to try it on.
+    pub(crate) fn new(gotrace: PathBuf, fixtures: PathBuf, pprof: PathBuf) -> Self {
+        Self { gotrace, programs: Programs { fixtures, pprof } }
+    }
+
+    pub(crate) fn gotrace(&self) -> &Path {
+        &self.gotrace
+    }
+
+    pub(crate) fn variables(&self) -> [(&'static str, &Path); 3] {
         let Self { gotrace, programs: Programs { fixtures, pprof } } = self;
         [("GOTRACE_BIN", gotrace), ("GOTRACE_FIXTURES", fixtures), ("GOTRACE_PPROF", pprof)]
     }
@@ -204,20 +214,29 @@ fn privileged(args: &Args, tools: &Tools, suite: &mut Suite) {
     suite.note(&format!("in the virtual machines, of the kernel tests: {}", OF_THE_KERNEL.join(", ")));
     // Each guest keeps one processor busy. They are packed one after the other: both use the cache.
     let guests = [Kernel::V6_1, Kernel::V6_12]
-        .map(|kernel| (format!("QEMU, {kernel}"), guest(kernel, tools, &binary)))
+        .map(|kernel| {
+            (
+                format!("QEMU, {kernel}"),
+                guest(kernel, tools, &binary, |fixture| IN_VM.contains(&&*fixture.name)),
+            )
+        })
         .into();
     suite.parts_at_once("kernel tests", guests, |guest, part| {
-        let script = format!(
-            "/tests/kernel --include-ignored --test-threads=1 --color=never {}",
-            OF_THE_KERNEL.join(" ")
-        );
-        let outcome = guest?.run(&script, Duration::from_secs(1800), |line| part.line(line))?;
-        part.exit(outcome.exit_code == 0);
-        for line in &outcome.kernel_complaints {
-            part.fail(&format!("the guest's kernel log: {line}"));
-        }
-        Ok(())
+        let mut guest = guest?;
+        in_guest(&mut guest, &OF_THE_KERNEL.join(" "), part)?;
+        part.again(|tests, part| in_guest(&mut guest, &format!("--exact {}", tests.join(" ")), part))
     });
+}
+
+/// Runs privileged tests in a guest.
+pub(crate) fn in_guest(guest: &mut Guest, tests: &str, part: &mut Part) -> Result<()> {
+    let script = format!("/tests/kernel --include-ignored --test-threads=1 --color=never {tests}");
+    let outcome = guest.run(&script, Duration::from_secs(1800), |line| part.line(line))?;
+    part.exit(outcome.exit_code == 0);
+    for line in &outcome.kernel_complaints {
+        part.fail(&format!("the guest's kernel log: {line}"));
+    }
+    Ok(())
 }
 
 fn natively(tools: &Tools, binary: &Path, suite: &mut Suite) {
@@ -248,10 +267,14 @@ fn natively(tools: &Tools, binary: &Path, suite: &mut Suite) {
         }
     }
     suite.part("kernel tests", &place, |part| {
-        let mut command = road.command(binary, &tools.variables());
-        command.args(["--include-ignored", "--test-threads=1"]).args(&skipped);
-        command.current_dir(exec::workspace().join("tracer"));
-        part.run(&mut command)
+        let run = |more: &mut dyn Iterator<Item = &String>, part: &mut Part| {
+            let mut command = road.command(binary, &tools.variables());
+            command.args(["--include-ignored", "--test-threads=1"]).args(more);
+            command.current_dir(exec::workspace().join("tracer"));
+            part.run(&mut command)
+        };
+        run(&mut skipped.iter(), part)?;
+        part.again(|tests, part| run(&mut [&"--exact".to_owned()].into_iter().chain(tests), part))
     });
     suite.part("kernel log", &place, |part| {
         let complaints = log?.complaints()?;
@@ -265,11 +288,17 @@ fn natively(tools: &Tools, binary: &Path, suite: &mut Suite) {
     });
 }
 
-fn guest(kernel: Kernel, tools: &Tools, binary: &Path) -> Result<Guest> {
+/// A guest with gotrace, its privileged tests, and the chosen programs.
+pub(crate) fn guest(
+    kernel: Kernel,
+    tools: &Tools,
+    binary: &Path,
+    chosen: impl Fn(&Fixture) -> bool,
+) -> Result<Guest> {
     let mut guest = Guest::new(kernel)?;
     guest.program(&tools.gotrace, "/usr/bin/gotrace")?;
     guest.program(&stripped(binary)?, "/tests/kernel")?;
-    guest.fixtures(&tools.programs.fixtures, |fixture| IN_VM.contains(&fixture.name.as_str()))?;
+    guest.fixtures(&tools.programs.fixtures, chosen)?;
     guest.variable("GOTRACE_BIN", "/usr/bin/gotrace");
     guest.variable(
         "GOTRACE_FIXTURES",
@@ -294,7 +323,7 @@ fn integration_tests() -> Result<Vec<String>> {
 }
 
 /// Builds the privileged tests, and gives the program that runs them.
-fn kernel_test_binary() -> Result<PathBuf> {
+pub(crate) fn kernel_test_binary() -> Result<PathBuf> {
     VOICE.say("building the privileged tests");
     let mut command = exec::cargo();
     command.args(["test", "--workspace", "--test", PRIVILEGED, "--no-run", "--message-format=json"]);

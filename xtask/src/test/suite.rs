@@ -15,6 +15,9 @@ const VOICE: Voice = Voice("check");
 /// Far longer than any test takes, and than a build before the first of them.
 const PATIENCE: Duration = Duration::from_secs(600);
 
+/// How many failed tests of a part are run a second time; more than that is no bad luck.
+const AGAIN_AT_MOST: usize = 3;
+
 /// All that ran.
 #[derive(Default)]
 pub(crate) struct Suite {
@@ -34,6 +37,10 @@ pub(crate) struct Part {
     seconds: u64,
     /// Whether a closing line of the test runner was seen.
     reported: bool,
+    /// The tests that the test runner named at its end as failed.
+    failures: Failures,
+    /// Those of them that passed when they were run a second time.
+    passed_again: Vec<String>,
 }
 
 impl Suite {
@@ -82,6 +89,11 @@ impl Suite {
         for part in &self.parts {
             let Part { what, place, passed, failed, seconds, .. } = part;
             println!("{what:<22} {place:<28} {passed:>7} {failed:>7} {seconds:>8}");
+        }
+        for Part { what, place, passed_again, .. } in &self.parts {
+            for test in passed_again {
+                println!("note: {what} ({place}): {test} failed, and passed when it was run a second time");
+            }
         }
         for note in &self.notes {
             println!("note: {note}");
@@ -162,11 +174,48 @@ impl Part {
             Some(begun) => println!("[{}, {} s] {text}", self.place, begun.elapsed().as_secs()),
             None => println!("{text}"),
         }
+        self.failures.line(text);
         if let Some((passed, failed)) = closing_line(text) {
             self.reported = true;
             self.passed += passed;
             self.failed += failed;
         }
+    }
+
+    /// Runs a few tests that failed a second time, by themselves: a machine that stood still for a moment makes a test of
+    /// time fail once, a fault does it again. The closing table names those that passed then.
+    pub(crate) fn again(&mut self, run: impl FnOnce(&[String], &mut Self) -> Result<()>) -> Result<()> {
+        let names = self.failures.names.clone();
+        // Anything else that failed is not a test's bad luck.
+        if names.is_empty() || names.len() > AGAIN_AT_MOST || self.failed != names.len() as u64 {
+            return Ok(());
+        }
+        self.failures.names.clear();
+        VOICE.say(format_args!("{}: a second time: {}", self.what, names.join(" ")));
+        let (passed, failed) = (self.passed, std::mem::take(&mut self.failed));
+        self.reported = false;
+        let ran = run(&names, self);
+        let counted = self.passed - passed + self.failed;
+        if ran.is_err() || counted != failed {
+            self.passed = passed;
+            self.failed = failed;
+            self.reported = true;
+            self.failures.names = names;
+            return ran;
+        }
+        let failing = &self.failures.names;
+        self.passed_again.extend(names.into_iter().filter(|name| !failing.contains(name)));
+        Ok(())
+    }
+
+    /// The tests that failed, by name.
+    pub(crate) fn failing(&self) -> &[String] {
+        &self.failures.names
+    }
+
+    /// How many tests ended.
+    pub(crate) fn counted(&self) -> u64 {
+        self.passed + self.failed
     }
 
     /// How the test runner ended: one that fails without having said so has failed all the same.
@@ -191,6 +240,29 @@ impl Part {
     }
 }
 
+/// The names of the tests that failed, as a test runner lists them at its end:
+///
+/// ```text
+/// failures:
+///     attach::waits::a_test
+/// ```
+#[derive(Default)]
+struct Failures {
+    listing: bool,
+    names: Vec<String>,
+}
+
+impl Failures {
+    fn line(&mut self, text: &str) {
+        match text.strip_prefix("    ") {
+            Some(name) if self.listing && !name.contains(' ') && !name.is_empty() => {
+                self.names.push(name.trim_end().to_owned());
+            }
+            _ => self.listing = text.trim_end() == "failures:",
+        }
+    }
+}
+
 /// The numbers of `test result: ok. 3 passed; 0 failed; 2 ignored; …`.
 fn closing_line(text: &str) -> Option<(u64, u64)> {
     let (_, counts) = text.trim().strip_prefix("test result: ")?.split_once(". ")?;
@@ -202,7 +274,67 @@ fn closing_line(text: &str) -> Option<(u64, u64)> {
 
 #[cfg(test)]
 mod tests {
-    use super::closing_line;
+    use super::{Failures, Part, closing_line};
+
+    /// What a test runner prints when some of its tests fail.
+    fn runner(part: &mut Part, passed: u64, failing: &[&str]) {
+        part.line("failures:");
+        part.line("");
+        part.line("---- a::test stdout ----");
+        part.line("    what it printed");
+        part.line("");
+        part.line("failures:");
+        for name in failing {
+            part.line(&format!("    {name}"));
+        }
+        part.line("");
+        part.line(&format!("test result: FAILED. {passed} passed; {} failed; 0 ignored", failing.len()));
+    }
+
+    #[test]
+    fn what_failed_is_known_by_name() {
+        let mut failures = Failures::default();
+        for text in
+            ["failures:", "", "    printed", "failures:", "    a::test", "    b::test", "", "    printed"]
+        {
+            failures.line(text);
+        }
+        assert_eq!(failures.names, ["a::test", "b::test"]);
+    }
+
+    #[test]
+    fn a_test_may_fail_once() {
+        let mut part = Part::default();
+        runner(&mut part, 5, &["a", "b"]);
+        part.again(|names, part| {
+            assert_eq!(names, ["a", "b"]);
+            runner(part, 1, &["b"]);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!((part.passed, part.failed), (6, 1));
+        assert_eq!(part.passed_again, ["a"]);
+    }
+
+    #[test]
+    fn what_is_not_a_tests_bad_luck_is_not_tried_again() {
+        let many = ["a", "b", "c", "d"];
+        let mut part = Part::default();
+        runner(&mut part, 5, &many);
+        part.again(|_, _| unreachable!("too many failed")).unwrap();
+        assert_eq!((part.passed, part.failed), (5, 4));
+
+        let mut part = Part::default();
+        runner(&mut part, 5, &["a"]);
+        part.fail("the guest's kernel log");
+        part.again(|_, _| unreachable!("something else failed")).unwrap();
+        assert_eq!((part.passed, part.failed), (5, 2));
+
+        let mut part = Part::default();
+        runner(&mut part, 5, &["a"]);
+        assert!(part.again(|_, _| anyhow::bail!("it could not be started")).is_err());
+        assert_eq!((part.passed, part.failed), (5, 1));
+    }
 
     #[test]
     fn closing_lines_are_read() {

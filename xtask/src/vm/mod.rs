@@ -123,7 +123,7 @@ impl Guest {
 
     /// Runs a shell script as root, and hands over what it prints, line by line.
     pub(crate) fn run(
-        mut self,
+        &mut self,
         script: &str,
         timeout: Duration,
         on_line: impl FnMut(&str),

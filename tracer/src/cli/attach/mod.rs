@@ -30,6 +30,7 @@ use super::open::Opener;
 use super::output::{Outputs, format_name};
 use super::recorder::size;
 use super::repair::repair;
+use super::rights::{self, Beside};
 use super::ring::ring_size;
 use super::{Common, Exit};
 use crate::doctor;
@@ -152,6 +153,7 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     if args.flame == Flame::Waits && !args.waits {
         anyhow::bail!("--flame waits is of what --waits sees: add it");
     }
+    rights::narrow(Beside { writes: !args.output.is_empty(), opens: args.open });
     let process = Process::find(&args.who)?;
     process.notes().iter().for_each(|note| common.note(note));
     let binary = binary_of(&process)?;

@@ -11,6 +11,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use super::super::exit::EnvironmentRefused;
 use super::super::log::Format;
 use super::super::recorder::size;
+use super::super::rights::{self, Beside};
 use super::super::ring::{DRAIN_INTERVAL, ring_size};
 use super::super::{Common, Exit};
 use crate::doctor::{self, Check, Verdict};
@@ -74,6 +75,7 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     let listener = TcpListener::bind(args.listen)
         .map_err(|error| EnvironmentRefused(format!("cannot listen on {}: {error}", args.listen)))?;
     let address = listener.local_addr()?;
+    rights::narrow(Beside::default());
     let ended = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         // The second one ends gotrace at once; the kernel then removes the probes.

@@ -68,7 +68,7 @@ fn copied(recorded: &Recorded, planted: &CollectorLayout, truth: &CollectorLayou
     };
     let moved =
         |planted: u32, truth: u32, before: u32| i64::from(planted) - i64::from(truth) + i64::from(before);
-    let from = moved(planted.work.from, truth.work.user_forced, BEFORE_WORK);
+    let from = moved(planted.work.from(), truth.work.user_forced, BEFORE_WORK);
     let numgc = moved(planted.stats.numgc, truth.stats.numgc, BEFORE);
     let pause = moved(planted.stats.pause_total_ns, truth.stats.pause_total_ns, BEFORE);
     Cycle {

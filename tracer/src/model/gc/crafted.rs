@@ -93,7 +93,7 @@ impl Runtime {
         self.cpu[4] += spec.assist + spec.dedicated + spec.idle + PROCS * pause;
         self.cpu[10] = spec.end() * PROCS;
         let at = self.layout.work;
-        let mut work = Words::new(at.from, WORK_WORDS);
+        let mut work = Words::new(at.from(), WORK_WORDS);
         work.set(at.user_forced, u64::from(spec.forced));
         work.set(at.user_forced + 8, spec.heap[0]);
         work.set(at.cycles, u64::from(self.numgc) | (PROCS << 32));

@@ -100,7 +100,7 @@ impl Figures {
     /// Which word is what, by the layout.
     pub(super) fn of(layout: &CollectorLayout, cycle: &Cycle) -> Result<Self, Refusal> {
         let CollectorLayout { work: at, controller: pace, .. } = *layout;
-        let work = Words { of: "runtime.work", from: at.from, words: &cycle.work };
+        let work = Words { of: "runtime.work", from: at.from(), words: &cycle.work };
         let controller = Words { of: "runtime.gcController", from: 0, words: &cycle.controller };
         let stats = Words { of: "runtime.memstats", from: 0, words: &cycle.stats };
         let (counts, fraction, last_gc) = (stats.word(0)?, stats.word(8)?, stats.word(16)?);

@@ -40,7 +40,7 @@ impl Scheduled {
         if !(1..=MOST_PS.min(capacity)).contains(&len) || array == 0 || !(1..=MOST).contains(&made) {
             return Ok(None);
         }
-        let counts = [Some(layout.ngsys), Some(layout.free.0), layout.free.1];
+        let counts = [Some(layout.ngsys), Some(layout.free), layout.free_without_stack];
         let mut out = 0;
         for offset in counts.into_iter().flatten() {
             out += u64::from(memory.u32(at(globals.sched, offset))?);

@@ -95,7 +95,7 @@ impl Image {
         }
         let (scheduler, _) = places.scheduler.as_ref().unwrap();
         image.put(SCHED + u64::from(scheduler.ngsys), u32::to_le_bytes(5));
-        image.put(SCHED + u64::from(scheduler.free.0), u32::to_le_bytes(2));
+        image.put(SCHED + u64::from(scheduler.free), u32::to_le_bytes(2));
         image.put(P + u64::from(scheduler.free_of_p), u32::to_le_bytes(1));
         image.put(P + 0x4000 + u64::from(scheduler.free_of_p), u32::to_le_bytes(3));
         image

@@ -4,7 +4,7 @@
 use thiserror::Error;
 
 use super::globals::agreed;
-use super::{GoBinary, GoVersion};
+use super::{GoBinary, GoVersion, offsets};
 use crate::units::VirtAddr;
 
 /// Offsets in bytes (runtime/mstats.go, mgcpacer.go, mcache.go, mheap.go, runtime2.go). As with
@@ -35,39 +35,9 @@ impl HeapLayout {
     /// The layout of a Go version; none when it was not measured, or when experiments may have changed it.
     #[must_use]
     pub fn of(version: &GoVersion) -> Option<Self> {
-        if version.experiments().is_some() {
-            return None;
-        }
-        let minor = version.minor();
-        // Go 1.25 took `inPtrScalarBits` out of the statistics.
-        let stats = match minor {
-            19 | 21..=24 => Self { heap_stats_size: 3544, delta_size: 1176, tiny_alloc_count: 48, ..GO_125 },
-            25..=27 => GO_125,
-            _ => return None,
-        };
-        Some(Self {
-            large_alloc_count: stats.tiny_alloc_count + 16,
-            small_alloc_count: stats.tiny_alloc_count + 24,
-            total_alloc: if minor == 19 { 328 } else { 296 },
-            p_mcache: if minor <= 22 { 64 } else { 56 },
-            mcache_tiny_allocs: if minor <= 23 { 32 } else { 40 },
-            mspan_alloc_count: if minor == 21 { 104 } else { 96 },
-            ..stats
-        })
+        offsets::of(version).map(|measured| measured.heap)
     }
 }
-
-const GO_125: HeapLayout = HeapLayout {
-    heap_stats_size: 3520,
-    delta_size: 1168,
-    tiny_alloc_count: 40,
-    large_alloc_count: 56,
-    small_alloc_count: 64,
-    total_alloc: 296,
-    p_mcache: 56,
-    mcache_tiny_allocs: 40,
-    mspan_alloc_count: 96,
-};
 
 /// The variables that the allocator's counters hang on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

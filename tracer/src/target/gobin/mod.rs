@@ -19,6 +19,7 @@ mod init_tasks;
 mod layout;
 mod lines;
 mod loaded;
+mod offsets;
 mod pclntab;
 mod relocations;
 mod runtime_layout;

@@ -4,7 +4,7 @@
 use super::collector::CollectorRefusal;
 use super::effects::{Effect, Value, effects};
 use super::globals::agreed;
-use super::{GoBinary, GoVersion, Machine};
+use super::{GoBinary, GoVersion, Machine, offsets};
 use crate::units::VirtAddr;
 
 /// Offsets in bytes, in `runtime.sched` and in `runtime.p`.
@@ -16,35 +16,22 @@ pub struct SchedulerLayout {
     pub gcwaiting: u32,
     /// `sched.ngsys`, 4 bytes: how many goroutines are the runtime's own.
     pub ngsys: u32,
-    /// The counts of the ended goroutines in `sched.gFree`, 4 bytes each: with and without a stack together up to Go
-    /// 1.24 (`n`), then `noStack.size` behind `stack.size`.
-    pub free: (u32, Option<u32>),
+    /// How many ended goroutines are in `sched.gFree`, 4 bytes: those with a stack, from Go 1.25 on.
+    pub free: u32,
+    /// How many are in `sched.gFree.noStack`, 4 bytes, where they are counted by themselves.
+    pub free_without_stack: Option<u32>,
     /// The count of those in `p.gFree`, 4 bytes.
     pub free_of_p: u32,
 }
 
 impl SchedulerLayout {
     /// The layout of a Go version; none when it was not measured, or when experiments may have changed it.
-    ///
-    /// The numbers were read from the DWARF of programs that Go 1.21.13, 1.22.10, 1.23.9, 1.24.11, 1.25.5, 1.26.6 and
-    /// 1.27.3 built; [`GoBinary::scheduler`] shows for each program whether its own code agrees.
+    /// [`GoBinary::scheduler`] shows for each program whether its own code agrees.
     #[must_use]
     pub fn of(version: &GoVersion) -> Option<Self> {
-        if version.experiments().is_some() {
-            return None;
-        }
-        Some(match version.minor() {
-            21 | 22 => GO_121,
-            23 | 24 => Self { free_of_p: 2464, ..GO_121 },
-            25 => Self { lock: 32, gcwaiting: 248, ngsys: 80, free: (184, Some(200)), free_of_p: 2464 },
-            26 | 27 => Self { lock: 32, gcwaiting: 264, ngsys: 96, free: (200, Some(216)), free_of_p: 2472 },
-            _ => return None,
-        })
+        offsets::of(version)?.scheduler
     }
 }
-
-const GO_121: SchedulerLayout =
-    SchedulerLayout { lock: 24, gcwaiting: 232, ngsys: 72, free: (184, None), free_of_p: 2472 };
 
 /// The variables that say how many goroutines there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +83,7 @@ impl GoBinary {
         let mut freed = self.added(FREE, Some(P)).iter().filter_map(within).collect::<Vec<_>>();
         freed.sort_unstable();
         freed.dedup();
-        let counts = [Some(layout.free.0), layout.free.1].into_iter().flatten().map(u64::from);
+        let counts = [Some(layout.free), layout.free_without_stack].into_iter().flatten().map(u64::from);
         require(FREE, "sched.gFree", freed.iter().copied().eq(counts))?;
 
         // Of the P it sets the list's head, and the number behind it, and nothing else.

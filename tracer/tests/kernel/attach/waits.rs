@@ -297,8 +297,8 @@ fn fewer_goroutines_are_followed_when_that_is_enough() {
     let overhead = first.overhead();
     let traps = number(&overhead["hits"]) * number(&overhead["trap_ns_per_hit"]);
     let handlers = number(&overhead["handlers_ns"]);
-    // The steps take a second.
-    let budget = Duration::from_nanos(traps + handlers / 4).as_secs_f64() * 100.0;
+    // The steps take a second. Both figures are measured anew in the next run, so there is room on either side.
+    let budget = Duration::from_nanos(traps + handlers * 2 / 5).as_secs_f64() * 100.0;
 
     let follower = Follower::of(&program, &["--max-overhead", &format!("{budget:.3}")]);
     program.step("steady 600");

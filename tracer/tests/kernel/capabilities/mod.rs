@@ -161,6 +161,41 @@ fn with_exactly_these_the_starts_of_another_users_program_are_told() {
     }
 }
 
+/// What root may do and gotrace has no use for is given up before anything is read of a program.
+#[test]
+#[ignore = "needs root, BPF and fixtures: cargo xtask test"]
+fn root_keeps_only_what_is_needed() {
+    const DAC_OVERRIDE: u32 = 1;
+    const CHOWN: u32 = 0;
+    let place = Place::new();
+    let running = place.start();
+    let report = place.folder.path().join("report.txt");
+    let with_report = ["attach", "-o", report.to_str().unwrap(), &running.pid()];
+    let program = format!("exe={}", place.program.display());
+    let cases: [(&[&str], &[u32]); 4] = [
+        (&["attach", &running.pid()], &[]),
+        (&with_report, &[DAC_OVERRIDE, CHOWN]),
+        (&["watch", place.program.to_str().unwrap()], &[]),
+        (&["node", "run", "--listen", "127.0.0.1:0", "--select", &program], &[]),
+    ];
+    for (args, more) in cases {
+        let mut command = gotrace();
+        let child = command.args(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = Running(child);
+        // It has said its first word when it is at work.
+        std::io::Read::read_exact(child.0.stderr.as_mut().unwrap(), &mut [0]).unwrap();
+        let status = fs::read_to_string(format!("/proc/{}/status", child.pid())).unwrap();
+        let kept = all().iter().chain(more).fold(0_u64, |set, bit| set | 1 << bit);
+        for set in ["CapPrm", "CapEff", "CapBnd"] {
+            assert!(
+                status.contains(&format!("{set}:\t{kept:016x}")),
+                "{args:?}: {set} {kept:016x}: {status}"
+            );
+        }
+        assert!(status.contains("CapInh:\t0000000000000000"), "{args:?}: {status}");
+    }
+}
+
 #[test]
 #[ignore = "needs root, BPF and fixtures: cargo xtask test"]
 fn each_one_that_is_missing_is_named_with_what_to_do() {

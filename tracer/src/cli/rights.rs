@@ -1,0 +1,66 @@
+//! Gives up, for good, what root may do and gotrace has no use for: what it reads of programs was made by others.
+
+use caps::errors::CapsError;
+use caps::{CapSet, Capability, CapsHashSet};
+
+use crate::doctor;
+use crate::target::capabilities;
+
+/// What a verb does beside looking.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Beside {
+    /// Writes files, in folders of the user who called sudo too, and makes them that user's.
+    pub(super) writes: bool,
+    /// Starts a program as the user who called sudo.
+    pub(super) opens: bool,
+}
+
+/// Keeps what looking needs, and what is done beside it.
+///
+/// To be called before there is another thread: each has its own.
+pub(super) fn narrow(beside: Beside) {
+    // Who has few already may not be allowed to take the rest from the bounding set; that is no reason to stop.
+    if let Err(error) = keep(beside) {
+        tracing::debug!("not every right was given up: {error}");
+    }
+}
+
+fn keep(beside: Beside) -> Result<(), CapsError> {
+    let permitted = caps::read(None, CapSet::Permitted)?;
+    let kept: CapsHashSet = kept(beside, &permitted).intersection(&permitted).copied().collect();
+    caps::clear(None, CapSet::Inheritable)?;
+    // First, as it takes a right of its own: a program started by whoever got in would have them back otherwise.
+    let bounded = caps::all()
+        .into_iter()
+        .filter(|other| !kept.contains(other))
+        .try_for_each(|other| caps::drop(None, CapSet::Bounding, other));
+    caps::set(None, CapSet::Effective, &kept)?;
+    caps::set(None, CapSet::Permitted, &kept)?;
+    bounded
+}
+
+fn kept(beside: Beside, permitted: &CapsHashSet) -> CapsHashSet {
+    let needed = doctor::needed_capabilities().into_iter().map(|capability| match capability {
+        capabilities::Capability::DacReadSearch => Capability::CAP_DAC_READ_SEARCH,
+        capabilities::Capability::SysPtrace => Capability::CAP_SYS_PTRACE,
+        capabilities::Capability::SysAdmin => Capability::CAP_SYS_ADMIN,
+        capabilities::Capability::Perfmon => Capability::CAP_PERFMON,
+        capabilities::Capability::Bpf => Capability::CAP_BPF,
+    });
+    let mut kept: CapsHashSet = needed.collect();
+    // What stands for one that is not there: `Rights::allow`.
+    let lacks = |capability| !permitted.contains(&capability);
+    if lacks(Capability::CAP_BPF) || lacks(Capability::CAP_PERFMON) {
+        kept.insert(Capability::CAP_SYS_ADMIN);
+    }
+    if lacks(Capability::CAP_DAC_READ_SEARCH) {
+        kept.insert(Capability::CAP_DAC_OVERRIDE);
+    }
+    if beside.writes {
+        kept.extend([Capability::CAP_DAC_OVERRIDE, Capability::CAP_CHOWN]);
+    }
+    if beside.opens {
+        kept.extend([Capability::CAP_SETUID, Capability::CAP_SETGID]);
+    }
+    kept
+}

@@ -1,0 +1,209 @@
+//! Which fields gotrace reads, and what the runtime's source code calls them.
+
+use anyhow::{Context as _, Result};
+
+use super::dwarf::Structures;
+
+/// A field of gotrace's, and what it is in the runtime.
+struct Field {
+    name: &'static str,
+    structure: &'static str,
+    /// The names that it has had.
+    paths: &'static [&'static str],
+    /// Whether some versions lack it.
+    optional: bool,
+}
+
+const fn field(name: &'static str, structure: &'static str, paths: &'static [&'static str]) -> Field {
+    Field { name, structure, paths, optional: false }
+}
+
+const fn optional(name: &'static str, structure: &'static str, paths: &'static [&'static str]) -> Field {
+    Field { name, structure, paths, optional: true }
+}
+
+/// A structure of gotrace's.
+pub(super) struct Layout {
+    /// Its field of `Measured`.
+    pub(super) name: &'static str,
+    pub(super) of_type: &'static str,
+    /// The first minor version of Go that gotrace reads it of.
+    since: u32,
+    fields: &'static [Field],
+}
+
+const WORK: &str = "runtime.workType";
+const SCHED: &str = "runtime.schedt";
+const CONTROLLER: &str = "runtime.gcControllerState";
+
+pub(super) const LAYOUTS: [Layout; 9] = [
+    Layout {
+        name: "g",
+        of_type: "GLayout",
+        since: 0,
+        fields: &[
+            field("m", "runtime.g", &["m"]),
+            field("sched_sp", "runtime.g", &["sched.sp"]),
+            field("sched_pc", "runtime.g", &["sched.pc"]),
+            field("sched_bp", "runtime.g", &["sched.bp"]),
+            field("syscallsp", "runtime.g", &["syscallsp"]),
+            field("syscallpc", "runtime.g", &["syscallpc"]),
+            optional("syscallbp", "runtime.g", &["syscallbp"]),
+            field("atomicstatus", "runtime.g", &["atomicstatus"]),
+            field("goid", "runtime.g", &["goid"]),
+            field("waitsince", "runtime.g", &["waitsince"]),
+            field("waitreason", "runtime.g", &["waitreason"]),
+            field("lockedm", "runtime.g", &["lockedm"]),
+            optional("parent", "runtime.g", &["parentGoid"]),
+            field("gopc", "runtime.g", &["gopc"]),
+            field("startpc", "runtime.g", &["startpc"]),
+        ],
+    },
+    Layout {
+        name: "m",
+        of_type: "MLayout",
+        since: 0,
+        fields: &[
+            field("procid", "runtime.m", &["procid"]),
+            field("curg", "runtime.m", &["curg"]),
+            field("p", "runtime.m", &["p"]),
+            field("id", "runtime.m", &["id"]),
+        ],
+    },
+    Layout {
+        name: "p",
+        of_type: "PLayout",
+        since: 0,
+        fields: &[field("status", "runtime.p", &["status"]), field("m", "runtime.p", &["m"])],
+    },
+    Layout {
+        name: "poll",
+        of_type: "PollLayout",
+        since: 0,
+        fields: &[
+            field("fd", "runtime.pollDesc", &["fd"]),
+            field("rg", "runtime.pollDesc", &["rg"]),
+            field("wg", "runtime.pollDesc", &["wg"]),
+        ],
+    },
+    Layout {
+        name: "heap",
+        of_type: "HeapLayout",
+        since: 0,
+        fields: &[
+            field("heap_stats_size", "runtime.consistentHeapStats", &[]),
+            field("delta_size", "runtime.heapStatsDelta", &[]),
+            field("tiny_alloc_count", "runtime.heapStatsDelta", &["tinyAllocCount"]),
+            field("large_alloc_count", "runtime.heapStatsDelta", &["largeAllocCount"]),
+            field("small_alloc_count", "runtime.heapStatsDelta", &["smallAllocCount"]),
+            field("total_alloc", "runtime.gcControllerState", &["totalAlloc"]),
+            field("p_mcache", "runtime.p", &["mcache"]),
+            field("mcache_tiny_allocs", "runtime.mcache", &["tinyAllocs"]),
+            field("mspan_alloc_count", "runtime.mspan", &["allocCount"]),
+        ],
+    },
+    Layout {
+        name: "work",
+        of_type: "WorkLayout",
+        since: 21,
+        fields: &[
+            field("size", WORK, &[]),
+            field("user_forced", WORK, &["userForced"]),
+            field("cycles", WORK, &["cycles"]),
+            field("stwprocs", WORK, &["stwprocs"]),
+            field("maxprocs", WORK, &["maxprocs"]),
+            field("t_sweep_term", WORK, &["tSweepTerm"]),
+            field("pause_ns", WORK, &["pauseNS"]),
+            field("heap0", WORK, &["heap0"]),
+            // Go 1.23 exported the name.
+            field("cpu_assist", WORK, &["cpuStats.GCAssistTime", "cpuStats.gcAssistTime"]),
+        ],
+    },
+    Layout {
+        name: "controller",
+        of_type: "ControllerLayout",
+        since: 21,
+        fields: &[
+            field("gc_percent", CONTROLLER, &["gcPercent"]),
+            field("memory_limit", CONTROLLER, &["memoryLimit"]),
+            field("last_heap_goal", CONTROLLER, &["lastHeapGoal"]),
+            field("heap_live", CONTROLLER, &["heapLive"]),
+            field("last_stack_scan", CONTROLLER, &["lastStackScan"]),
+            field("globals_scan", CONTROLLER, &["globalsScan"]),
+            field("heap_marked", CONTROLLER, &["heapMarked"]),
+            field("assist_time", CONTROLLER, &["assistTime"]),
+            field("total_alloc", CONTROLLER, &["totalAlloc"]),
+        ],
+    },
+    Layout {
+        name: "stats",
+        of_type: "StatsLayout",
+        since: 21,
+        fields: &[
+            field("pause_total_ns", "runtime.mstats", &["pause_total_ns"]),
+            field("numgc", "runtime.mstats", &["numgc"]),
+        ],
+    },
+    Layout {
+        name: "scheduler",
+        of_type: "SchedulerLayout",
+        since: 21,
+        fields: &[
+            field("lock", SCHED, &["lock"]),
+            field("gcwaiting", SCHED, &["gcwaiting"]),
+            field("ngsys", SCHED, &["ngsys"]),
+            // Go 1.25 counts them by list.
+            field("free", SCHED, &["gFree.n", "gFree.stack.size"]),
+            optional("free_without_stack", SCHED, &["gFree.noStack.size"]),
+            field("free_of_p", "runtime.p", &["gFree.n", "gFree.size", "gFree.gList.size"]),
+        ],
+    },
+];
+
+/// What was read of one version: the fields of each of [`LAYOUTS`], or none where gotrace reads none of it.
+pub(super) type Numbers = Vec<Option<Vec<(&'static str, Number)>>>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Number {
+    Always(u64),
+    Sometimes(Option<u64>),
+}
+
+/// Reads every field.
+pub(super) fn read(structures: &Structures, minor: u32) -> Result<Numbers> {
+    LAYOUTS.iter().map(|layout| layout.read(structures, minor)).collect()
+}
+
+impl Layout {
+    /// Whether gotrace does without it of some versions.
+    pub(super) fn is_optional(&self) -> bool {
+        self.since > 0
+    }
+
+    fn read(&self, structures: &Structures, minor: u32) -> Result<Option<Vec<(&'static str, Number)>>> {
+        if minor < self.since {
+            return Ok(None);
+        }
+        self.fields
+            .iter()
+            .map(|field| Ok((field.name, field.read(structures)?)))
+            .collect::<Result<_>>()
+            .map(Some)
+    }
+}
+
+impl Field {
+    fn read(&self, structures: &Structures) -> Result<Number> {
+        let found = match self.paths {
+            // The structure itself.
+            [] => structures.size(self.structure),
+            paths => paths.iter().find_map(|path| structures.member(self.structure, path)),
+        };
+        if self.optional {
+            return Ok(Number::Sometimes(found));
+        }
+        let found =
+            found.with_context(|| format!("{} has no {}", self.structure, self.paths.join(" and no ")))?;
+        Ok(Number::Always(found))
+    }
+}
