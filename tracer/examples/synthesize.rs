@@ -116,7 +116,6 @@ fn slow(now: &mut u64, stacks: u64, chance: &mut Chance) -> RawRecord {
         object: mode,
     };
     (slow.goid, slow.result) = (18 + chance.below(500), chance.below(4096));
-    slow.arguments = [3 + chance.below(200), 0xc000_0000 + chance.below(1 << 20) * 64, 4096];
     (slow.object.mode, slow.object.device) = (mode | 0o644, 254 << 20);
     if is_file {
         slow.object.inode = 100_000 + chance.below(2_000);
@@ -129,6 +128,8 @@ fn slow(now: &mut u64, stacks: u64, chance: &mut Chance) -> RawRecord {
         slow.object.local[..4].copy_from_slice(&[10, 0, 0, 1]);
         slow.object.peer[..4].copy_from_slice(&[10, 0, 0, 2]);
     }
+    let descriptor = 3 + slow.object.inode % 1_000;
+    slow.arguments = [descriptor, 0xc000_0000 + chance.below(1 << 20) * 64, 4096];
     RawRecord(Bytes::copy_from_slice(slow.as_bytes()))
 }
 
@@ -177,8 +178,9 @@ impl Symbols for MadeUp {
                 "example.com/made/up/package{}.(*Type{}).Method{index}",
                 index % 300,
                 index % 7
-            ),
-            file: Some(format!("/src/made/up/package{}/file{}.go", index % 300, index % 11)),
+            )
+            .into(),
+            file: Some(format!("/src/made/up/package{}/file{}.go", index % 300, index % 11).into()),
             line: as_number(10 + index % 900),
             inlined: false,
             begins: 0,

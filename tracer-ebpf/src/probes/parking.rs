@@ -1,5 +1,5 @@
 //! Why goroutines do not run: where the runtime parks one, makes it ready, and runs it again. These are the hottest
-//! places that gotrace probes, and nothing is sent from them: there are only sums.
+//! places that gotrace probes, so there are sums, and only what is rare is sent: a long wait that another goroutine ended.
 
 use aya_ebpf::{
     EbpfContext as _,
@@ -9,14 +9,14 @@ use aya_ebpf::{
     programs::{ProbeContext, tracing::StackIdContext as _},
 };
 use tracer_ebpf::wire::{
-    Probe,
+    Header, Probe,
     blocking::{Caller, NO_STACK},
-    parking::{Key, LONGEST_HANDLER, Parked, Stats, Waker},
+    parking::{Key, LONGEST_HANDLER, Parked, Stats, Waker, Woken},
     startup::Cookie,
 };
 
 use super::{
-    caller::{caller, thread},
+    caller::{caller, thread, tid},
     emit,
     main_thread::now,
     maps::{BLOCKING, EMPTY_PARKING, PARKED, PARKING, PARKINGS, SAMPLING, SPENT, STACKS},
@@ -85,6 +85,7 @@ fn park(ctx: &ProbeContext, cookie: Cookie, g: u64, time: u64) {
         gopc: thread.gopc,
         ready: 0,
         waker_gopc: 0,
+        waker_goid: 0,
         reason: u32::from(reason),
         waker: Waker::Unseen as u32,
     };
@@ -101,7 +102,7 @@ fn made_ready(ctx: &ProbeContext, g: u64, time: u64) {
     if parked.is_none() && !is_followed(goid) {
         return;
     }
-    let (waker, waker_gopc) = waker(ctx);
+    let (waker, waker_gopc, waker_goid) = waker(ctx);
     let Some(parked) = parked else { return joined(g, waker, waker_gopc) };
     // SAFETY: the map's value lives as long as the program; a goroutine is parked, made ready and run in this
     // order, so nothing else changes it meanwhile.
@@ -109,6 +110,7 @@ fn made_ready(ctx: &ProbeContext, g: u64, time: u64) {
     parked.ready = time;
     parked.waker = waker as u32;
     parked.waker_gopc = waker_gopc;
+    parked.waker_goid = waker_goid;
 }
 
 /// The scheduler switches to a goroutine.
@@ -126,10 +128,14 @@ fn execute(g: u64, time: u64) {
         reason: parked.reason,
         waker: parked.waker,
     };
-    let Some(stats) = stats(&key) else { return emit::count_dropped(Probe::Execute as u32) };
     // Two processors' clocks may differ by a little.
     let since = |begin: u64| if time > begin { time - begin } else { 0 };
     let total = since(parked.since);
+    if parked.waker_goid != 0 && total >= BLOCKING.load().slow {
+        let at = |header| Header { time, ..header };
+        emit::emit(Probe::Woken as u32, tid(), |header| Woken { header: at(header), goid, parked });
+    }
+    let Some(stats) = stats(&key) else { return emit::count_dropped(Probe::Execute as u32) };
     emit::add(&raw mut stats.count, 1);
     emit::add(&raw mut stats.total, total);
     if parked.ready != 0 {
@@ -141,14 +147,14 @@ fn execute(g: u64, time: u64) {
     note(&mut stats.histogram, total);
 }
 
-/// Who runs on this thread, which makes another goroutine ready.
+/// Who runs on this thread, which makes another goroutine ready: of a goroutine also its go statement and its id.
 #[inline(always)]
-fn waker(ctx: &ProbeContext) -> (Waker, u64) {
-    let Some(thread) = thread() else { return (Waker::Unknown, 0) };
+fn waker(ctx: &ProbeContext) -> (Waker, u64, u64) {
+    let Some(thread) = thread() else { return (Waker::Unknown, 0, 0) };
     match caller(thread, registers::by_number(ctx.regs, R14)) {
-        Caller::Goroutine => (Waker::Goroutine, thread.gopc),
-        Caller::Runtime => (Waker::Runtime, 0),
-        Caller::Unknown => (Waker::Unknown, 0),
+        Caller::Goroutine => (Waker::Goroutine, thread.gopc, thread.goid),
+        Caller::Runtime => (Waker::Runtime, 0, 0),
+        Caller::Unknown => (Waker::Unknown, 0, 0),
     }
 }
 

@@ -99,13 +99,15 @@ pub enum Probe {
     Origin = 34,
     /// A process became a program of a file that was not told lately.
     NewFile = 35,
+    /// A goroutine that was parked for long runs again, after another one made it ready.
+    Woken = 36,
     /// A process that was watched listens, for the first time.
-    Listen = 36,
+    Listen = 37,
 }
 
 impl Probe {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::Exec,
         Self::Exit,
         Self::GoEntry,
@@ -142,6 +144,7 @@ impl Probe {
         Self::GcAssist,
         Self::Origin,
         Self::NewFile,
+        Self::Woken,
         Self::Listen,
     ];
 
@@ -226,6 +229,7 @@ impl Probe {
             Self::GcAssist => "gc_assist",
             Self::Origin => "origin",
             Self::NewFile => "new_file",
+            Self::Woken => "woken",
             Self::Listen => "listen",
         }
     }

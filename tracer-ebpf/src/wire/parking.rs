@@ -4,7 +4,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::blocking::BUCKETS;
+use super::{Header, blocking::BUCKETS};
 
 /// The name of the map from [`Key`] to [`Stats`].
 pub const PARKINGS_MAP: &str = "PARKINGS";
@@ -96,10 +96,24 @@ pub struct Parked {
     pub ready: u64,
     /// As in [`Key`].
     pub waker_gopc: u64,
+    /// Which goroutine made it ready; 0 when none did.
+    pub waker_goid: u64,
     /// As in [`Key`].
     pub reason: u32,
     /// As in [`Key`].
     pub waker: u32,
+}
+
+/// A goroutine runs again that was parked for as long as a slow call takes, until another one made it ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Woken {
+    /// [`super::Probe::Woken`]; the time is when it runs again.
+    pub header: Header,
+    /// Which goroutine.
+    pub goid: u64,
+    /// How it was parked, and made ready.
+    pub parked: Parked,
 }
 
 /// No handler takes as long by itself, in nanoseconds: what goes beyond is somebody else's time.

@@ -22,7 +22,7 @@ fn read(bytes: &[u8]) -> Result<(Vec<String>, bool), CaptureError> {
 
 fn symbol(number: u64) -> Symbol {
     let frame = Frame {
-        function: format!("main.f{number}"),
+        function: format!("main.f{number}").into(),
         file: None,
         line: 7,
         inlined: false,

@@ -10,22 +10,23 @@ use tracer_ebpf::wire::{self, Header, Probe};
 use zerocopy::{FromZeros as _, IntoBytes as _};
 
 use super::record::{Begin, Followed, Verb, Why};
-use super::{Reader, Record, RecordedAnswers, RecordedSymbols, Recording, Replayed, Writer};
+use super::{Reader, Record, RecordedAnswers, RecordedSymbols, Recording, Replayed, Writer, crafted_sums};
 use crate::event::blocking::{BUCKETS, CallTotal, Key, Kind, StackTaken};
 use crate::event::{self, EventKind};
 use crate::export::{Format, Told, View};
 use crate::model::blocking::{BlockedNow, BlockingReport, ObjectNames, Since};
 use crate::model::gc::crafted::{AHEAD, Crafted, Runtime, SPIN, Spec, stack};
 use crate::model::gc::{GcHistory, Surroundings};
-use crate::model::{Around, Ending, Following, GcLook, Look, Subject};
+use crate::model::{Around, Beginning, Ending, Following, GcLook, Look, Subject};
 use crate::stream::{ProbeLoss, RawRecord, Tables};
 use crate::target::gobin::Linking;
 use crate::units::{Nanos, RuntimeAddr};
 
 /// What a session sees or does.
 #[derive(Clone, Debug)]
-enum Act {
+pub(super) enum Act {
     Slow { inode: u64, fd: u64, duration: u64, stack: u32 },
+    Woken { goid: u64, duration: u64 },
     Cycle,
     Held,
     Pass(u64),
@@ -33,11 +34,12 @@ enum Act {
     Look(Why),
 }
 
-fn acts() -> impl Strategy<Value = Vec<Act>> {
+pub(super) fn acts() -> impl Strategy<Value = Vec<Act>> {
     let slow = (0..4_u64, 0..3_u64, 1_000_000..90_000_000_u64, 0..3_u32)
         .prop_map(|(inode, fd, duration, stack)| Act::Slow { inode, fd, duration, stack });
     let act = prop_oneof![
         8 => slow,
+        2 => (1..9_u64, 0..90_000_000_u64).prop_map(|(goid, duration)| Act::Woken { goid, duration }),
         2 => Just(Act::Cycle),
         1 => Just(Act::Held),
         2 => (1..400_000_000_u64).prop_map(Act::Pass),
@@ -123,7 +125,7 @@ fn slow_record(now: u64, inode: u64, fd: u64, duration: u64, stack: u32) -> wire
 }
 
 /// A session over a made-up kernel side, and the capture that it writes.
-struct Session {
+pub(super) struct Session {
     now: u64,
     ring: Vec<RawRecord>,
     runtime: Runtime,
@@ -133,7 +135,10 @@ struct Session {
     recording: Recording,
     writer: Writer<Vec<u8>>,
     before: Option<Look>,
+    first: Option<Beginning>,
     told: Vec<String>,
+    /// The report on all of the time, when there were others.
+    pub(super) whole: Option<String>,
 }
 
 impl Session {
@@ -160,7 +165,9 @@ impl Session {
             recording: Recording::new(redact),
             writer,
             before: None,
+            first: None,
             told: Vec::new(),
+            whole: None,
         }
     }
 
@@ -184,6 +191,10 @@ impl Session {
                 total.longest = total.longest.max(Nanos(*duration));
                 total.histogram[wire::blocking::bucket(*duration)] += 1;
                 self.push(slow.as_bytes());
+            }
+            Act::Woken { goid, duration } => {
+                self.now += duration;
+                self.push(crafted_sums::woken(self.now, *goid, *duration).as_bytes());
             }
             Act::Cycle => {
                 let spec = Spec::at(self.now - AHEAD);
@@ -255,14 +266,14 @@ impl Session {
                 calls: self.sums.values().cloned().collect(),
                 stacks: (0..3).map(|stack| (stack, stack_of(stack))).collect(),
                 throttled: Some(Nanos(self.now / 7)),
-                ..Tables::default()
+                ..crafted_sums::tables((self.now - AHEAD) / 1_000_000)
             },
             blocked_now: vec![blocked; 3],
             losses: vec![ProbeLoss { probe: Probe::Slow, hits: self.now, dropped: 1 }],
             undecodable: 3,
             missing: Vec::new(),
             ending: if why == Why::Last { Ending::Gone } else { Ending::Running },
-            parking: None,
+            parking: Some(crafted_sums::look(Nanos(self.now - AHEAD))),
             gc: Some(GcLook {
                 slow_from: Nanos(1_000_000),
                 runtime_init: Nanos(1),
@@ -273,36 +284,48 @@ impl Session {
         };
         let symbols = RecordedSymbols::new(&Crafted);
         let report = look.report(self.before.as_ref(), &self.following, &symbols);
+        if let Some(first) = self.first.filter(|_| why == Why::Last) {
+            let whole = look.clone().whole_report(&first, None, &self.following, &symbols);
+            self.whole = Some(formats(&whole));
+        }
         self.recording.look(&mut self.writer, why, &look, symbols).unwrap();
         if why != Why::Checkpoint {
             self.told.push(formats(&report));
             self.following.begin_anew();
+            self.first.get_or_insert_with(|| Beginning::of(&look));
             self.before = Some(look);
         }
     }
 
-    /// What it told, and the capture.
-    fn of(acts: &[Act], redact: bool) -> (Vec<String>, Vec<u8>) {
+    /// One that did all that, and ended.
+    pub(super) fn of(acts: &[Act], redact: bool) -> Self {
         let mut session = Self::begin(redact);
         acts.iter().for_each(|act| session.act(act));
         session.look(Why::Last);
-        session.writer.flush().unwrap();
-        (session.told, std::mem::take(session.writer.out()))
+        session
+    }
+
+    /// The capture.
+    pub(super) fn capture(mut self) -> Vec<u8> {
+        self.writer.flush().unwrap();
+        std::mem::take(self.writer.out())
     }
 }
 
 /// A capture with some of everything.
 pub(super) fn some_session() -> Vec<u8> {
     let slow = |stack| Act::Slow { inode: 2, fd: 1, duration: 2_000_000, stack };
-    let acts = [slow(0), Act::Cycle, Act::Held, slow(1), Act::Look(Why::Interim), Act::Cycle, slow(2)];
-    Session::of(&acts, false).1
+    let woken = Act::Woken { goid: 7, duration: 3_000_000 };
+    let looked = Act::Look(Why::Interim);
+    let acts = [slow(0), Act::Cycle, Act::Held, slow(1), woken, looked, Act::Cycle, slow(2)];
+    Session::of(&acts, false).capture()
 }
 
 fn stack_of(number: u32) -> Vec<RuntimeAddr> {
     [&[2, 4][..], &[7, 3, 4], &[3]].get(number as usize).map(|functions| stack(functions)).unwrap()
 }
 
-fn formats(report: &BlockingReport) -> String {
+pub(super) fn formats(report: &BlockingReport) -> String {
     let mut out = Vec::new();
     for format in Format::ALL {
         format.write(Told::Running(report), &View::default(), false, &mut out).unwrap();
@@ -311,22 +334,28 @@ fn formats(report: &BlockingReport) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// What the capture tells, and whether its last report is there.
-fn replayed(bytes: &[u8]) -> (Vec<String>, bool) {
+/// The reports that the capture tells, of which the last one is there, and the one on all of the time.
+pub(super) fn replay(bytes: &[u8]) -> (Vec<BlockingReport>, Option<BlockingReport>) {
     let mut reader = Reader::new(bytes).unwrap();
     let Some(Record::Begin(begin)) = reader.next_record().unwrap() else { panic!() };
     let mut replayed = Replayed::new(reader, &begin);
-    let (mut told, mut is_over) = (Vec::new(), false);
+    let (mut told, mut whole, mut is_over) = (Vec::new(), None, false);
     while let Some(reported) = replayed.next_report().unwrap() {
         assert!(!is_over);
-        is_over = reported.is_last;
-        told.push(formats(&reported.report));
+        (is_over, whole) = (reported.is_last, reported.whole);
+        told.push(reported.report);
     }
-    (told, is_over)
+    assert!(is_over);
+    (told, whole)
+}
+
+/// What they say.
+fn replayed(bytes: &[u8]) -> Vec<String> {
+    replay(bytes).0.iter().map(formats).collect()
 }
 
 /// Fails with the first line that differs.
-fn ensure_same(found: &[String], told: &[String]) -> Result<(), TestCaseError> {
+pub(super) fn ensure_same(found: &[String], told: &[String]) -> Result<(), TestCaseError> {
     for (found, told) in found.iter().zip(told) {
         for (found, told) in found.lines().zip(told.lines()) {
             prop_assert_eq!(found, told);
@@ -340,10 +369,9 @@ fn ensure_same(found: &[String], told: &[String]) -> Result<(), TestCaseError> {
 proptest! {
     #[test]
     fn a_capture_tells_what_the_session_told(acts in acts(), redact: bool) {
-        let (told, capture) = Session::of(&acts, redact);
-        let (again, is_over) = replayed(&capture);
-        prop_assert!(is_over);
-        ensure_same(&again, &told)?;
+        let mut session = Session::of(&acts, redact);
+        let told = std::mem::take(&mut session.told);
+        ensure_same(&replayed(&session.capture()), &told)?;
     }
 
     #[test]
@@ -352,11 +380,11 @@ proptest! {
         session.look(Why::Checkpoint);
         acts.iter().for_each(|act| session.act(act));
         session.drain();
-        session.writer.flush().unwrap();
-        let (mut told, is_over) = replayed(session.writer.out());
+        let before = std::mem::take(&mut session.told);
+        let mut told = replayed(&session.capture());
         let last = told.pop().unwrap();
-        prop_assert!(is_over && last.contains("gotrace was killed"));
-        ensure_same(&told, &session.told)?;
+        prop_assert!(last.contains("gotrace was killed"));
+        ensure_same(&told, &before)?;
     }
 }
 
@@ -364,7 +392,7 @@ proptest! {
 fn nothing_of_what_is_redacted_is_in_the_capture() {
     let acts = [Act::Slow { inode: 2, fd: 1, duration: 2_000_000, stack: 0 }, Act::Drain];
     let seen = |redact| {
-        let (_, capture) = Session::of(&acts, redact);
+        let capture = Session::of(&acts, redact).capture();
         let mut reader = Reader::new(&capture[..]).unwrap();
         let mut names = Vec::new();
         while let Some(record) = reader.next_record().unwrap() {
@@ -383,7 +411,7 @@ fn nothing_of_what_is_redacted_is_in_the_capture() {
 #[test]
 fn stacks_are_told_once() {
     let stacks = |looks: usize| {
-        let (_, capture) = Session::of(&vec![Act::Look(Why::Interim); looks], false);
+        let capture = Session::of(&vec![Act::Look(Why::Interim); looks], false).capture();
         let mut reader = Reader::new(&capture[..]).unwrap();
         let mut count = 0;
         while let Some(record) = reader.next_record().unwrap() {

@@ -38,7 +38,7 @@ const MAGIC: [u8; 8] = *b"\x89gotrace";
 ///
 /// It grows when an older gotrace would misread a new file: with a new kind of record, or when the kernel side's records
 /// (`tracer_ebpf::wire`) change, which captures hold byte for byte.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The most bytes in a block, decompressed.
 const MOST_PLAIN: usize = 4 << 20;
@@ -57,6 +57,9 @@ pub const MOST_RECORDS: u64 = 1 << 18;
 mod container_tests;
 
 #[cfg(test)]
+mod crafted_sums;
+
+#[cfg(test)]
 #[path = "extremes_tests.rs"]
 mod extremes_tests;
 
@@ -67,3 +70,7 @@ mod following_tests;
 #[cfg(test)]
 #[path = "replay_tests.rs"]
 mod replay_tests;
+
+#[cfg(test)]
+#[path = "whole_tests.rs"]
+mod whole_tests;

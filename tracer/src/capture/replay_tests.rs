@@ -26,8 +26,8 @@ struct Known;
 impl Symbols for Known {
     fn frames(&self, address: RuntimeAddr) -> Vec<Frame> {
         let frame = |inlined| Frame {
-            function: format!("example.com/app.f{}", address.0),
-            file: address.0.is_multiple_of(2).then(|| format!("/src/\u{202e}{}.go", address.0)),
+            function: format!("example.com/app.f{}", address.0).into(),
+            file: address.0.is_multiple_of(2).then(|| format!("/src/\u{202e}{}.go", address.0).into()),
             line: 7,
             inlined,
             begins: 3,
@@ -347,6 +347,7 @@ fn keep_a_capture_of_this_version() {
         match &mut record {
             Record::Begin(begin) => elsewhere(&mut begin.subject),
             Record::Start(start) => elsewhere(&mut start.input.subject),
+            Record::Look(looked) => elsewhere(&mut looked.look.subject),
             _ => {}
         }
         writer.record(&record).unwrap();

@@ -72,7 +72,7 @@ impl KeptSymbols {
     /// When there are too many.
     pub fn add(&mut self, symbols: Vec<Symbol>) -> Result<(), CaptureError> {
         for Symbol { address, frames } in symbols {
-            let text = |frame: &Frame| frame.function.len() + frame.file.as_ref().map_or(0, String::len);
+            let text = |frame: &Frame| frame.function.len() + frame.file.as_deref().map_or(0, str::len);
             self.bytes += frames.iter().map(|frame| size_of::<Frame>() + text(frame)).sum::<usize>() + 64;
             if self.bytes > MOST {
                 return Err(CaptureError::TooMuch { what: "symbols" });

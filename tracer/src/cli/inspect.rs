@@ -135,7 +135,7 @@ type Places = HashMap<VirtAddr, (Option<String>, u32)>;
 fn place(binary: &GoBinary, address: VirtAddr) -> (Option<String>, u32) {
     // The outermost frame is the function itself, whatever was inlined into its first instruction.
     match binary.frames(address).pop() {
-        Some(Frame { file, line, .. }) => (file, line),
+        Some(Frame { file, line, .. }) => (file.as_deref().map(str::to_owned), line),
         None => (None, 0),
     }
 }

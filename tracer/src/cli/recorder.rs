@@ -162,6 +162,27 @@ mod tests {
     }
 
     #[test]
+    fn records_of_a_start_that_there_is_no_room_for_are_left_out_and_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut recorder = Recorder::default();
+        recorder.open(&folder.path().join("a.gotrace")).unwrap();
+        let drained: Vec<RawRecord> =
+            (0..4096).map(|_| RawRecord(bytes::Bytes::from_static(&[7; 40]))).collect();
+        for _ in 0..MOST_RECORDS / 4096 {
+            recorder.ring(&drained);
+        }
+        assert_eq!((recorder.put, recorder.left_out), (MOST_RECORDS, 0));
+        recorder.ring(&drained[..1]);
+        recorder.ring(&drained);
+        assert_eq!(
+            (recorder.put, recorder.left_out),
+            (MOST_RECORDS, 4097),
+            "what came later is not told either"
+        );
+        recorder.commit().unwrap();
+    }
+
+    #[test]
     fn captures_are_known_by_their_name() {
         assert!(Recorder::is_asked_by(Path::new("a/b.gotrace")));
         for other in [".gotrace", "a/.gotrace", "b.gotrace.txt", "gotrace", "-"] {

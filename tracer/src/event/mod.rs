@@ -50,6 +50,7 @@ impl Event {
             EventKind::Stop(_) => Probe::WorldStarted,
             EventKind::Origin(_) => Probe::Origin,
             EventKind::NewFile(_) => Probe::NewFile,
+            EventKind::Woken(_) => Probe::Woken,
             EventKind::Listen => Probe::Listen,
         }
     }
@@ -89,6 +90,8 @@ pub enum EventKind {
     Origin(Origin),
     /// A process became a program of a file that was not told lately.
     NewFile(NewFile),
+    /// A goroutine runs again that was parked for long, until another one made it ready.
+    Woken(Box<parking::Woken>),
     /// A watched process listens for TCP connections, for the first time.
     Listen,
 }
@@ -143,6 +146,7 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
         Probe::WorldStarted => EventKind::Stop(Box::new(gc::stop(bytes)?)),
         Probe::Origin => EventKind::Origin(watch::origin(bytes)?),
         Probe::NewFile => EventKind::NewFile(watch::new_file(bytes)?),
+        Probe::Woken => EventKind::Woken(Box::new(parking::woken(bytes)?)),
         Probe::Listen => EventKind::Listen,
         Probe::Summed
         | Probe::WorldStopping

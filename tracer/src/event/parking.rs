@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 pub use tracer_ebpf::wire::parking::Waker;
 use tracer_ebpf::wire::{Probe, parking as wire};
 
-use super::DecodeError;
 use super::blocking::StackTaken;
 use super::histogram;
+use super::{DecodeError, prefix};
 use crate::units::{Nanos, RuntimeAddr};
 
 /// What is summed up apart.
@@ -55,6 +55,31 @@ pub struct ParkedNow {
     pub ready: Option<Nanos>,
     /// As far as it is known by now.
     pub key: ParkKey,
+}
+
+/// A goroutine runs again that was parked for long, until another one made it ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Woken {
+    /// Its id.
+    pub goid: u64,
+    /// Since when it was parked, on the boot clock.
+    pub since: Nanos,
+    /// When it was made ready.
+    pub ready: Nanos,
+    /// By which goroutine.
+    pub waker_goid: u64,
+    /// What it was summed up under.
+    pub key: ParkKey,
+}
+
+/// Of its record.
+pub(super) fn woken(bytes: &[u8]) -> Result<Woken, DecodeError> {
+    let wire::Woken { header: _, goid, parked } = prefix(bytes)?;
+    let ParkedNow { since, ready, key, .. } = ParkedNow::new(goid, &parked)?;
+    let impossible = |field| DecodeError::Impossible { probe: Probe::Woken, field, value: 0 };
+    let ready = ready.ok_or(impossible("time of being made ready"))?;
+    let waker_goid = Some(parked.waker_goid).filter(|goid| *goid != 0).ok_or(impossible("waker"))?;
+    Ok(Woken { goid, since, ready, waker_goid, key })
 }
 
 fn key(
@@ -109,6 +134,10 @@ impl ParkedNow {
 
 #[cfg(test)]
 mod tests {
+    use tracer_ebpf::wire::Header;
+    use zerocopy::IntoBytes as _;
+
+    use super::super::{EventKind, decode};
     use super::*;
 
     #[test]
@@ -119,6 +148,7 @@ mod tests {
             gopc: 0x40_0000,
             ready: 0,
             waker_gopc: 0,
+            waker_goid: 0,
             reason: 19,
             waker: Waker::Runtime as u32,
         };
@@ -132,5 +162,29 @@ mod tests {
             refused(wire::Parked { reason: 256, ..of }),
             "a record of park with the impossible wait reason 256"
         );
+    }
+
+    #[test]
+    fn who_was_woken_is_decoded_and_refused_when_nobody_woke_it() {
+        let parked = wire::Parked {
+            since: 5,
+            stack: 3,
+            gopc: 0,
+            ready: 7,
+            waker_gopc: 0x40_0000,
+            waker_goid: 18,
+            reason: 15,
+            waker: Waker::Goroutine as u32,
+        };
+        let header = Header { time: 9, probe: Probe::Woken as u32, tid: 1 };
+        let event = |parked| decode(wire::Woken { header, goid: 1, parked }.as_bytes());
+        let told = event(parked).unwrap();
+        assert_eq!((told.time, told.probe()), (Nanos(9), Probe::Woken));
+        let EventKind::Woken(woken) = told.kind else { panic!("{told:?}") };
+        assert_eq!((woken.goid, woken.waker_goid, woken.since, woken.ready), (1, 18, Nanos(5), Nanos(7)));
+        assert_eq!(woken.key.waker_gopc, Some(RuntimeAddr(0x40_0000)));
+        for impossible in [wire::Parked { ready: 0, ..parked }, wire::Parked { waker_goid: 0, ..parked }] {
+            assert!(matches!(event(impossible), Err(DecodeError::Impossible { probe: Probe::Woken, .. })));
+        }
     }
 }

@@ -69,7 +69,7 @@ impl BlockingFlame {
     pub fn folded(&self, report: &BlockingReport) -> Folded {
         let mut folded = Folded::merged(self.focus.clone());
         self.stacks(report, &mut |frames, weight| {
-            let names: Vec<String> = frames.iter().map(|frame| frame.function.clone()).collect();
+            let names: Vec<&str> = frames.iter().map(|frame| &*frame.function).collect();
             folded.add(&names, weight);
         });
         folded
@@ -181,5 +181,5 @@ fn path(root: Option<String>, stack: &[Frame], leaf: Option<String>) -> Vec<Cow<
 
 /// What stands among frames and is no function.
 pub(super) fn label(text: String) -> Frame {
-    Frame { function: text, file: None, line: 0, inlined: false, begins: 0, address: None }
+    Frame { function: text.into(), file: None, line: 0, inlined: false, begins: 0, address: None }
 }

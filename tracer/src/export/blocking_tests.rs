@@ -48,8 +48,8 @@ impl Symbols for Crafted {
         let index = address.0.checked_sub(1000).and_then(|at| usize::try_from(at / 100).ok());
         let function = index.and_then(|index| CODE.get(index));
         let frame = |function: &&str| Frame {
-            function: (*function).to_owned(),
-            file: Some("/src/app/main.go".to_owned()),
+            function: (*function).into(),
+            file: Some("/src/app/main.go".into()),
             line: u32::try_from(address.0 % 100).unwrap(),
             inlined: false,
             begins: 1,

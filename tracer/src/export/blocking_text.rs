@@ -134,7 +134,7 @@ impl BlockingText {
 /// A go statement for people. The runtime's first code makes the main goroutine, without one
 /// (runtime/asm_amd64.s, `rt0_go`).
 pub(super) fn origin_name(origin: &Frame) -> String {
-    match origin.function.as_str() {
+    match &*origin.function {
         "runtime.newproc" | "runtime.rt0_go" => "the program's start".to_owned(),
         _ => origin.to_string(),
     }

@@ -1,9 +1,12 @@
 //! Stacks with their weights, one a line: what flame graph tools read. Brendan Gregg's format: the frames, the
 //! outermost first, with semicolons between; a space; the weight.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::{self, Write};
+use std::sync::Arc;
 
+use ahash::RandomState;
 use regex::Regex;
 
 use super::printable;
@@ -14,11 +17,11 @@ const MOST: f64 = 1e13;
 /// Stacks with their weights.
 #[derive(Debug, Default)]
 pub struct Folded {
-    lines: Vec<(String, u64)>,
+    lines: Vec<(Arc<str>, u64)>,
     /// All weights. They end where who draws them could no longer tell how they differ.
     total: u64,
     /// Where each stack is in `lines`; not kept where the order is that of time.
-    places: Option<HashMap<String, usize>>,
+    places: Option<HashMap<Arc<str>, usize, RandomState>>,
     focus: Option<Regex>,
 }
 
@@ -26,7 +29,7 @@ impl Folded {
     /// None yet. Equal stacks become one.
     #[must_use]
     pub fn merged(focus: Option<Regex>) -> Self {
-        Self { lines: Vec::new(), total: 0, places: Some(HashMap::new()), focus }
+        Self { lines: Vec::new(), total: 0, places: Some(HashMap::default()), focus }
     }
 
     /// None yet. They stay in the order in which they come, which is that of time.
@@ -42,17 +45,23 @@ impl Folded {
     }
 
     /// Adds a stack, the outermost frame first, unless the focus is on others.
-    pub fn add(&mut self, frames: &[String], weight: u64) {
-        let is_out =
-            self.focus.as_ref().is_some_and(|focus| !frames.iter().any(|frame| focus.is_match(frame)));
+    pub fn add<S: AsRef<str>>(&mut self, frames: &[S], weight: u64) {
+        let is_focus = |focus: &Regex| frames.iter().any(|frame| focus.is_match(frame.as_ref()));
+        let is_out = self.focus.as_ref().is_some_and(|focus| !is_focus(focus));
         if weight == 0 || frames.is_empty() || is_out {
             return;
         }
-        let escaped: Vec<String> = frames.iter().map(|frame| escape(frame)).collect();
-        self.add_escaped(escaped.join(";"), weight);
+        let mut stack = String::new();
+        for (depth, frame) in frames.iter().enumerate() {
+            if depth > 0 {
+                stack.push(';');
+            }
+            stack.push_str(&escape(frame.as_ref()));
+        }
+        self.add_escaped(stack.into(), weight);
     }
 
-    fn add_escaped(&mut self, stack: String, weight: u64) {
+    fn add_escaped(&mut self, stack: Arc<str>, weight: u64) {
         let weight = weight.min(i64::MAX.unsigned_abs() - self.total);
         self.total += weight;
         let Some(places) = &mut self.places else {
@@ -61,14 +70,14 @@ impl Folded {
         if let Some(line) = places.get(&stack).and_then(|place| self.lines.get_mut(*place)) {
             line.1 += weight;
         } else {
-            places.insert(stack.clone(), self.lines.len());
+            places.insert(Arc::clone(&stack), self.lines.len());
             self.lines.push((stack, weight));
         }
     }
 
     /// Adds what others have.
     pub(super) fn add_all(&mut self, other: &Self) {
-        other.lines.iter().for_each(|(stack, weight)| self.add_escaped(stack.clone(), *weight));
+        other.lines.iter().for_each(|(stack, weight)| self.add_escaped(Arc::clone(stack), *weight));
     }
 
     /// The lines with so many times their weight, without those that have none then.
@@ -100,7 +109,17 @@ impl Folded {
 }
 
 /// A frame that cannot be taken for several, for a comment or for a weight, whoever named the function.
-fn escape(frame: &str) -> String {
+fn escape(frame: &str) -> Cow<'_, str> {
+    // As most are.
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b';' | b'#');
+    if !frame.is_empty() && frame.bytes().all(is_plain) {
+        Cow::Borrowed(frame)
+    } else {
+        escaped(frame).into()
+    }
+}
+
+fn escaped(frame: &str) -> String {
     let frame = printable(frame).replace(';', "\\u{3b}");
     if frame.is_empty() {
         return "?".to_owned();

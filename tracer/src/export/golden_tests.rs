@@ -74,8 +74,8 @@ fn told(mut init: Init) -> Init {
 
 fn wait() -> Wait {
     let frame = |function: &str, line| Frame {
-        function: function.to_owned(),
-        file: Some("/src/evil.go".to_owned()),
+        function: function.into(),
+        file: Some("/src/evil.go".into()),
         line,
         inlined: false,
         begins: 0,

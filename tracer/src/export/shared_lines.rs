@@ -29,7 +29,7 @@ impl<'a> FindingLine<'a> {
         Self {
             id: finding.id,
             package: None,
-            function: place.map(|frame| frame.function.as_str()),
+            function: place.map(|frame| &*frame.function),
             file: place.and_then(|frame| frame.file.as_deref()),
             line: place.map(|frame| frame.line),
             duration_ns: finding.duration,

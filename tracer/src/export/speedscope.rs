@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use regex::Regex;
 use serde::Serialize;
@@ -92,19 +93,19 @@ enum Kind {
 struct Frames {
     all: Vec<Frame>,
     /// Where those of a function are.
-    places: HashMap<String, Vec<usize>>,
+    places: HashMap<Arc<str>, Vec<usize>>,
 }
 
 impl Frames {
     fn place(&mut self, frame: &Frame) -> usize {
         let is_it = |known: &Frame| (known.line, &known.file) == (frame.line, &frame.file);
-        let of_function = self.places.get(&frame.function).map_or(&[][..], Vec::as_slice);
+        let of_function = self.places.get(&*frame.function).map_or(&[][..], Vec::as_slice);
         if let Some(place) = of_function.iter().find(|place| is_it(&self.all[**place])) {
             return *place;
         }
         let place = self.all.len();
         self.all.push(frame.clone());
-        self.places.entry(frame.function.clone()).or_default().push(place);
+        self.places.entry(Arc::clone(&frame.function)).or_default().push(place);
         place
     }
 }

@@ -55,7 +55,7 @@ pub(super) fn frame(level: &Level<'_>) -> String {
         Level::Step(name) => (*name).to_owned(),
         Level::Init(init) => init.package(),
         Level::Function(function) => function.name.clone(),
-        Level::Call(frame) => frame.function.clone(),
+        Level::Call(frame) => frame.function.as_ref().to_owned(),
         Level::Wait(wait) => {
             let details = [wait.syscall.as_deref(), wait.object.as_deref()].into_iter().flatten();
             let leaf: Vec<&str> = std::iter::once(wait.cause.name()).chain(details).collect();

@@ -91,7 +91,7 @@ fn of_init<'a>(timeline: &'a StartupTimeline, index: usize, init: &'a Init) -> S
 
 /// A wait with the calls that led to it, from the init function `within` on.
 fn of_wait<'a>(wait: &'a Wait, within: &str) -> Span<'a> {
-    let calls = wait.stack.iter().rev().skip_while(|frame| frame.function == within);
+    let calls = wait.stack.iter().rev().skip_while(|frame| *frame.function == *within);
     let levels = calls.map(Level::Call).chain([Level::Wait(wait)]).collect();
     span(levels, wait.start, wait.duration, Vec::new())
 }

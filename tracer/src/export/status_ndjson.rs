@@ -126,7 +126,7 @@ impl StatusReport {
             begun,
             inits: status.inits,
             inits_done: status.done,
-            function: frame.map(|frame| frame.function.as_str()),
+            function: frame.map(|frame| &*frame.function),
             file: frame.and_then(|frame| frame.file.as_deref()),
             line: frame.map(|frame| frame.line).filter(|line| *line != 0),
             in_main: status.in_main,

@@ -12,8 +12,8 @@ use crate::units::Nanos;
 
 fn frame(function: &str, file: &str, line: u32) -> Frame {
     Frame {
-        function: function.to_owned(),
-        file: Some(file.to_owned()),
+        function: function.into(),
+        file: Some(file.into()),
         line,
         inlined: false,
         begins: 0,

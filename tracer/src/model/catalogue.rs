@@ -43,8 +43,8 @@ impl InitFunction {
     #[must_use]
     pub fn begin(&self) -> Frame {
         Frame {
-            function: self.name.clone(),
-            file: self.file.clone(),
+            function: self.name.as_str().into(),
+            file: self.file.as_deref().map(Into::into),
             line: self.line,
             inlined: false,
             begins: self.line,

@@ -2,6 +2,7 @@
 
 use super::blocking::{ObjectNames, SlowCalls};
 use super::gc::{GcHistory, Surroundings};
+use super::parking::Wakeups;
 use crate::event::gc::Stop;
 use crate::event::{Event, EventKind};
 use crate::units::RuntimeAddr;
@@ -20,6 +21,8 @@ pub trait Around: ObjectNames {
 pub struct Following {
     /// The slow calls and waits.
     pub slow: SlowCalls,
+    /// The long waits that another goroutine ended, where the scheduler is probed.
+    pub wakeups: Wakeups,
     /// What the collector did, when that is followed.
     pub gc: Option<GcHistory>,
     /// The same since the begin, once there was a report in between.
@@ -31,7 +34,7 @@ impl Following {
     /// Nothing yet. `redact` leaves addresses and paths out.
     #[must_use]
     pub fn new(redact: bool, gc: Option<GcHistory>) -> Self {
-        Self { slow: SlowCalls::new(redact), gc, whole: None, redact }
+        Self { slow: SlowCalls::new(redact), wakeups: Wakeups::default(), gc, whole: None, redact }
     }
 
     /// Takes note of an event.
@@ -42,6 +45,12 @@ impl Following {
                 let named = self.slow.note(event.time, event.tid, slow, around);
                 if let Some(whole) = &mut self.whole {
                     whole.slow.add(event.time, event.tid, slow, named.as_ref());
+                }
+            }
+            (EventKind::Woken(woken), _) => {
+                self.wakeups.note(event.time, woken);
+                if let Some(whole) = &mut self.whole {
+                    whole.wakeups.note(event.time, woken);
                 }
             }
             (EventKind::GcCycle(cycle), Some(gc)) => {
@@ -75,6 +84,7 @@ impl Following {
             self.whole = Some(Box::new(self.clone()));
         }
         self.slow = SlowCalls::new(self.redact);
+        self.wakeups = Wakeups::default();
         if let Some(gc) = &mut self.gc {
             gc.begin_anew();
         }

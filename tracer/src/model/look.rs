@@ -116,7 +116,7 @@ impl Look {
             ending: self.ending.clone(),
             symbols,
         });
-        report.parking = self.parking(earlier, symbols);
+        report.parking = self.parking(earlier, following, symbols);
         report.gc = self.gc(earlier, following, &report, symbols);
         report
     }
@@ -136,11 +136,17 @@ impl Look {
         self.report(before, following.whole(), symbols)
     }
 
-    fn parking(&self, before: Option<&Tables>, symbols: &dyn Symbols) -> Option<ParkingReport> {
+    fn parking(
+        &self,
+        before: Option<&Tables>,
+        following: &Following,
+        symbols: &dyn Symbols,
+    ) -> Option<ParkingReport> {
         let parking = self.parking.as_ref()?;
         Some(ParkingReport::of(ParkingInput {
             tables: self.tables.parking.as_ref()?,
             before: before.and_then(|before| before.parking.as_ref()),
+            wakeups: &following.wakeups,
             stacks: &self.tables,
             module: self.subject.module.as_deref(),
             overhead: parking.overhead.clone(),

@@ -55,14 +55,13 @@ impl Stack {
     /// Whether a function of that name is on it.
     #[must_use]
     pub fn has(&self, function: &str) -> bool {
-        self.frames.iter().any(|frame| frame.function == function)
+        self.frames.iter().any(|frame| *frame.function == *function)
     }
 
     /// What the runtime called to run an init.
     #[must_use]
     pub fn init_function(&self) -> Option<&Frame> {
-        let runs_inits =
-            |frame: &Frame| matches!(frame.function.as_str(), "runtime.doInit" | "runtime.doInit1");
+        let runs_inits = |frame: &Frame| matches!(&*frame.function, "runtime.doInit" | "runtime.doInit1");
         let at = self.frames.iter().position(runs_inits)?;
         self.frames.get(at.checked_sub(1)?)
     }
@@ -89,8 +88,8 @@ pub(super) mod tests {
             let at = pc.0.checked_sub(1000 + u64::from(returns));
             let function = at.and_then(|at| self.0.get(usize::try_from(at / 100).unwrap()));
             let frame = |name: &&str| Frame {
-                function: (*name).to_owned(),
-                file: Some("a.go".to_owned()),
+                function: (*name).into(),
+                file: Some("a.go".into()),
                 line: u32::try_from(at.unwrap() % 100).unwrap(),
                 inlined: false,
                 begins: 0,
@@ -109,7 +108,7 @@ pub(super) mod tests {
     const CODE: Crafted = Crafted(&["main.main", "runtime.main", "runtime.goexit", "runtime.asyncPreempt"]);
 
     fn lines(stack: &Stack) -> Vec<(&str, u32)> {
-        stack.frames.iter().map(|frame| (frame.function.as_str(), frame.line)).collect()
+        stack.frames.iter().map(|frame| (&*frame.function, frame.line)).collect()
     }
 
     #[test]

@@ -81,7 +81,7 @@ fn two_looks_at_the_same_place_are_stuck() {
     let in_http = Stage::InInit { seq: 1, package: "net/http".to_owned(), begun: true };
     assert_eq!((&status.stage, status.done, status.inits), (&in_http, 1, 3));
     assert!(status.is_stuck());
-    assert_eq!(status.init_function.as_ref().unwrap().function, "net/http.init.0");
+    assert_eq!(&*status.init_function.as_ref().unwrap().function, "net/http.init.0");
     assert_eq!(status.in_main, Some(false));
     let main = status.main_view().unwrap();
     assert_eq!(main.stays, Some(AtLeast { duration: Nanos(20_000), evidence: Evidence::TwoLooks }));

@@ -1,7 +1,7 @@
 //! What gotrace writes for a browser, opened in one: headless Chromium, driven by its own protocol.
 //!
-//! `cargo xtask test` finds Chromium and the pages of speedscope and says where they are (`GOTRACE_CHROMIUM`,
-//! `GOTRACE_SPEEDSCOPE`). By hand:
+//! `cargo xtask test` finds Chromium, the pages of speedscope and the engine of Chrome's DevTools, and says where they
+//! are (`GOTRACE_CHROMIUM`, `GOTRACE_SPEEDSCOPE`, `GOTRACE_TRACE_ENGINE`). By hand:
 //! `GOTRACE_CHROMIUM=/usr/bin/chromium cargo test -p tracer --test browser -- --include-ignored`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
@@ -15,6 +15,10 @@ mod running_page;
 mod server;
 mod speedscope;
 mod start_page;
+mod trace_engine;
+
+#[path = "../support/trace_event.rs"]
+mod trace_event;
 
 use std::path::PathBuf;
 

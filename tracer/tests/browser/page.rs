@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::artifacts;
 use super::chromium::Browser;
+use super::server::Server;
 
 /// A page.
 pub(crate) struct Page {
@@ -145,6 +146,15 @@ impl Page {
         self.assert_no_complaint();
         let others: Vec<String> =
             self.requests().into_iter().filter(|address| *address != self.address).collect();
+        assert!(others.is_empty(), "asked for: {others:?}");
+    }
+
+    /// Fails if anything was written to the console, or asked of anybody but that server.
+    pub(crate) fn assert_stays_at(&mut self, server: &Server) {
+        self.assert_no_complaint();
+        let is_here =
+            |address: &String| address.starts_with(&server.address()) || address.starts_with("data:");
+        let others: Vec<String> = self.requests().into_iter().filter(|address| !is_here(address)).collect();
         assert!(others.is_empty(), "asked for: {others:?}");
     }
 

@@ -8,6 +8,7 @@ use gotrace::event::{Account, WaitKind};
 use gotrace::export::{Format, Told, View};
 use gotrace::model::blocking::{BlockedNow, BlockingInput, BlockingReport, ObjectNames, Since, SlowCalls};
 use gotrace::model::gc::{GcCycle, GcReport, NO_LIMIT, Surroundings, ToldCycle, Totals, Trigger};
+use gotrace::model::parking::{Overhead, ParkingReport, Wakeup};
 use gotrace::model::{
     Cause, Ending, Init, InitFunction, InitName, MissingProbe, Parts, Phase, PhaseName, Report,
     StartupTimeline, Subject, Symbols, TimedFunction, Wait,
@@ -62,8 +63,8 @@ fn subject() -> Subject {
 
 fn frame(function: &str, line: u32) -> Frame {
     Frame {
-        function: function.to_owned(),
-        file: Some("/src/app/main.go".to_owned()),
+        function: function.into(),
+        file: Some("/src/app/main.go".into()),
         line,
         inlined: false,
         begins: 0,
@@ -85,7 +86,7 @@ pub(crate) fn start(inits: usize) -> Report {
         after.blocked[WaitKind::Sleep as usize] = wall / 2;
         let function = InitFunction {
             name: format!("{name}.init.0"),
-            file: Some("/src/app/init.go".to_owned()),
+            file: Some("/src/app/init.go".into()),
             line: 7,
             site: None,
         };
@@ -334,4 +335,35 @@ fn blocked() -> BlockedNow {
         stack: vec![frame("main.lock", 44)],
         origin: None,
     }
+}
+
+/// Why goroutines waited: one until another one woke it, a millisecond before the report ends.
+pub(crate) fn waits(report: &BlockingReport) -> ParkingReport {
+    let at = |before: u64| Nanos(report.ended.0 - before);
+    let wakeup = Wakeup {
+        goid: 901,
+        since: at(5 * MS),
+        ready: at(2 * MS),
+        ran: at(MS),
+        reason: "chan receive".to_owned(),
+        stack: vec![frame(HOSTILE[0], 12)].into(),
+        origin: Some(frame(HOSTILE[3], 20)),
+        idle: None,
+        waker_goid: 902,
+        waker_origin: None,
+    };
+    let overhead = Overhead {
+        armed: report.began,
+        span: report.span(),
+        hits: 3,
+        dropped: 0,
+        handlers: Nanos(1_000),
+        trap: Nanos(600),
+        budget: 20_000,
+        one_in: 1,
+        sampled: None,
+        detached: None,
+    };
+    let (wakeups, missing) = (vec![wakeup], Vec::new());
+    ParkingReport { parkings: Vec::new(), wakeups, wakeup_count: 1, overhead, missing, undecodable: 0 }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// A server that goes on until the tests end.
 pub(crate) struct Server {
@@ -40,8 +40,9 @@ fn answer(mut stream: &TcpStream, folder: &Path) -> std::io::Result<()> {
     }
     let name = request.split(' ').nth(1).unwrap_or("").trim_start_matches('/');
     let name = PathBuf::from(name.split('?').next().unwrap_or(""));
-    // A name, and no way out of the folder.
-    let file = name.file_name().and_then(|name| std::fs::read(folder.join(name)).ok());
+    // No way out of the folder.
+    let is_inside = name.components().all(|part| matches!(part, Component::Normal(_)));
+    let file = is_inside.then(|| std::fs::read(folder.join(&name)).ok()).flatten();
     let kind = match name.extension().and_then(|ending| ending.to_str()) {
         Some("html") => "text/html",
         Some("js") => "text/javascript",

@@ -55,7 +55,7 @@ fn it_reads_how_a_program_started() {
     assert!(has(&rows, "example.com/app/part11", "200.00ms"), "{rows:#?}");
     assert!(has(&rows, "package_init", "211.00ms"), "{rows:#?}");
     screenshot(&mut page, "speedscope-start.png");
-    assert_stays_here(&mut page, &server);
+    page.assert_stays_at(&server);
 }
 
 #[test]
@@ -68,15 +68,5 @@ fn it_reads_what_a_program_was_blocked_on() {
     assert!(has(&rows, "main.__proto__", "20.00ms (25%)"), "{rows:#?}");
     assert_eq!(page.eval("document.querySelectorAll('img').length"), 0);
     screenshot(&mut page, "speedscope-running.png");
-    assert_stays_here(&mut page, &server);
-}
-
-fn assert_stays_here(page: &mut Page, server: &Server) {
-    page.assert_no_complaint();
-    let others: Vec<String> = page.requests();
-    let others: Vec<&String> = others
-        .iter()
-        .filter(|address| !address.starts_with(&server.address()) && !address.starts_with("data:"))
-        .collect();
-    assert!(others.is_empty(), "asked for: {others:?}");
+    page.assert_stays_at(&server);
 }

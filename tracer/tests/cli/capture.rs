@@ -39,7 +39,7 @@ fn what_is_no_capture_is_refused_with_what_it_is() {
     let cases: [(&str, Vec<u8>, i32, &str); 6] = [
         ("empty", Vec::new(), 1, "is no capture of gotrace"),
         ("text", b"{\"type\":\"header\"}\n".repeat(9), 1, "is no capture of gotrace"),
-        ("newer", changed(8, 77), 1, "is a capture of format 77; this gotrace reads formats up to 1"),
+        ("newer", changed(8, 77), 1, "is a capture of format 77; this gotrace reads formats up to 2"),
         ("header-only", kept[..12].to_vec(), 1, "nothing is"),
         ("damaged", changed(60, kept[60] ^ 0x55), 1, "is damaged at byte 12"),
         ("cut", kept[..kept.len() - 1].to_vec(), 1, "nothing is"),
@@ -76,7 +76,7 @@ fn names_of_outputs_that_cannot_be_are_refused_before_anything_is_begun() {
     let inside = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     std::fs::create_dir(inside("folder.gotrace")).unwrap();
     let (text, capture, other) = (inside("a.txt"), inside("a.gotrace"), inside("b.gotrace"));
-    let cases: [(&[&str], &str); 9] = [
+    let cases: [(&[&str], &str); 11] = [
         (&["--max-size", "1M", "-o", &text], "there is none"),
         (&["-o", &text, "-o", &text], "is given twice"),
         (&["-o", &capture, "-o", &format!("{}/./a.gotrace", folder.path().display())], "is given twice"),
@@ -86,6 +86,9 @@ fn names_of_outputs_that_cannot_be_are_refused_before_anything_is_begun() {
         (&["-o", &inside("folder.gotrace")], "directory"),
         (&["-o", &inside("missing/a.gotrace")], "No such file"),
         (&["-f", "text", "-o", "/dev/full"], "no regular file"),
+        // Where nobody may write, not even root.
+        (&["-o", "/proc/a.txt"], "cannot write /proc/a.txt"),
+        (&["-o", "/proc/a.gotrace"], "cannot write /proc/a.gotrace"),
     ];
     for (options, says) in cases {
         let began = inside("began");

@@ -34,7 +34,7 @@ fn lines_are_those_of_addr2line() {
         for (at, (function, position)) in places.into_iter().zip(answers) {
             let frames = binary.frames(gotrace::units::VirtAddr(at));
             let (inner, outer) = (frames.first().expect("a frame"), frames.last().expect("a frame"));
-            assert_eq!(outer.function, function, "{} {at:#x}", fixture.name);
+            assert_eq!(*outer.function, *function, "{} {at:#x}", fixture.name);
             assert!(!outer.inlined, "{} {at:#x} {frames:?}", fixture.name);
             // Between functions there is padding, of no line.
             let ours = match &inner.file {

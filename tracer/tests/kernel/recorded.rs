@@ -10,7 +10,8 @@ use crate::blocking::{Attached, Cued};
 use crate::support::{fixtures_of, gotrace};
 
 /// Every format that one report can be written in.
-const FORMATS: [&str; 5] = ["txt", "ndjson", "svg", "folded", "gctrace"];
+const FORMATS: [&str; 10] =
+    ["txt", "ndjson", "svg", "folded", "html", "csv", "pb.gz", "speedscope.json", "trace.json", "gctrace"];
 
 /// The same files in that folder, in formats that hold for the program.
 fn files(folder: &Path, gctrace: bool) -> Vec<String> {
@@ -54,12 +55,19 @@ impl Recorded {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(matches!(output.status.code(), Some(0 | 5)), "{name}: {said}");
         for (told, again) in files(self.folder.path(), self.gctrace).iter().zip(&written) {
-            let [told_text, again] = [told, again].map(|file| fs::read_to_string(file).expect("a report"));
+            let [told_bytes, again] = [told, again].map(|file| fs::read(file).expect("a report"));
+            // Not every format is text.
+            let [told_text, again_text] = [&told_bytes, &again].map(|bytes| String::from_utf8_lossy(bytes));
             // A flame graph may have nothing to show.
             assert!(!told_text.is_empty() || told.ends_with(".folded"), "{name}: {told}");
-            let lines = told_text.lines().zip(again.lines());
+            let lines = told_text.lines().zip(again_text.lines());
             lines.for_each(|(told_line, again)| assert_eq!(told_line, again, "{name}: {told}"));
-            assert!(told_text == again, "{name}: {told} has {} bytes, not {}", again.len(), told_text.len());
+            assert!(
+                told_bytes == again,
+                "{name}: {told} has {} bytes, not {}",
+                again.len(),
+                told_bytes.len()
+            );
         }
     }
 }

@@ -96,7 +96,8 @@ pub(crate) fn read(text: &str) -> Trace {
                 assert!(track.last <= at, "{event} is before {} ns", track.last);
                 track.last = at;
                 let slice = track.open.pop().unwrap_or_else(|| panic!("{event} ends nothing"));
-                assert_eq!(slice.name, name(), "{event} ends another slice");
+                let ends = (name(), event["cat"].as_str().unwrap_or_default().to_owned());
+                assert_eq!((&slice.name, &slice.category), (&ends.0, &ends.1), "{event} ends another slice");
                 assert!(slice.start < at, "{event} has no length");
                 let args = event["args"].clone();
                 assert!(args.is_object(), "{event}");
@@ -120,6 +121,12 @@ pub(crate) fn read(text: &str) -> Trace {
                     .filter(|slice| Some(&slice.track) == track.name.as_ref());
                 let slice = around.max_by_key(|slice| slice.within.len());
                 let slice = slice.unwrap_or_else(|| panic!("{event} is in no slice"));
+                let begins = (slice.category.as_str(), slice.start);
+                assert_eq!(
+                    begins,
+                    (event["cat"].as_str().unwrap_or_default(), at),
+                    "{event} is of another slice"
+                );
                 let end = format!("{}: {}", slice.track, slice.name);
                 if phase == "s" {
                     assert!(begun.insert(id, end).is_none(), "{event} begins twice");

@@ -10,9 +10,18 @@ use crate::{apt, cache, fixtures};
 /// The profile viewer whose own reader the tests open profiles with, as the npm registry has it.
 const SPEEDSCOPE: &str = "speedscope@1.25.0";
 
-/// What the tests are told: where Chromium is, and the pages of speedscope.
-pub(super) fn variables() -> Result<[(&'static str, PathBuf); 2]> {
-    Ok([("GOTRACE_CHROMIUM", chromium()?), ("GOTRACE_SPEEDSCOPE", speedscope()?)])
+/// The reader of trace events in Chrome's DevTools, as their maintainers publish it for other tools.
+const TRACE_ENGINE: &str = "@paulirish/trace_engine@0.0.65";
+
+/// What the tests are told: where Chromium is, the pages of speedscope, and the engine of DevTools.
+pub(super) fn variables() -> Result<[(&'static str, PathBuf); 3]> {
+    let speedscope = package(SPEEDSCOPE, "package/dist/release")?;
+    let engine = package(TRACE_ENGINE, "package")?;
+    Ok([
+        ("GOTRACE_CHROMIUM", chromium()?),
+        ("GOTRACE_SPEEDSCOPE", speedscope),
+        ("GOTRACE_TRACE_ENGINE", engine),
+    ])
 }
 
 fn chromium() -> Result<PathBuf> {
@@ -26,9 +35,9 @@ fn chromium() -> Result<PathBuf> {
     find().context("looking for chromium")
 }
 
-fn speedscope() -> Result<PathBuf> {
-    let release = "package/dist/release";
-    let folder = cache::folder("npm")?.join(SPEEDSCOPE.replace('@', "-"));
-    cache::once(&folder, |folder| fixtures::npm(SPEEDSCOPE, release, folder))?;
-    Ok(folder.join(release))
+/// The part of a package of npm's that is wanted.
+fn package(name: &str, part: &str) -> Result<PathBuf> {
+    let folder = cache::folder("npm")?.join(name.replace(['@', '/'], "-"));
+    cache::once(&folder, |folder| fixtures::npm(name, part, folder))?;
+    Ok(folder.join(part))
 }

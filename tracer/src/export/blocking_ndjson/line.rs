@@ -202,13 +202,13 @@ pub(super) struct Origin<'a> {
 
 impl<'a> Origin<'a> {
     pub(super) fn of(frame: &'a Frame) -> Self {
-        let (function, file) = (frame.function.as_str(), frame.file.as_deref());
+        let (function, file) = (&*frame.function, frame.file.as_deref());
         Self { function, file, line: file.map(|_| frame.line) }
     }
 
     pub(super) fn of_site(site: &'a Site) -> Option<Self> {
         let place = site.place()?;
-        let (function, file) = (place.function.as_str(), place.file.as_deref());
+        let (function, file) = (&*place.function, place.file.as_deref());
         Some(Self { function, file, line: file.map(|_| place.line) })
     }
 }

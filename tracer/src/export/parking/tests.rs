@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::event::blocking::{BUCKETS, StackTaken};
-use crate::event::parking::{ParkKey, ParkTotal, Waker};
+use crate::event::parking::{ParkKey, ParkTotal, Waker, Woken};
 use crate::model::Symbols;
-use crate::model::parking::{Detached, Overhead, ParkingInput, ParkingReport};
+use crate::model::parking::{Detached, Overhead, ParkingInput, ParkingReport, Wakeups};
 use crate::stream::{ParkingTables, Tables};
 use crate::target::gobin::Frame;
 use crate::units::{Nanos, RuntimeAddr};
@@ -28,8 +28,8 @@ impl Symbols for Crafted {
         let function = usize::try_from(address.0 / 100).ok().and_then(|index| CODE.get(index));
         let line = u32::try_from(address.0 % 100).unwrap();
         let frame = |function: &&str| Frame {
-            function: (*function).to_owned(),
-            file: Some("/src/main.go".to_owned()),
+            function: (*function).into(),
+            file: Some("/src/main.go".into()),
             line,
             inlined: false,
             begins: 0,
@@ -92,8 +92,13 @@ pub(in crate::export) fn report(overhead: Overhead) -> ParkingReport {
         (2, addresses(&[7, 612])),
     ]);
     let tables = Tables { stacks, ..Tables::default() };
+    let mut wakeups = Wakeups::default();
+    let woken =
+        Woken { goid: 18, since: Nanos(2_000_000_000), ready: Nanos(2_039_999_000), waker_goid: 1, key };
+    wakeups.note(Nanos(2_040_000_000), &woken);
     ParkingReport::of(ParkingInput {
         tables: &parking,
+        wakeups: &wakeups,
         before: None,
         stacks: &tables,
         module: None,

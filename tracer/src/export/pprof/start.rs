@@ -113,7 +113,7 @@ impl Start {
                 Level::Step(name) => stack.push(self.builder.stands_for(name)),
                 Level::Init(init) => stack.push(self.builder.stands_for(&init.package())),
                 Level::Function(function) => {
-                    if calls.last().is_none_or(|outermost| outermost.function != function.name) {
+                    if calls.last().is_none_or(|outermost| *outermost.function != *function.name) {
                         stack.extend(self.builder.stack(&[function.begin()]));
                     }
                 }

@@ -201,8 +201,8 @@ fn inlined_calls_are_lines_of_one_location() {
     use crate::units::VirtAddr;
 
     let frame = |function: &str, inlined, address| Frame {
-        function: function.to_owned(),
-        file: Some("/src/a.go".to_owned()),
+        function: function.into(),
+        file: Some("/src/a.go".into()),
         line: 3,
         inlined,
         begins: 1,

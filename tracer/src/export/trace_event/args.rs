@@ -3,8 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::collector::goal;
-use crate::model::blocking::{BlockedNow, Entry, Site, SlowCall};
+use crate::model::blocking::{BlockedNow, Entry, Idle, Site, SlowCall};
 use crate::model::gc::{HeldUpBy, Incident, ToldCycle, Trigger, WorldStop};
+use crate::model::parking::Wakeup;
 use crate::model::{Cause, Init, Library, Parts, Phase, TimedFunction, Wait};
 use crate::target::gobin::Frame;
 use crate::units::Nanos;
@@ -23,6 +24,8 @@ pub(super) enum Args<'a> {
     Cycle(&'a ToldCycle, Option<&'a Incident>),
     Stop(&'a WorldStop, Option<&'a Incident>),
     Holder(&'a WorldStop, &'a HeldUpBy),
+    Parked(&'a Wakeup),
+    Wakes(&'a Wakeup),
 }
 
 impl Args<'_> {
@@ -79,6 +82,15 @@ impl Args<'_> {
                 "at": place(&holder.site),
                 "stack": stack(&holder.stack),
             }),
+            Self::Parked(wakeup) => json!({
+                "wait_reason": wakeup.reason,
+                "idle": wakeup.idle.map(Idle::name),
+                "ready_ns": wakeup.ran.since(wakeup.ready),
+                "woken_by_goroutine": wakeup.waker_goid,
+                "origin": wakeup.origin.as_ref().map(ToString::to_string),
+                "stack": stack(&wakeup.stack),
+            }),
+            Self::Wakes(wakeup) => json!({ "goroutine": wakeup.goid, "wait_reason": wakeup.reason }),
         };
         if let Value::Object(fields) = &mut args {
             tidy(fields);

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
+use super::track::Slice;
 use crate::export::printable;
 use crate::model::Subject;
 use crate::units::Nanos;
@@ -104,6 +105,11 @@ impl<'a> Writer<'a> {
         Ok(writer)
     }
 
+    /// When the trace begins.
+    pub(super) const fn zero(&self) -> Nanos {
+        self.zero
+    }
+
     /// Ends the trace. `other` is everything that is no event.
     pub(super) fn finish(self, other: &impl Serialize) -> io::Result<()> {
         self.out.write_all(b"\n],\"otherData\":")?;
@@ -118,28 +124,24 @@ impl<'a> Writer<'a> {
     }
 
     /// A slice begins.
-    pub(super) fn begin(&mut self, tid: u64, at: Nanos, name: &str, category: &str) -> io::Result<()> {
-        let event = self.event(Phase::B, tid, at);
-        self.write(&Event { name: Some(&printable(name)), cat: Some(category), ..event })
+    pub(super) fn begin(&mut self, tid: u64, slice: &Slice<'_>) -> io::Result<()> {
+        let event = self.event(Phase::B, tid, slice.start);
+        self.write(&Event { name: Some(&printable(&slice.name)), cat: Some(slice.category), ..event })
     }
 
-    /// The slice that began last on the track, at `began`, ends. One that began before the trace is shown from there
-    /// on, and says how long before. What else is to be told of it comes with its end: speedscope would make it a part
-    /// of its name otherwise.
-    pub(super) fn end(
-        &mut self,
-        tid: u64,
-        began: Nanos,
-        at: Nanos,
-        name: &str,
-        mut args: Value,
-    ) -> io::Result<()> {
-        let earlier = self.zero.since(began);
+    /// The slice that began last on the track ends. One that began before the trace is shown from there on, and says how
+    /// long before. What else is to be told of it comes with its end: speedscope would make it a part of its name
+    /// otherwise. It names the slice and its category again: the engine of Chrome's DevTools takes an end with another
+    /// one for a mismatch.
+    pub(super) fn end(&mut self, tid: u64, slice: &Slice<'_>) -> io::Result<()> {
+        let mut args = slice.args.to_json();
+        let earlier = self.zero.since(slice.start);
         if earlier > Nanos(0) {
             args["began_before_ns"] = earlier.0.into();
         }
-        let event = self.event(Phase::E, tid, at);
-        self.write(&Event { name: Some(&printable(name)), args: Some(args), ..event })
+        let event = self.event(Phase::E, tid, slice.end);
+        let (name, cat) = (printable(&slice.name), Some(slice.category));
+        self.write(&Event { name: Some(&name), cat, args: Some(args), ..event })
     }
 
     /// Something that takes no time.
@@ -161,10 +163,16 @@ impl<'a> Writer<'a> {
         self.write(&Event { name: Some(name), args: Some(json!({ unit: value })), ..event })
     }
 
-    /// An arrow between the slices that are open on two tracks at those moments.
-    pub(super) fn flow(&mut self, name: &str, from: (u64, Nanos), to: (u64, Nanos)) -> io::Result<()> {
+    /// An arrow between the slices of that category that begin on two tracks at those moments.
+    pub(super) fn flow(
+        &mut self,
+        name: &str,
+        category: &str,
+        from: (u64, Nanos),
+        to: (u64, Nanos),
+    ) -> io::Result<()> {
         self.flow += 1;
-        let (id, name, cat) = (Some(self.flow), Some(name), Some("flow"));
+        let (id, name, cat) = (Some(self.flow), Some(name), Some(category));
         let event = self.event(Phase::FlowBegin, from.0, from.1);
         self.write(&Event { id, name, cat, ..event })?;
         let event = self.event(Phase::FlowEnd, to.0, to.1);

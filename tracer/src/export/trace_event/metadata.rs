@@ -66,6 +66,10 @@ pub(super) struct OfRunning<'a> {
     slow: u64,
     /// So many more there were; the slowest are shown.
     slow_not_shown: u64,
+    /// So many more waits there were that another goroutine ended; the longest are shown. None where the scheduler was
+    /// not probed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wakeups_not_shown: Option<u64>,
     lost_stacks: u64,
     findings: Vec<FindingLine<'a>>,
 }
@@ -89,6 +93,10 @@ impl<'a> OfRunning<'a> {
             slow_from_ns: report.slow_from,
             slow: report.slow_count,
             slow_not_shown: report.slow_count.saturating_sub(report.slow.len() as u64),
+            wakeups_not_shown: report
+                .parking
+                .as_ref()
+                .map(|parking| parking.wakeup_count.saturating_sub(parking.wakeups.len() as u64)),
             lost_stacks: losses.lost_stacks(),
             findings: report.all_findings().into_iter().map(FindingLine::of).collect(),
         }

@@ -9,6 +9,7 @@ mod metadata;
 mod running;
 mod start;
 mod track;
+mod wakeups;
 
 use std::io::{self, Write};
 

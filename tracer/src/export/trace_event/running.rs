@@ -1,4 +1,5 @@
-//! What a running program was seen to do: its slow calls and waits one by one, who is blocked still, the collector.
+//! What a running program was seen to do: its slow calls and waits one by one, who was woken by whom, who is blocked
+//! still, the collector.
 
 use std::collections::HashMap;
 use std::io;
@@ -8,6 +9,7 @@ use super::collector;
 use super::event::Writer;
 use super::goroutines::Goroutines;
 use super::track::{Owner, Slice, Tracks};
+use super::wakeups;
 use crate::event::blocking::{Key, Kind};
 use crate::model::blocking::{BlockedNow, BlockingReport, Class, Entry, Since, SlowCall, Standing};
 use crate::model::syscall_name;
@@ -18,7 +20,8 @@ pub(super) fn write(report: &BlockingReport, writer: &mut Writer<'_>) -> io::Res
     let slow = report.slow.iter().filter_map(|call| call.call.goid);
     let now = report.blocked_now.iter().map(|one| one.goid);
     let held = report.gc.iter().flat_map(collector::goroutines);
-    let mut tracks = Tracks::beside(slow.chain(now).chain(held));
+    let woken = report.parking.iter().flat_map(wakeups::goroutines);
+    let mut tracks = Tracks::beside(slow.chain(now).chain(held).chain(woken));
     let held = match &report.gc {
         Some(gc) => collector::write(gc, &mut tracks, writer)?,
         None => Vec::new(),
@@ -45,7 +48,11 @@ pub(super) fn write(report: &BlockingReport, writer: &mut Writer<'_>) -> io::Res
             None => goroutines.add_instant(owner, origin, report.ended, name, args.to_json(), is_idle),
         }
     }
-    goroutines.write(held, &mut tracks, writer)
+    if let Some(parking) = &report.parking {
+        wakeups::add(parking, report.began, &mut goroutines);
+    }
+    held.into_iter().for_each(|held| goroutines.add_held(held));
+    goroutines.write(&mut tracks, writer)
 }
 
 fn begin(call: &SlowCall) -> Nanos {

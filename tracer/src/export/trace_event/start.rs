@@ -47,8 +47,10 @@ pub(super) fn write(report: &Report, writer: &mut Writer<'_>) -> io::Result<()> 
     }
     match &report.gc {
         Some(gc) => {
+            let mut goroutines = Goroutines::default();
             let held = collector::write(gc, &mut tracks, writer)?;
-            Goroutines::default().write(held, &mut tracks, writer)
+            held.into_iter().for_each(|held| goroutines.add_held(held));
+            goroutines.write(&mut tracks, writer)
         }
         None => Ok(()),
     }

@@ -1,7 +1,7 @@
 //! What readers of the format need of it, of the reports that the golden files are of.
 
 use super::*;
-use crate::export::{blocking_tests, gc, golden_tests};
+use crate::export::{blocking_tests, gc, golden_tests, parking};
 use crate::units::Nanos;
 
 #[path = "../../../tests/support/trace_event.rs"]
@@ -148,4 +148,46 @@ fn a_thread_of_which_nothing_is_known_has_a_track_and_what_is_not_shown_is_count
     let trace = check::read(&of_running(&report));
     assert!(trace.slices.iter().any(|slice| slice.track == "thread 43"), "{:?}", trace.slices);
     assert_eq!((&trace.other["slow"], &trace.other["slow_not_shown"]), (&1_234.into(), &1_231.into()));
+}
+
+#[test]
+fn who_was_woken_has_an_arrow_from_who_did_it() {
+    let parking = parking::tests::report(parking::tests::overhead());
+    let report = BlockingReport { parking: Some(parking), ..blocking_tests::whole() };
+    let text = of_running(&report);
+    let trace = check::read(&text);
+    let of = |category| trace.of(category).map(|one| (&*one.track, &*one.name, one.start, one.end));
+    let waiter = "goroutine 18, made at main.main main.go:20";
+    let parked: Vec<_> = of("parked").collect();
+    assert_eq!(parked, [(waiter, "parked: chan receive", 1_000_000_000, 1_040_000_000)]);
+    let wake: Vec<_> = of("wake").collect();
+    let ready = 1_039_999_000;
+    assert_eq!(
+        wake,
+        [
+            ("goroutine 1, main", "makes goroutine 18 ready", ready - 1, ready),
+            (waiter, "ready", ready, 1_040_000_000)
+        ]
+    );
+    let [(from, to)] = &trace.flows[..] else { panic!("{:?}", trace.flows) };
+    assert_eq!(
+        (&**from, &**to),
+        ("goroutine 1, main: makes goroutine 18 ready", &*format!("{waiter}: ready"))
+    );
+    let args = &trace.of("parked").next().unwrap().args;
+    assert_eq!((&args["ready_ns"], &args["woken_by_goroutine"]), (&1_000.into(), &1.into()));
+    assert_eq!(trace.other["wakeups_not_shown"], 0);
+}
+
+#[test]
+fn what_woke_before_the_trace_has_no_arrow() {
+    let parking = parking::tests::report(parking::tests::overhead());
+    let began = parking.wakeups[0].ready;
+    let report = BlockingReport { parking: Some(parking), began, ..blocking_tests::whole() };
+    let trace = check::read(&of_running(&report));
+    assert_eq!((trace.of("parked").count(), trace.of("wake").count(), trace.flows.len()), (1, 0, 0));
+    // Calls that were over by then have no length on it.
+    let over = report.slow.iter().filter(|call| call.end <= began).count();
+    assert_eq!(trace.instants.iter().filter(|(_, _, at)| *at == 0).count(), over);
+    assert!(over > 0);
 }

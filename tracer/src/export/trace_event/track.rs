@@ -125,28 +125,25 @@ fn lanes(slices: &[Slice<'_>]) -> Vec<Vec<usize>> {
     lanes.into_iter().map(|(_, lane)| lane).collect()
 }
 
-/// Writes slices of one track. What took no time is a moment: readers cannot tell where a slice without length lies.
+/// Writes slices of one track. What took no time, or was over before the trace, is a moment: readers cannot tell where a slice without length lies.
 fn nested<'a>(
     tid: u64,
     slices: impl Iterator<Item = &'a Slice<'a>>,
     writer: &mut Writer<'_>,
 ) -> io::Result<()> {
     let mut open: Vec<&Slice<'_>> = Vec::new();
-    let close = |slice: &Slice<'_>, writer: &mut Writer<'_>| {
-        writer.end(tid, slice.start, slice.end, &slice.name, slice.args.to_json())
-    };
     for slice in slices {
         while let Some(over) = open.pop_if(|open| open.end <= slice.start) {
-            close(over, writer)?;
+            writer.end(tid, over)?;
         }
-        if slice.start < slice.end {
-            writer.begin(tid, slice.start, &slice.name, slice.category)?;
+        if slice.start.max(writer.zero()) < slice.end {
+            writer.begin(tid, slice)?;
             open.push(slice);
         } else {
             writer.instant(tid, slice.start, &slice.name, Reach::Track, Some(slice.args.to_json()))?;
         }
     }
-    open.into_iter().rev().try_for_each(|slice| close(slice, writer))
+    open.into_iter().rev().try_for_each(|slice| writer.end(tid, slice))
 }
 
 #[cfg(test)]

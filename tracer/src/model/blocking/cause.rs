@@ -146,14 +146,7 @@ mod tests {
     use crate::target::gobin::Frame;
 
     fn frame(function: &&str) -> Frame {
-        Frame {
-            function: (*function).to_owned(),
-            file: None,
-            line: 0,
-            inlined: false,
-            begins: 0,
-            address: None,
-        }
+        Frame { function: (*function).into(), file: None, line: 0, inlined: false, begins: 0, address: None }
     }
 
     fn cause(

@@ -248,7 +248,7 @@ mod tests {
 
     fn of_gave_up(functions: &[&str], gave_up: bool) -> Option<Idle> {
         let frame = |function: &&str| Frame {
-            function: (*function).to_owned(),
+            function: (*function).into(),
             file: None,
             line: 0,
             inlined: false,

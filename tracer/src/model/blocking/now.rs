@@ -118,9 +118,8 @@ pub struct BlockedGroup {
 pub(super) fn groups(blocked: &[BlockedNow], module: Option<&str>) -> Vec<BlockedGroup> {
     let mut by_place: HashMap<_, Vec<&BlockedNow>> = HashMap::new();
     for one in blocked {
-        let stack: Vec<(&str, u32)> =
-            one.stack.iter().map(|frame| (frame.function.as_str(), frame.line)).collect();
-        let origin = one.origin.as_ref().map(|frame| (frame.function.as_str(), frame.line));
+        let stack: Vec<(&str, u32)> = one.stack.iter().map(|frame| (&*frame.function, frame.line)).collect();
+        let origin = one.origin.as_ref().map(|frame| (&*frame.function, frame.line));
         by_place
             .entry((&one.state, one.syscall.as_deref(), &one.wait_reason, stack, origin))
             .or_default()
@@ -151,7 +150,7 @@ mod tests {
 
     fn one(goid: u64, function: &str, reason: Option<&'static str>, since: Option<Since>) -> BlockedNow {
         let frame = Frame {
-            function: function.to_owned(),
+            function: function.into(),
             file: None,
             line: 3,
             inlined: false,

@@ -121,7 +121,7 @@ mod tests {
 
     fn made(functions: &[&str]) -> &'static str {
         let frame = |function: &&str| Frame {
-            function: (*function).to_owned(),
+            function: (*function).into(),
             file: None,
             line: 0,
             inlined: false,

@@ -1,8 +1,11 @@
 //! The slow calls and waits one by one: the slowest of them, and how long each object took.
 
 use std::cmp::Reverse;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::sync::Arc;
+
+use ahash::RandomState;
 
 use super::names::{ObjectNames, group, kind, socket_name};
 use crate::event::blocking::{Key, Object, Slow};
@@ -16,8 +19,9 @@ const MOST_OBJECTS: usize = 256;
 const MOST_OBJECTS_OF_ALL: usize = 20_000;
 const MOST_KEYS: usize = 10_000;
 
-/// So many names are kept, for so long: a new file may get the inode and the descriptor of a deleted one.
-const MOST_NAMES: usize = 4096;
+/// So many names are kept, as a busy server has connections; those of files for so long: a new file may get the inode and
+/// the descriptor of a deleted one.
+const MOST_NAMES: usize = 1 << 16;
 const NAME_LASTS: Nanos = Nanos(100_000_000);
 
 /// A slow call or wait, with its object's name.
@@ -60,10 +64,10 @@ pub struct SlowCalls {
     slowest: BinaryHeap<Reverse<Ranked>>,
     /// How many there were.
     pub count: u64,
-    sums: HashMap<Key, OfSum>,
+    sums: HashMap<Key, OfSum, RandomState>,
     objects_of_all: usize,
     /// Names that were asked for, and those of sockets.
-    names: HashMap<(Object, Option<u64>), Named>,
+    names: HashMap<(Object, Option<u64>), Named, RandomState>,
     /// Slow calls whose object or sum there was no room for.
     pub untold: u64,
     /// Whether addresses and paths are left out.
@@ -143,12 +147,15 @@ impl SlowCalls {
             self.slowest.pop();
             self.slowest.push(Reverse(Ranked(call())));
         }
-        if self.sums.len() >= MOST_KEYS && !self.sums.contains_key(&slow.key) {
-            self.untold += 1;
-            return;
-        }
-        let of_sum =
-            self.sums.entry(slow.key).or_insert_with(|| OfSum { worst: call(), objects: BTreeMap::new() });
+        let room = self.sums.len() < MOST_KEYS;
+        let of_sum = match self.sums.entry(slow.key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) if room => new.insert(OfSum { worst: call(), objects: BTreeMap::new() }),
+            Entry::Vacant(_) => {
+                self.untold += 1;
+                return;
+            }
+        };
         if of_sum.worst.call.duration < slow.duration {
             of_sum.worst = call();
         }
@@ -188,6 +195,8 @@ impl SlowCalls {
         if self.names.len() >= MOST_NAMES {
             self.names.clear();
         }
+        // A connection's name is its addresses, whichever descriptor it has.
+        let fd = fd.filter(|_| object.socket.is_none());
         let redact = self.redact;
         let lasts = |known: &Named| redact || object.socket.is_some() || at.since(known.at) <= NAME_LASTS;
         if let Some(known) = self.names.get(&(*object, fd)).filter(|known| lasts(known)) {

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use ahash::RandomState;
+
 use super::super::waits::Symbols;
 use crate::event::blocking::{Key, StackTaken};
 use crate::stream::Tables;
@@ -25,13 +27,13 @@ pub(in crate::model) struct Resolved {
 pub(in crate::model) struct Stacks<'a> {
     tables: &'a Tables,
     symbols: &'a dyn Symbols,
-    addresses: HashMap<RuntimeAddr, Vec<Frame>>,
+    addresses: HashMap<RuntimeAddr, Vec<Frame>, RandomState>,
     stacks: HashMap<u32, Arc<[Frame]>>,
 }
 
 impl<'a> Stacks<'a> {
     pub(in crate::model) fn new(tables: &'a Tables, symbols: &'a dyn Symbols) -> Self {
-        Self { tables, symbols, addresses: HashMap::new(), stacks: HashMap::new() }
+        Self { tables, symbols, addresses: HashMap::default(), stacks: HashMap::new() }
     }
 
     pub(in crate::model) fn resolve(&mut self, stack: StackTaken, gopc: Option<RuntimeAddr>) -> Resolved {
@@ -69,14 +71,14 @@ impl<'a> Stacks<'a> {
         let mut frames: Vec<Frame> = Vec::new();
         for (index, address) in addresses.iter().enumerate() {
             // A return address is behind the call; the call may end the function. What a signal found was not called.
-            let preempted = frames.last().is_some_and(|frame| frame.function == "runtime.asyncPreempt");
+            let preempted = frames.last().is_some_and(|frame| *frame.function == *"runtime.asyncPreempt");
             let at = if index == 0 || preempted { *address } else { before(*address) };
             let here = self.at(at);
             if !here.is_empty() {
                 frames.extend_from_slice(here);
-            } else if frames.last().is_none_or(|frame| frame.function != NOT_GO) {
+            } else if frames.last().is_none_or(|frame| *frame.function != *NOT_GO) {
                 frames.push(Frame {
-                    function: NOT_GO.to_owned(),
+                    function: NOT_GO.into(),
                     file: None,
                     line: 0,
                     inlined: false,
@@ -86,7 +88,7 @@ impl<'a> Stacks<'a> {
             }
         }
         // Where every goroutine returns to, and where every thread begins.
-        while frames.last().is_some_and(|frame| frame.function == "runtime.goexit") {
+        while frames.last().is_some_and(|frame| *frame.function == *"runtime.goexit") {
             frames.pop();
         }
         frames.into()

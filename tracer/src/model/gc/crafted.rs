@@ -5,7 +5,7 @@ use tracer_ebpf::wire::gc::{CONTROLLER_WORDS, STATS_WORDS, WORK_WORDS};
 use super::{GcHistory, NO_LIMIT, Surroundings};
 use crate::event::gc::{Cycle, Holder, Stop};
 use crate::model::{Init, InitName, Phase, PhaseName, StartupTimeline, Symbols};
-use crate::target::gobin::{CollectorLayout, Frame, GoVersion, VersionSource};
+use crate::target::gobin::{CollectorLayout, Frame, GoVersion, VersionSource, wait_reason};
 use crate::units::{Nanos, RuntimeAddr};
 
 /// The boot clock is ahead of the runtime's by so much.
@@ -208,8 +208,8 @@ impl Symbols for Crafted {
         let index = address.0.checked_sub(1000).and_then(|at| usize::try_from(at / 100).ok());
         let function = index.and_then(|index| CODE.get(index));
         let frame = |function: &&str| Frame {
-            function: (*function).to_owned(),
-            file: Some("/src/app/main.go".to_owned()),
+            function: (*function).into(),
+            file: Some("/src/app/main.go".into()),
             line: u32::try_from(address.0 % 100).unwrap(),
             inlined: false,
             begins: 0,
@@ -218,8 +218,8 @@ impl Symbols for Crafted {
         function.map(frame).into_iter().collect()
     }
 
-    fn wait_reason(&self, _: u8) -> Option<&'static str> {
-        None
+    fn wait_reason(&self, number: u8) -> Option<&'static str> {
+        wait_reason(&GoVersion::parse("go1.27.3", VersionSource::BuildInfo)?, number)
     }
 }
 

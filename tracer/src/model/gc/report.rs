@@ -126,7 +126,7 @@ impl Trigger {
 
     /// By the stack of who asked for the stop that begins the cycle.
     fn of(cycle: &GcCycle, asked: Option<&[Frame]>) -> Option<Self> {
-        let periodic = |frame: &Frame| frame.function == "runtime.forcegchelper";
+        let periodic = |frame: &Frame| *frame.function == *"runtime.forcegchelper";
         match asked {
             _ if cycle.forced => Some(Self::Manual),
             Some(stack) if stack.iter().any(periodic) => Some(Self::Periodic),
@@ -196,7 +196,7 @@ impl GcReport {
                 let asked = asked.get(&cycle.number).map(|asked| stacks.frames(asked));
                 let trigger = Trigger::of(&cycle, asked.as_deref());
                 // Then it goes on marking, and stops the world once more.
-                let leaks = asked.is_some_and(|frames| frames.iter().any(|frame| frame.function == LEAKS))
+                let leaks = asked.is_some_and(|frames| frames.iter().any(|frame| *frame.function == *LEAKS))
                     && history.stops_of(cycle.number, StopReason::MARK_TERM) > 1;
                 ToldCycle { cycle, trigger, leaks, charged: None }
             })

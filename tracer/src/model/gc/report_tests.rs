@@ -308,7 +308,7 @@ fn who_asks_for_cycles_and_stops_is_found() {
     let report = report_of(&history, &[], None);
     assert_eq!(ids(&report), ["gc_forced", "frequent_stops"]);
     let places: Vec<_> =
-        report.findings.iter().map(|finding| finding.place.as_ref().unwrap().function.as_str()).collect();
+        report.findings.iter().map(|finding| &*finding.place.as_ref().unwrap().function).collect();
     assert_eq!(places, ["main.work", "main.main"]);
     assert!(report.findings[1].advice.contains("runtime/metrics"));
 }

@@ -4,7 +4,9 @@
 mod governor;
 mod overhead;
 mod report;
+mod wakeups;
 
 pub use governor::{Governor, Order, Share, Spending};
 pub use overhead::{Detached, Overhead};
 pub use report::{Parking, ParkingInput, ParkingReport, WokenBy};
+pub use wakeups::{Wakeup, Wakeups};

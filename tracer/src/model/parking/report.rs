@@ -9,6 +9,7 @@ use super::super::blocking::{Idle, Site, Sums};
 use super::super::report::MissingProbe;
 use super::super::waits::Symbols;
 use super::overhead::Overhead;
+use super::wakeups::{Wakeup, Wakeups};
 use crate::event::parking::{ParkKey, ParkTotal, Waker};
 use crate::stream::{ParkingTables, Tables};
 use crate::target::gobin::Frame;
@@ -20,6 +21,8 @@ pub struct ParkingInput<'a> {
     pub tables: &'a ParkingTables,
     /// The sums at its beginning; none when it began with the first probe.
     pub before: Option<&'a ParkingTables>,
+    /// The long waits that another goroutine ended.
+    pub wakeups: &'a Wakeups,
     /// What holds the stacks' addresses.
     pub stacks: &'a Tables,
     /// The main module's path.
@@ -37,6 +40,10 @@ pub struct ParkingInput<'a> {
 pub struct ParkingReport {
     /// The sums, the costliest first.
     pub parkings: Vec<Parking>,
+    /// The longest waits that another goroutine ended one by one, the longest first.
+    pub wakeups: Vec<Wakeup>,
+    /// How many such there were that took as long as a slow call.
+    pub wakeup_count: u64,
     /// What the probes cost.
     pub overhead: Overhead,
     /// What the report does without, each with the reason.
@@ -107,7 +114,7 @@ impl WokenBy {
     fn of(key: &ParkKey, reason: &str, origin: impl FnOnce(RuntimeAddr) -> Option<Frame>) -> Self {
         match key.waker {
             Waker::Goroutine => match key.waker_gopc.and_then(origin) {
-                Some(origin) if MAIN.contains(&origin.function.as_str()) => Self::Main,
+                Some(origin) if MAIN.contains(&&*origin.function) => Self::Main,
                 origin => Self::Goroutine(origin),
             },
             Waker::Runtime if reason == "sleep" => Self::Timer,
@@ -146,14 +153,11 @@ impl ParkingReport {
             if sums.count == 0 && sums.joined == 0 {
                 continue;
             }
-            let Resolved { frames: stack, origin } = stacks.resolve(total.key.stack, total.key.gopc);
-            // Where the scheduler's stack does not lead on to the goroutine's, there is nothing to put it down to.
-            let leads_on = stack.last().is_some_and(|frame| frame.function != "runtime.mcall");
-            let stack = if leads_on { stack } else { Arc::default() };
-            let reason = reason(total.key.reason);
+            let Resolved { frames: stack, origin } = parked_at(&total.key, &mut stacks);
+            let why = reason(total.key.reason);
             parkings.push(Parking {
-                woken_by: WokenBy::of(&total.key, &reason, |gopc| stacks.origin(gopc)),
-                reason,
+                woken_by: WokenBy::of(&total.key, &why, |gopc| stacks.origin(gopc)),
+                reason: why,
                 sums,
                 runnable,
                 site: Site::of(&stack, origin.as_ref(), input.module),
@@ -166,9 +170,19 @@ impl ParkingReport {
         parkings.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.site.cmp(&b.site)));
         Self {
             parkings,
+            wakeups: input.wakeups.told(&mut stacks, reason),
+            wakeup_count: input.wakeups.count(),
             overhead: input.overhead,
             missing: input.missing,
             undecodable: input.tables.undecodable,
         }
     }
+}
+
+/// Where a goroutine was parked.
+pub(super) fn parked_at(key: &ParkKey, stacks: &mut Stacks<'_>) -> Resolved {
+    let Resolved { frames, origin } = stacks.resolve(key.stack, key.gopc);
+    // Where the scheduler's stack does not lead on to the goroutine's, there is nothing to put it down to.
+    let leads_on = frames.last().is_some_and(|frame| *frame.function != *"runtime.mcall");
+    Resolved { frames: if leads_on { frames } else { Arc::default() }, origin }
 }

@@ -5,6 +5,7 @@ mod goroutines;
 mod running;
 mod stuck;
 mod waits;
+mod wakeups;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -14,17 +14,17 @@ use crate::support::{Fixture, fixtures_of, gotrace, is_emulated, parse};
 use crate::trust::changed;
 
 /// More than anything here costs.
-const NO_LIMIT: [&str; 2] = ["--max-overhead", "10000"];
+pub(super) const NO_LIMIT: [&str; 2] = ["--max-overhead", "10000"];
 
 /// The fixture, which does one step after the other.
-struct Program {
+pub(super) struct Program {
     child: Child,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
 }
 
 impl Program {
-    fn start(fixture: &Fixture) -> Self {
+    pub(super) fn start(fixture: &Fixture) -> Self {
         let mut command = std::process::Command::new(&fixture.path);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
         let (stdin, stdout) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
@@ -40,7 +40,7 @@ impl Program {
     }
 
     /// Does a step, and gives its account.
-    fn step(&mut self, step: &str) -> Vec<Value> {
+    pub(super) fn step(&mut self, step: &str) -> Vec<Value> {
         writeln!(self.stdin, "{step}").expect("it listens");
         let mut said = String::new();
         loop {
@@ -69,13 +69,13 @@ impl Drop for Program {
 }
 
 /// A gotrace that follows it.
-struct Follower {
+pub(super) struct Follower {
     child: Child,
     folder: tempfile::TempDir,
 }
 
 impl Follower {
-    fn of(program: &Program, options: &[&str]) -> Self {
+    pub(super) fn of(program: &Program, options: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let file = |name: &str| fs::File::create(folder.path().join(name)).expect("a file");
         let mut command = gotrace();
@@ -100,7 +100,7 @@ impl Follower {
     }
 
     /// Ctrl-C, and the report.
-    fn end(mut self) -> Report {
+    pub(super) fn end(mut self) -> Report {
         // SAFETY: the child is ours and not waited for, so the number is still its.
         assert_eq!(unsafe { libc::kill(self.child.id().cast_signed(), libc::SIGINT) }, 0);
         let status = self.child.wait().expect("it ends");
@@ -109,7 +109,7 @@ impl Follower {
     }
 }
 
-struct Report(Vec<Value>);
+pub(super) struct Report(Vec<Value>);
 
 impl Report {
     /// The sums for that reason whose line of code is in that function.
@@ -164,7 +164,7 @@ fn every_goroutine_that_is_parked_is_counted() {
 }
 
 /// What the fixture does, in which function, and what the runtime calls it; another word in older versions.
-const KINDS: [(&str, &str, Option<&str>); 8] = [
+pub(super) const KINDS: [(&str, &str, Option<&str>); 8] = [
     ("chan receive", "main.receives", None),
     ("chan send", "main.sends", None),
     ("select", "main.selects", None),
