@@ -18,7 +18,7 @@ use crate::capture::record::Why;
 use crate::export::{Format, Screen, Told, View};
 use crate::model::blocking::BlockingReport;
 use crate::model::gc::GcHistory;
-use crate::model::{Beginning, Ending, Look, MissingProbe, Subject};
+use crate::model::{Beginning, Ending, Look, MissingProbe, Subject, Symbols};
 use crate::target::gobin::GoBinary;
 use crate::target::process::Process;
 use crate::units::{Nanos, boot_clock};
@@ -88,7 +88,7 @@ impl<'a> Reporter<'a> {
     pub(super) fn interim(&mut self) -> anyhow::Result<()> {
         let before = self.before.take();
         let look = self.look(Ending::Running, before.as_ref())?;
-        let report = self.tell(Why::Interim, &look, before.as_ref());
+        let (report, _) = self.tell(Why::Interim, &look, before.as_ref());
         self.first.get_or_insert_with(|| Beginning::of(&look));
         // A flame graph is one picture, of all; and text would spoil the screen.
         let shows_text = self.terminal.is_none();
@@ -150,13 +150,10 @@ impl<'a> Reporter<'a> {
         };
         let before = self.before.take();
         let look = self.look(ending, before.as_ref())?;
-        let report = self.tell(Why::Last, &look, before.as_ref());
+        let (report, whole) = self.tell(Why::Last, &look, before.as_ref());
         self.outputs
-            .add(Told::Running(&report), &self.view, |format| format.appends() || self.first.is_none())?;
-        if let Some(first) = &self.first {
-            // What it asks for was asked for by the reports in between.
-            let symbols = self.observer.symbols();
-            let whole = look.whole_report(first, None, &self.live.following, &symbols);
+            .add(Told::Running(&report), &self.view, |format| format.appends() || whole.is_none())?;
+        if let Some(whole) = whole {
             self.outputs.add(Told::Running(&whole), &self.view, |format| !format.appends())?;
         }
         let refused = report.gc.as_ref().and_then(|gc| gc.refused.as_ref());
@@ -214,17 +211,28 @@ impl<'a> Reporter<'a> {
         })
     }
 
-    /// What a look tells; it goes into the capture.
-    fn tell(&mut self, why: Why, look: &Look, before: Option<&Look>) -> BlockingReport {
-        let (from, symbols) = (Instant::now(), self.observer.symbols());
+    /// What a look tells, and where there were reports in between and there may be none after it, what all of the time
+    /// does, which may ask for more than they did; it goes into the capture.
+    fn tell(
+        &mut self,
+        why: Why,
+        look: &Look,
+        before: Option<&Look>,
+    ) -> (BlockingReport, Option<BlockingReport>) {
+        let from = Instant::now();
         let live = &mut self.live;
+        let (plain, first) = (self.observer.symbols(), self.first.as_ref().filter(|_| why != Why::Interim));
+        let reports = |symbols: &dyn Symbols| {
+            let whole = first.map(|first| look.clone().whole_report(first, None, &live.following, symbols));
+            (look.report(before, &live.following, symbols), whole)
+        };
         if !live.capture.is_on() {
-            return look.report(before, &live.following, &symbols);
+            return reports(&plain);
         }
-        let symbols = RecordedSymbols::new(&symbols);
-        let report = look.report(before, &live.following, &symbols);
+        let symbols = RecordedSymbols::new(&plain);
+        let told = reports(&symbols);
         live.capture.look(why, look, symbols, from);
-        report
+        told
     }
 
     fn subject(&self, began: Nanos) -> Subject {
