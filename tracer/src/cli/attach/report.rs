@@ -151,8 +151,7 @@ impl<'a> Reporter<'a> {
         let before = self.before.take();
         let look = self.look(ending, before.as_ref())?;
         let (report, whole) = self.tell(Why::Last, &look, before.as_ref());
-        self.outputs
-            .add(Told::Running(&report), &self.view, |format| format.appends() || whole.is_none())?;
+        self.outputs.add(Told::Running(&report), &self.view, |format| format.appends() || whole.is_none())?;
         if let Some(whole) = whole {
             self.outputs.add(Told::Running(&whole), &self.view, |format| !format.appends())?;
         }
