@@ -1,5 +1,7 @@
 //! Gives up, for good, what root may do and gotrace has no use for: what it reads of programs was made by others.
 
+use std::fs;
+
 use caps::errors::CapsError;
 use caps::{CapSet, Capability, CapsHashSet};
 
@@ -13,6 +15,10 @@ pub(super) struct Beside {
     pub(super) writes: bool,
     /// Starts a program as the user who called sudo.
     pub(super) opens: bool,
+    /// Looks at every CPU now and then, as `perf` does.
+    pub(super) samples: bool,
+    /// Enters another network namespace, to ask who is at the other side of sockets.
+    pub(super) enters: bool,
 }
 
 /// Keeps what looking needs, and what is done beside it.
@@ -56,6 +62,9 @@ fn kept(beside: Beside, permitted: &CapsHashSet) -> CapsHashSet {
     if lacks(Capability::CAP_DAC_READ_SEARCH) {
         kept.insert(Capability::CAP_DAC_OVERRIDE);
     }
+    if beside.enters || (beside.samples && is_paranoid()) {
+        kept.insert(Capability::CAP_SYS_ADMIN);
+    }
     if beside.writes {
         kept.extend([Capability::CAP_DAC_OVERRIDE, Capability::CAP_CHOWN]);
     }
@@ -63,4 +72,11 @@ fn kept(beside: Beside, permitted: &CapsHashSet) -> CapsHashSet {
         kept.extend([Capability::CAP_SETUID, Capability::CAP_SETGID]);
     }
     kept
+}
+
+/// Whether this kernel lets nobody but who has CAP_SYS_ADMIN call `perf_event_open`: Debian's and others' do at a level
+/// that Linux itself does not have ("security,perf: Allow further restriction of perf_event_open").
+fn is_paranoid() -> bool {
+    let level = fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").unwrap_or_default();
+    level.trim().parse::<i32>().is_ok_and(|level| level > 2)
 }

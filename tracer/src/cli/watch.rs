@@ -68,7 +68,7 @@ pub(super) struct Args {
 
 /// Runs the verb.
 pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
-    rights::narrow(Beside { writes: !args.output.is_empty(), opens: false });
+    rights::narrow(Beside { writes: !args.output.is_empty(), ..Beside::default() });
     let traceable = Traceable::of(binary::named(args)?, Detail::Lean)?;
     let Traceable { binary, plan, .. } = &traceable;
     let path = binary.path();

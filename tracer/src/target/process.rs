@@ -228,7 +228,8 @@ impl Process {
     }
 
     /// Whether its network namespace is ours.
-    pub(super) fn shares_network(&self) -> bool {
+    #[must_use]
+    pub fn shares_network(&self) -> bool {
         self.shares("net")
     }
 

@@ -153,8 +153,13 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     if args.flame == Flame::Waits && !args.waits {
         anyhow::bail!("--flame waits is of what --waits sees: add it");
     }
-    rights::narrow(Beside { writes: !args.output.is_empty(), opens: args.open });
     let process = Process::find(&args.who)?;
+    rights::narrow(Beside {
+        writes: !args.output.is_empty(),
+        opens: args.open,
+        samples: args.frequency > 0 && !args.now,
+        enters: !process.shares_network(),
+    });
     process.notes().iter().for_each(|note| common.note(note));
     let binary = binary_of(&process)?;
     if args.now {
