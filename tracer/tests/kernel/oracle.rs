@@ -88,7 +88,8 @@ fn allocations_are_those_that_go_itself_counts() {
         for (ours, oracle) in ours.iter().zip(&oracle) {
             assert_eq!(ours["package"], oracle.package, "{}", fixture.name);
             let (allocs, bytes) = (ours["allocs"].as_u64(), ours["bytes"].as_u64());
-            let started = number(&ours["goroutines_started"]);
+            // They are not counted of Go 1.19; there may have been some.
+            let started = ours["goroutines_started"].as_u64().unwrap_or(1);
             goroutines += started;
             if (allocs, bytes) == (Some(oracle.allocs), Some(oracle.bytes)) {
                 equal += 1;
