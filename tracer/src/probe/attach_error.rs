@@ -24,7 +24,10 @@ pub enum AttachError {
         source: Box<ProgramError>,
     },
     /// The timer that samples.
-    #[error("cannot sample where the program runs: {reason}; --frequency 0 goes without")]
+    #[error(
+        "cannot sample where the program runs: {reason}; where kernel.perf_event_paranoid is above 2, CAP_SYS_ADMIN is \
+         needed for that; --frequency 0 goes without"
+    )]
     Sampling {
         /// What the kernel said.
         reason: String,
