@@ -4,7 +4,6 @@ mod gc;
 mod losses;
 mod lost;
 mod parking;
-mod reader;
 mod ring;
 mod tables;
 
@@ -12,6 +11,5 @@ pub use gc::read_assists;
 pub use losses::{LossesUnknown, ProbeLoss};
 pub use lost::LostBy;
 pub use parking::{ParkingTables, parked as read_parked};
-pub use reader::RawRecord;
-pub use ring::Ring;
+pub use ring::{RawRecord, Ring};
 pub use tables::Tables;

@@ -1,18 +1,24 @@
-//! All that the kernel side writes: its records, its own log, and the counters of what was lost.
+//! All that the kernel side writes: its records, its own log, and the counters of what was lost. It wakes nobody for most
+//! of its records: they are fetched on a timer.
 
+use std::os::fd::AsRawFd as _;
 use std::time::Duration;
 
-use aya::maps::{Array, MapData};
+use aya::maps::{Array, MapData, RingBuf};
 use aya_log::EbpfLogger;
+use bytes::{Bytes, BytesMut};
 
 use super::losses::{self, LossesUnknown, ProbeLoss};
-use super::reader::{RawRecord, Reader};
 use crate::probe::load::{LoadError, Loaded};
+
+/// One record's bytes, as the kernel side wrote them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawRecord(pub Bytes);
 
 /// The maps that every probe writes to.
 #[expect(missing_debug_implementations, reason = "aya's maps have none")]
 pub struct Ring {
-    reader: Reader,
+    records: RingBuf<MapData>,
     counters: Array<MapData, [u64; 2]>,
     log: Option<EbpfLogger<&'static dyn log::Log>>,
 }
@@ -25,7 +31,7 @@ impl Ring {
     pub fn of(loaded: &mut Loaded, log: bool) -> Result<Self, LoadError> {
         Ok(Self {
             log: if log { Some(loaded.take_log()?) } else { None },
-            reader: Reader::new(loaded.take_events()?),
+            records: loaded.take_events()?,
             counters: loaded.take_counters()?,
         })
     }
@@ -35,16 +41,22 @@ impl Ring {
         if let Some(log) = &mut self.log {
             log.flush();
         }
-        let mut records = Vec::new();
-        self.reader.drain(&mut records);
-        records
+        let (mut taken, mut buffer) = (Vec::new(), BytesMut::new());
+        while let Some(item) = self.records.next() {
+            buffer.extend_from_slice(&item);
+            taken.push(RawRecord(buffer.split().freeze()));
+        }
+        taken
     }
 
     /// Sleeps until the kernel side announces something, until a signal comes or the time is over. Returns whether
     /// there is something to take.
     #[must_use]
     pub fn wait(&self, longest: Duration) -> bool {
-        self.reader.wait(longest)
+        let mut ring = libc::pollfd { fd: self.records.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        let longest = libc::c_int::try_from(longest.as_millis()).unwrap_or(libc::c_int::MAX);
+        // SAFETY: it is one element, which the kernel writes to.
+        unsafe { libc::poll(&raw mut ring, 1, longest) > 0 }
     }
 
     /// Every probe's account.
