@@ -51,10 +51,8 @@ struct Tables {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Frame {
     /// The function.
-    #[serde(with = "shared")]
     pub function: Arc<str>,
     /// The file, when it is known.
-    #[serde(default, with = "shared::option")]
     pub file: Option<Arc<str>>,
     /// The line; zero when it is not known.
     pub line: u32,
@@ -66,38 +64,6 @@ pub struct Frame {
     /// The instruction, as the binary states its address; none of what stands for a line of code and no single place.
     #[serde(default)]
     pub address: Option<VirtAddr>,
-}
-
-/// Names that many frames share, as text.
-mod shared {
-    use std::sync::Arc;
-
-    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
-        text.as_ref().serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, D::Error> {
-        String::deserialize(deserializer).map(Arc::from)
-    }
-
-    pub(super) mod option {
-        use super::*;
-
-        pub(in super::super) fn serialize<S: Serializer>(
-            text: &Option<Arc<str>>,
-            serializer: S,
-        ) -> Result<S::Ok, S::Error> {
-            text.as_deref().serialize(serializer)
-        }
-
-        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
-            deserializer: D,
-        ) -> Result<Option<Arc<str>>, D::Error> {
-            Ok(Option::<String>::deserialize(deserializer)?.map(Arc::from))
-        }
-    }
 }
 
 /// A call that was inlined.
