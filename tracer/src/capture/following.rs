@@ -190,7 +190,7 @@ impl<R: Read> Replayed<R> {
         let whole = self
             .first
             .filter(|_| is_last)
-            .map(|first| look.clone().whole_report(&first, self.base.as_ref(), following, &self.symbols));
+            .map(|first| look.whole_report(&first, self.base.as_ref(), following, &self.symbols));
         self.stacks = mem::take(&mut look.tables.stacks);
         Reported { report, is_last, whole }
     }

@@ -98,10 +98,21 @@ impl Look {
         following: &Following,
         symbols: &dyn Symbols,
     ) -> BlockingReport {
+        self.report_from(self.began, self.subject.clone(), before, following, symbols)
+    }
+
+    fn report_from(
+        &self,
+        began: Nanos,
+        subject: Subject,
+        before: Option<&Self>,
+        following: &Following,
+        symbols: &dyn Symbols,
+    ) -> BlockingReport {
         let earlier = before.map(|before| &before.tables);
         let mut report = BlockingReport::of(BlockingInput {
-            subject: self.subject.clone(),
-            began: self.began,
+            subject,
+            began,
             ended: self.ended,
             stack_from: self.stack_from,
             slow_from: self.slow_from,
@@ -117,7 +128,7 @@ impl Look {
             symbols,
         });
         report.parking = self.parking(earlier, following, symbols);
-        report.gc = self.gc(earlier, following, &report, symbols);
+        report.gc = self.gc(began, earlier, following, &report, symbols);
         report
     }
 
@@ -125,15 +136,14 @@ impl Look {
     /// first of them, and `before` the one that the file began with, if it did.
     #[must_use]
     pub fn whole_report(
-        mut self,
+        &self,
         first: &Beginning,
         before: Option<&Self>,
         following: &Following,
         symbols: &dyn Symbols,
     ) -> BlockingReport {
-        self.began = first.began;
-        self.subject.wall_clock_unix_ns = first.wall_clock_unix_ns;
-        self.report(before, following.whole(), symbols)
+        let subject = Subject { wall_clock_unix_ns: first.wall_clock_unix_ns, ..self.subject.clone() };
+        self.report_from(first.began, subject, before, following.whole(), symbols)
     }
 
     fn parking(
@@ -157,6 +167,7 @@ impl Look {
 
     fn gc(
         &self,
+        began: Nanos,
         before: Option<&Tables>,
         following: &Following,
         blocking: &BlockingReport,
@@ -166,7 +177,7 @@ impl Look {
         let throttled_before = before.map_or(gc.throttled_before, |before| before.throttled);
         Some(GcReport::of(GcInput {
             history: following.gc.as_ref()?,
-            began: self.began,
+            began,
             ended: self.ended,
             slow_from: gc.slow_from,
             assists: &self.tables.assists,

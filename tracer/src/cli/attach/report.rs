@@ -222,7 +222,7 @@ impl<'a> Reporter<'a> {
         let live = &mut self.live;
         let (plain, first) = (self.observer.symbols(), self.first.as_ref().filter(|_| why != Why::Interim));
         let reports = |symbols: &dyn Symbols| {
-            let whole = first.map(|first| look.clone().whole_report(first, None, &live.following, symbols));
+            let whole = first.map(|first| look.whole_report(first, None, &live.following, symbols));
             (look.report(before, &live.following, symbols), whole)
         };
         if !live.capture.is_on() {

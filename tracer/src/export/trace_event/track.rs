@@ -125,7 +125,8 @@ fn lanes(slices: &[Slice<'_>]) -> Vec<Vec<usize>> {
     lanes.into_iter().map(|(_, lane)| lane).collect()
 }
 
-/// Writes slices of one track. What took no time, or was over before the trace, is a moment: readers cannot tell where a slice without length lies.
+/// Writes slices of one track. What took no time, or was over before the trace, is a moment: readers cannot tell where
+/// a slice without length lies.
 fn nested<'a>(
     tid: u64,
     slices: impl Iterator<Item = &'a Slice<'a>>,
