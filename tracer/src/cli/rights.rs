@@ -6,7 +6,6 @@ use caps::errors::CapsError;
 use caps::{CapSet, Capability, CapsHashSet};
 
 use crate::doctor;
-use crate::target::capabilities;
 
 /// What a verb does beside looking.
 #[derive(Clone, Copy, Default)]
@@ -46,22 +45,17 @@ fn keep(beside: Beside) -> Result<(), CapsError> {
 }
 
 fn kept(beside: Beside, permitted: &CapsHashSet) -> CapsHashSet {
-    let needed = doctor::needed_capabilities().into_iter().map(|capability| match capability {
-        capabilities::Capability::DacReadSearch => Capability::CAP_DAC_READ_SEARCH,
-        capabilities::Capability::SysPtrace => Capability::CAP_SYS_PTRACE,
-        capabilities::Capability::SysAdmin => Capability::CAP_SYS_ADMIN,
-        capabilities::Capability::Perfmon => Capability::CAP_PERFMON,
-        capabilities::Capability::Bpf => Capability::CAP_BPF,
-    });
-    let mut kept: CapsHashSet = needed.collect();
-    // What stands for one that is not there: `Rights::allow`.
-    let lacks = |capability| !permitted.contains(&capability);
-    if lacks(Capability::CAP_BPF) || lacks(Capability::CAP_PERFMON) {
-        kept.insert(Capability::CAP_SYS_ADMIN);
-    }
-    if lacks(Capability::CAP_DAC_READ_SEARCH) {
-        kept.insert(Capability::CAP_DAC_OVERRIDE);
-    }
+    let numbers: Vec<u8> = permitted.iter().map(Capability::index).collect();
+    let has = |number: u32| numbers.iter().any(|known| u32::from(*known) == number);
+    let needed: Vec<u32> = doctor::needed_capabilities()
+        .into_iter()
+        .map(|capability| match capability.stand_in() {
+            Some(other) if !has(capability as u32) => other,
+            _ => capability as u32,
+        })
+        .collect();
+    let mut kept = caps::all();
+    kept.retain(|capability| needed.contains(&capability.index().into()));
     if beside.enters || (beside.samples && is_paranoid()) {
         kept.insert(Capability::CAP_SYS_ADMIN);
     }

@@ -77,7 +77,7 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     let ended = ended()?;
 
     let mut loaded = Loaded::load(&LoadOptions {
-        starts: Starts { config: watch_config(false), most_under_way: 1024, most_files: 1, most_silent: 1 },
+        starts: Starts { config: watch_config(false), most_under_way: 1024, ..Starts::NONE },
         ring_bytes: args.ring_size * 1024,
         ..LoadOptions::of_start(Config::default())
     })?;

@@ -156,8 +156,8 @@ impl Loaded {
         program.load().map_err(|error| LoadError::of_program(name, error))
     }
 
-    /// Arms all sites or none. Perf events with a pid would slow every context switch of the target; these see every process that
-    /// runs the binary, and the program looks away from all but one. `points` are those of the sites.
+    /// Arms all sites or none. Perf events with a pid would slow every context switch of the target; these see every
+    /// process that runs the binary, and the program looks away from all but one. `points` are those of the sites.
     pub(super) fn attach_one_by_one(
         &mut self,
         path: &str,

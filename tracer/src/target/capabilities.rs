@@ -29,6 +29,17 @@ impl Capability {
     /// Those that everything works with, but for kernels that ask for [`Capability::SysAdmin`].
     pub const NEEDED: [Self; 4] = [Self::Bpf, Self::Perfmon, Self::SysPtrace, Self::DacReadSearch];
 
+    /// The number of another one, with which the kernel lets do the same.
+    #[must_use]
+    pub const fn stand_in(self) -> Option<u32> {
+        match self {
+            // `bpf_capable` and `perfmon_capable` in include/linux/capability.h.
+            Self::Bpf | Self::Perfmon => Some(Self::SysAdmin as u32),
+            Self::DacReadSearch => Some(DAC_OVERRIDE),
+            Self::SysPtrace | Self::SysAdmin => None,
+        }
+    }
+
     /// As the kernel calls it.
     #[must_use]
     pub const fn full_name(self) -> &'static str {
@@ -95,13 +106,7 @@ impl Rights {
     #[must_use]
     pub fn allow(self, capability: Capability) -> bool {
         let has = |bit: u32| self.effective >> bit & 1 == 1;
-        let stands_in = match capability {
-            // `bpf_capable` and `perfmon_capable` in include/linux/capability.h.
-            Capability::Bpf | Capability::Perfmon => Some(Capability::SysAdmin as u32),
-            Capability::DacReadSearch => Some(DAC_OVERRIDE),
-            Capability::SysPtrace | Capability::SysAdmin => None,
-        };
-        has(capability as u32) || matches!(stands_in, Some(bit) if has(bit))
+        has(capability as u32) || capability.stand_in().is_some_and(has)
     }
 
     /// Those of `needed` that are not there.
