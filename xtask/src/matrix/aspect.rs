@@ -1,8 +1,10 @@
 //! The parts of gotrace that are tried, and by which tests.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 use std::process::Command;
+use std::str::FromStr;
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
@@ -12,7 +14,7 @@ use super::VOICE;
 use crate::exec;
 use crate::fixtures::Fixture;
 use crate::privilege::Road;
-use crate::test::{Part, Tools, guest, in_guest};
+use crate::test::{Part, Tools, guest, in_guest, native};
 use crate::vm::Kernel;
 
 /// A part of gotrace.
@@ -112,19 +114,35 @@ pub(super) enum Verdict {
 }
 
 /// Where it is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    Native(Road),
+    Native,
     Guest(Kernel),
 }
 
-impl Place {
-    pub(super) fn name(&self) -> String {
+/// Everywhere.
+pub(super) const PLACES: [Place; 3] =
+    [Place::Native, Place::Guest(Kernel::V6_1), Place::Guest(Kernel::V6_12)];
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Native(_) => "native".into(),
-            Self::Guest(kernel) => kernel.to_string(),
+            Self::Native => f.write_str("native"),
+            Self::Guest(kernel) => kernel.fmt(f),
         }
     }
+}
 
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = PLACES.into_iter().find(|place| place.to_string() == text);
+        known.ok_or_else(|| format!("one of {}", PLACES.map(|place| place.to_string()).join(", ")))
+    }
+}
+
+impl Place {
     /// Tries each of the parts.
     pub(super) fn try_out<'a>(
         &self,
@@ -171,11 +189,9 @@ impl Place {
 
     fn run(&self, tests: &[&str], tools: &Tools, kernel_tests: &Path, part: &mut Part) -> Result<()> {
         match self {
-            Self::Native(road) => {
-                let mut command = road.command(kernel_tests, &tools.variables());
-                command.args(["--include-ignored", "--test-threads=1", "--exact"]).args(tests);
-                command.current_dir(exec::workspace().join("tracer"));
-                part.run(&mut command)
+            Self::Native => {
+                let mut command = native(Road::find(), kernel_tests, tools);
+                part.run(command.arg("--exact").args(tests))
             }
             Self::Guest(kernel) => {
                 let mut guest = guest(*kernel, tools, kernel_tests, |_| true)?;

@@ -11,13 +11,11 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::ValueEnum as _;
 
-use self::aspect::{ASPECTS, Aspect, Place, Verdict};
+use self::aspect::{ASPECTS, Aspect, PLACES, Place, Verdict};
 use self::table::{Row, Table};
 use crate::exec::Voice;
 use crate::fixtures::{self, Build};
-use crate::privilege::Road;
 use crate::test::Tools;
-use crate::vm::Kernel;
 use crate::{build, setup, test};
 
 const VOICE: Voice = Voice("matrix");
@@ -39,20 +37,10 @@ pub(crate) struct Args {
     build: Vec<Build>,
     /// Only these kernels; native is the one that runs here
     #[arg(long, value_name = "KERNEL", num_args = 1..)]
-    kernel: Vec<Where>,
+    kernel: Vec<Place>,
     /// Only these parts of gotrace
     #[arg(long, value_name = "PART", num_args = 1.., value_parser = ASPECTS.map(|aspect| aspect.name))]
     part: Vec<String>,
-}
-
-/// A kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Where {
-    Native,
-    #[value(name = "6.1")]
-    Debian12,
-    #[value(name = "6.12")]
-    Debian13,
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
@@ -104,20 +92,13 @@ fn cell(
         return Ok(());
     }
     let tools = Tools::new(gotrace.to_owned(), folder.clone(), folder);
-    for kernel in
-        Where::value_variants().iter().copied().filter(|kernel| chosen(&args.kernel, |k| k == kernel))
-    {
-        let place = match kernel {
-            Where::Native => Place::Native(Road::find()),
-            Where::Debian12 => Place::Guest(Kernel::V6_1),
-            Where::Debian13 => Place::Guest(Kernel::V6_12),
-        };
+    for place in PLACES.into_iter().filter(|place| chosen(&args.kernel, |k| k == place)) {
         let aspects: Vec<&Aspect> =
             ASPECTS.iter().filter(|aspect| chosen(&args.part, |name| name == aspect.name)).collect();
         let verdicts: BTreeMap<&str, Verdict> = place
             .try_out(&aspects, &tools, kernel_tests, &there, &unbuilt)
-            .with_context(|| format!("Go {go}, {build:?}, {}", place.name()))?;
-        table.put(Row::of(go, build, &place.name(), verdicts));
+            .with_context(|| format!("Go {go}, {build:?}, {place}"))?;
+        table.put(Row::of(go, build, &place.to_string(), verdicts));
     }
     Ok(())
 }

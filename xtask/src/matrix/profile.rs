@@ -32,9 +32,7 @@ pub(super) fn ensure(gotrace: &Path, go: &'static str) -> Result<()> {
         }
         let partial = profile.with_added_extension("pb.gz");
         let mut attach = Command::new(gotrace);
-        attach
-            .args(["attach", "--duration", "5s", "--no-gc", "--flame", "cpu", "-o"])
-            .arg(format!("{}", partial.display()));
+        attach.args(["attach", "--duration", "5s", "--no-gc", "--flame", "cpu", "-o"]).arg(&partial);
         exec::text(attach.arg(child.id().to_string()))?;
         std::fs::rename(&partial, &profile).context("naming the profile")
     })();

@@ -172,7 +172,7 @@ impl Tools {
         &self.gotrace
     }
 
-    pub(crate) fn variables(&self) -> [(&'static str, &Path); 3] {
+    fn variables(&self) -> [(&'static str, &Path); 3] {
         let Self { gotrace, programs: Programs { fixtures, pprof } } = self;
         [("GOTRACE_BIN", gotrace), ("GOTRACE_FIXTURES", fixtures), ("GOTRACE_PPROF", pprof)]
     }
@@ -239,6 +239,13 @@ pub(crate) fn in_guest(guest: &mut Guest, tests: &str, part: &mut Part) -> Resul
     Ok(())
 }
 
+/// The privileged tests, natively: as cargo runs them, one after the other.
+pub(crate) fn native(road: Road, binary: &Path, tools: &Tools) -> Command {
+    let mut command = road.command(binary, &tools.variables());
+    command.args(["--include-ignored", "--test-threads=1"]).current_dir(exec::workspace().join("tracer"));
+    command
+}
+
 fn natively(tools: &Tools, binary: &Path, suite: &mut Suite) {
     let place = format!("here, {}", exec::text(Command::new("uname").arg("-r")).unwrap_or_default().trim());
     let road = Road::find();
@@ -268,10 +275,7 @@ fn natively(tools: &Tools, binary: &Path, suite: &mut Suite) {
     }
     suite.part("kernel tests", &place, |part| {
         let run = |more: &mut dyn Iterator<Item = &String>, part: &mut Part| {
-            let mut command = road.command(binary, &tools.variables());
-            command.args(["--include-ignored", "--test-threads=1"]).args(more);
-            command.current_dir(exec::workspace().join("tracer"));
-            part.run(&mut command)
+            part.run(native(road, binary, tools).args(more))
         };
         run(&mut skipped.iter(), part)?;
         part.again(|tests, part| run(&mut [&"--exact".to_owned()].into_iter().chain(tests), part))
