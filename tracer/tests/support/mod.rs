@@ -34,6 +34,13 @@ pub(crate) struct Fixture {
     pub(crate) env: BTreeMap<String, String>,
 }
 
+impl Fixture {
+    /// Whether Go 1.19 built it, of which less is told.
+    pub(crate) fn is_of_go_1_19(&self) -> bool {
+        self.go.as_deref().is_some_and(|go| go.starts_with("1.19"))
+    }
+}
+
 /// Every Go program at hand. None at all would make every test pass, so that is a failure.
 pub(crate) fn fixtures() -> Vec<Fixture> {
     let mut fixtures = manifest();
