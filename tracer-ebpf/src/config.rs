@@ -265,11 +265,14 @@ pub struct ParkingConfig {
     pub g_atomicstatus: u32,
     /// The offset of `g.waitreason`.
     pub g_waitreason: u32,
+    /// How far behind the probed instruction of `runtime.mcall` `runtime.park_m` begins, wrapping; 0 where `gopark` is
+    /// probed.
+    pub park_m: u64,
 }
 
 impl ParkingConfig {
     /// Nothing is known.
-    pub const NONE: Self = Self { g_atomicstatus: 0, g_waitreason: 0 };
+    pub const NONE: Self = Self { g_atomicstatus: 0, g_waitreason: 0, park_m: 0 };
 }
 
 /// The name of the global that holds the [`GcConfig`].

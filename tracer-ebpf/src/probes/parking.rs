@@ -27,6 +27,7 @@ use super::{
 };
 
 /// Registers by their numbers in instruction encodings.
+const RAX: u32 = 0;
 const RCX: u32 = 1;
 const R14: u32 = 14;
 
@@ -47,7 +48,7 @@ fn parking(ctx: ProbeContext) -> u32 {
     emit::count(cookie.probe);
     let g = registers::by_number(ctx.regs, cookie.register);
     if cookie.probe == Probe::Park as u32 {
-        park(&ctx, cookie, g, time);
+        park(&ctx, cookie, time);
     } else if cookie.probe == Probe::MadeReady as u32 {
         made_ready(&ctx, g, time);
     } else {
@@ -59,18 +60,21 @@ fn parking(ctx: ProbeContext) -> u32 {
 
 /// The current goroutine is about to be parked.
 #[inline(always)]
-fn park(ctx: &ProbeContext, cookie: Cookie, g: u64, time: u64) {
+fn park(ctx: &ProbeContext, cookie: Cookie, time: u64) {
+    let g = registers::by_number(ctx.regs, R14);
+    let is_gopark = cookie.register == R14;
+    if !is_gopark && !calls_park_m(ctx) {
+        return;
+    }
     let Some(thread) = thread() else { return emit::count_dropped(Probe::Park as u32) };
-    let own = registers::by_number(ctx.regs, R14);
-    if caller(thread, own) as u32 != Caller::Goroutine as u32 {
+    if caller(thread, g) as u32 != Caller::Goroutine as u32 {
         return emit::count_dropped(Probe::Park as u32);
     }
     if !is_followed(thread.goid) {
         return;
     }
-    // `gopark` is called by the goroutine itself, and has the reason among its arguments. `park_m` is called on the
-    // scheduler's stack, when the runtime has noted the reason already.
-    let reason = if cookie.register == R14 {
+    // `gopark` has the reason among its arguments, and has noted it when it calls `mcall`.
+    let reason = if is_gopark {
         registers::by_number(ctx.regs, RCX) as u8
     } else {
         read(g + u64::from(PARKING.load().g_waitreason)).unwrap_or(0)
@@ -92,6 +96,15 @@ fn park(ctx: &ProbeContext, cookie: Cookie, g: u64, time: u64) {
     if PARKED.insert(thread.goid, parked, 0).is_err() {
         emit::count_dropped(Probe::Park as u32);
     }
+}
+
+/// Whether what `mcall` is to call, on the scheduler's stack, is `park_m`: RAX is a Go function value, which points to
+/// the code's address. Others that call `mcall` end, yield or are preempted.
+#[inline(always)]
+fn calls_park_m(ctx: &ProbeContext) -> bool {
+    let called: Option<u64> = read(registers::by_number(ctx.regs, RAX));
+    called
+        .is_some_and(|called| called.wrapping_sub(registers::instruction(ctx.regs)) == PARKING.load().park_m)
 }
 
 /// A parked goroutine is made ready to run.

@@ -79,6 +79,12 @@ pub(super) fn saved(registers: *const pt_regs) -> Saved {
     }
 }
 
+/// The address of the instruction. The offset is that above.
+#[inline(always)]
+pub(super) fn instruction(registers: *const pt_regs) -> u64 {
+    load!(registers, 128)
+}
+
 /// The register of that number in x86-64 instruction encodings; zero for a number that there is not.
 /// The offsets are those above.
 #[inline(always)]

@@ -4,7 +4,7 @@
 use tracer_ebpf::config::ParkingConfig;
 
 use super::Probe;
-use super::plan::{MissingHook, PlannedSite, find};
+use super::plan::{MissingHook, PlannedSite, find, whole};
 use crate::target::gobin::{Function, GoBinary, RuntimeLayout, Site, SiteRefusal};
 
 /// What to sum up, and how much room there is for it.
@@ -47,11 +47,12 @@ pub fn parking(binary: &GoBinary) -> Result<ParkingPlan, MissingHook> {
         let reason = format!("the layout of {}'s goroutines is not known to gotrace", binary.version());
         return Err(MissingHook { hook: Probe::Park, function: "runtime.gopark".to_owned(), reason });
     };
-    let config = ParkingConfig { g_atomicstatus: layout.g.atomicstatus, g_waitreason: layout.g.waitreason };
+    let config =
+        ParkingConfig { g_atomicstatus: layout.g.atomicstatus, g_waitreason: layout.g.waitreason, park_m: 0 };
     let mut plan = ParkingPlan { sites: Vec::new(), missing: Vec::new(), config };
 
-    // Where the compiler has inlined a copy (profile-guided), not all calls come by the function. `park_m` and `gogo`
-    // are never inlined: the one is only called by its address, the other is assembly.
+    // Where the compiler has inlined a copy (profile-guided), not all calls come by the function. `mcall` and `gogo`
+    // are assembly and never inlined.
     let execute = find(binary, Probe::Execute, "runtime.execute", holding(RAX)).or_else(|instead| {
         find(binary, Probe::Execute, "runtime.gogo", GoBinary::switch_site).map_err(|_| instead)
     })?;
@@ -60,18 +61,21 @@ pub fn parking(binary: &GoBinary) -> Result<ParkingPlan, MissingHook> {
         Ok(site) => plan.sites.push(site),
         Err(missing) => plan.missing.push(missing),
     }
-    match find(binary, Probe::Park, "runtime.gopark", holding(R14)) {
-        Ok(site) => plan.sites.push(site),
-        Err(missing) => {
-            let site = find(binary, Probe::Park, "runtime.park_m", holding(RAX));
-            match site {
-                Ok(site) => plan.sites.push(site),
-                Err(_) => return Err(missing),
-            }
-            plan.missing.push(missing);
-        }
-    }
+    let park = find(binary, Probe::Park, "runtime.gopark", holding(R14)).or_else(|instead| {
+        let (mcall, park_m) = calls_of_park_m(binary).ok_or(instead)?;
+        plan.config.park_m = park_m;
+        Ok(mcall)
+    })?;
+    plan.sites.push(park);
     Ok(plan)
+}
+
+/// Where a goroutine calls `mcall`, still on its own stack, and how far from there what `gopark` has it call begins.
+fn calls_of_park_m(binary: &GoBinary) -> Option<(PlannedSite, u64)> {
+    let mcall = find(binary, Probe::Park, "runtime.mcall", holding(RAX)).ok()?;
+    let park_m = whole(binary, "runtime.park_m").ok()?;
+    let distance = park_m.entry.0.wrapping_sub(mcall.site.address.0);
+    Some((mcall, distance))
 }
 
 /// Where the function was called, with the register that holds what is wanted.

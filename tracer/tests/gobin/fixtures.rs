@@ -117,6 +117,11 @@ fn parked_goroutines_can_be_seen_wherever_it_is_cheap() {
             "{}",
             fixture.name
         );
+        // And for `gopark`: a goroutine that parks calls it on its own stack.
+        let mcall = binary.functions().named("runtime.mcall").expect("assembly is never inlined");
+        let site = binary.site(&mcall).unwrap_or_else(|refusal| panic!("{}: {refusal}", fixture.name));
+        assert_eq!((site.emulated, site.kind), (true, SiteKind::FramePush), "{}", fixture.name);
+        assert!(binary.functions().named("runtime.park_m").is_some(), "{}", fixture.name);
     }
 }
 
