@@ -119,7 +119,7 @@ impl BlockingFlame {
         let name = exe.file_name().unwrap_or(exe.as_os_str()).to_string_lossy();
         let (pid, span) = (report.subject.pid, report.span().for_people());
         let (what, weight) = self.of.title();
-        write_svg(&self.folded(report), &format!("{name} ({pid}), {span}: {what}"), weight, out)
+        write_svg(self.folded(report), &format!("{name} ({pid}), {span}: {what}"), weight, out)
     }
 
     /// An entry's time, split by what the slow ones of it were on.

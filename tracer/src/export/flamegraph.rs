@@ -21,7 +21,7 @@ pub(super) enum Weight {
 ///
 /// # Errors
 /// Those of the writer.
-pub(super) fn write_svg(folded: &Folded, title: &str, weight: Weight, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write_svg(folded: Folded, title: &str, weight: Weight, out: &mut dyn Write) -> io::Result<()> {
     let mut options = Options::default();
     options.title = printable(title);
     options.deterministic = true;
@@ -35,7 +35,7 @@ pub(super) fn write_svg(folded: &Folded, title: &str, weight: Weight, out: &mut 
         }
         Weight::Samples => options.count_name = "samples".to_owned(),
     }
-    let lines: Vec<String> = folded.lines().collect();
+    let lines = folded.into_lines();
     let lines = lines.iter().map(String::as_str);
     if lines.len() == 0 {
         return empty(&options.title, out);
@@ -89,7 +89,7 @@ fn empty(title: &str, out: &mut dyn Write) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    fn svg(folded: &Folded, weight: Weight) -> String {
+    fn svg(folded: Folded, weight: Weight) -> String {
         let mut out = Vec::new();
         write_svg(folded, "a <b> & \u{1b}c", weight, &mut out).unwrap();
         String::from_utf8(out).unwrap()
@@ -97,19 +97,22 @@ mod tests {
 
     #[test]
     fn hostile_names_are_text_in_the_drawing() {
-        let mut folded = Folded::merged(None);
-        folded.add(&["main.<script>alert(1)</script>".to_owned(), "x\u{1b}&\"".to_owned()], 2_000_000);
-        let drawn = svg(&folded, Weight::Time);
+        let folded = || {
+            let mut folded = Folded::merged(None);
+            folded.add(&["main.<script>alert(1)</script>", "x\u{1b}&\""], 2_000_000);
+            folded
+        };
+        let drawn = svg(folded(), Weight::Time);
         assert!(drawn.contains("main.&lt;script&gt;alert(1)&lt;/script&gt; (2,000 µs"), "{drawn}");
         assert!(!drawn.contains("<script>alert"));
         assert!(drawn.contains("a &lt;b&gt; &amp; \\u{1b}c"));
         assert!(!drawn.contains('\u{1b}'));
-        assert_eq!(drawn, svg(&folded, Weight::Time), "not the same each time");
+        assert_eq!(drawn, svg(folded(), Weight::Time), "not the same each time");
     }
 
     #[test]
     fn nothing_is_drawn_as_nothing() {
-        let drawn = svg(&Folded::merged(None), Weight::Samples);
+        let drawn = svg(Folded::merged(None), Weight::Samples);
         assert!(drawn.contains("nothing to show") && drawn.contains("a &lt;b&gt; &amp; "));
     }
 
@@ -119,7 +122,7 @@ mod tests {
         for name in ["zuerst", "dann", "zuletzt"] {
             folded.add(&[name.to_owned()], 1_000_000);
         }
-        let drawn = svg(&folded, Weight::Time);
+        let drawn = svg(folded, Weight::Time);
         let x = |name: &str| {
             let title = drawn.find(&format!("<title>{name} (")).unwrap();
             let from = title + drawn[title..].find("fg:x=\"").unwrap() + 6;

@@ -2,11 +2,11 @@
 //! outermost first, with semicolons between; a space; the weight.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::io::{self, Write};
-use std::sync::Arc;
 
 use ahash::RandomState;
+use indexmap::IndexMap;
 use regex::Regex;
 
 use super::printable;
@@ -14,34 +14,43 @@ use super::printable;
 /// The most that a scaled stack weighs: so much that a hundred thousand of them can be added up.
 const MOST: f64 = 1e13;
 
+/// The digits of the largest weight, and the space before them.
+const WEIGHT: usize = 21;
+
 /// Stacks with their weights.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Folded {
-    lines: Vec<(Arc<str>, u64)>,
+    stacks: Stacks,
     /// All weights. They end where who draws them could no longer tell how they differ.
     total: u64,
-    /// Where each stack is in `lines`; not kept where the order is that of time.
-    places: Option<HashMap<Arc<str>, usize, RandomState>>,
     focus: Option<Regex>,
+}
+
+#[derive(Debug)]
+enum Stacks {
+    /// Equal ones are one.
+    Merged(IndexMap<String, u64, RandomState>),
+    /// In the order of time.
+    InOrder(Vec<(String, u64)>),
 }
 
 impl Folded {
     /// None yet. Equal stacks become one.
     #[must_use]
     pub fn merged(focus: Option<Regex>) -> Self {
-        Self { lines: Vec::new(), total: 0, places: Some(HashMap::default()), focus }
+        Self { stacks: Stacks::Merged(IndexMap::default()), total: 0, focus }
     }
 
     /// None yet. They stay in the order in which they come, which is that of time.
     #[must_use]
     pub fn in_order(focus: Option<Regex>) -> Self {
-        Self { lines: Vec::new(), total: 0, places: None, focus }
+        Self { stacks: Stacks::InOrder(Vec::new()), total: 0, focus }
     }
 
     /// Whether the order is that of time.
     #[must_use]
     pub fn is_in_order(&self) -> bool {
-        self.places.is_none()
+        matches!(self.stacks, Stacks::InOrder(_))
     }
 
     /// Adds a stack, the outermost frame first, unless the focus is on others.
@@ -51,33 +60,29 @@ impl Folded {
         if weight == 0 || frames.is_empty() || is_out {
             return;
         }
-        let mut stack = String::new();
+        let length: usize = frames.iter().map(|frame| frame.as_ref().len() + 1).sum();
+        let mut stack = String::with_capacity(length + WEIGHT);
         for (depth, frame) in frames.iter().enumerate() {
             if depth > 0 {
                 stack.push(';');
             }
             stack.push_str(&escape(frame.as_ref()));
         }
-        self.add_escaped(stack.into(), weight);
+        self.add_escaped(stack, weight);
     }
 
-    fn add_escaped(&mut self, stack: Arc<str>, weight: u64) {
+    fn add_escaped(&mut self, stack: String, weight: u64) {
         let weight = weight.min(i64::MAX.unsigned_abs() - self.total);
         self.total += weight;
-        let Some(places) = &mut self.places else {
-            return self.lines.push((stack, weight));
-        };
-        if let Some(line) = places.get(&stack).and_then(|place| self.lines.get_mut(*place)) {
-            line.1 += weight;
-        } else {
-            places.insert(Arc::clone(&stack), self.lines.len());
-            self.lines.push((stack, weight));
+        match &mut self.stacks {
+            Stacks::Merged(stacks) => *stacks.entry(stack).or_default() += weight,
+            Stacks::InOrder(stacks) => stacks.push((stack, weight)),
         }
     }
 
     /// Adds what others have.
-    pub(super) fn add_all(&mut self, other: &Self) {
-        other.lines.iter().for_each(|(stack, weight)| self.add_escaped(Arc::clone(stack), *weight));
+    pub(super) fn add_all(&mut self, other: Self) {
+        other.into_stacks().into_iter().for_each(|(stack, weight)| self.add_escaped(stack, weight));
     }
 
     /// The lines with so many times their weight, without those that have none then.
@@ -89,14 +94,20 @@ impl Folded {
     )]
     pub(super) fn scaled(&self, by: f64) -> String {
         let weighed =
-            self.lines.iter().map(|(stack, weight)| (stack, (*weight as f64 * by).round().min(MOST) as u64));
+            self.stacks().map(|(stack, weight)| (stack, (weight as f64 * by).round().min(MOST) as u64));
         let some = weighed.filter(|(_, weight)| *weight > 0);
         some.map(|(stack, weight)| format!("{stack} {weight}\n")).collect()
     }
 
-    /// The lines.
-    pub fn lines(&self) -> impl DoubleEndedIterator<Item = String> {
-        self.lines.iter().map(|(stack, weight)| format!("{stack} {weight}"))
+    /// The lines, without a copy of the stacks.
+    #[must_use]
+    pub fn into_lines(self) -> Vec<String> {
+        let line = |(mut stack, weight): (String, u64)| {
+            // A string takes all.
+            let _ = write!(stack, " {weight}");
+            stack
+        };
+        self.into_stacks().into_iter().map(line).collect()
     }
 
     /// Writes the lines.
@@ -104,15 +115,33 @@ impl Folded {
     /// # Errors
     /// Only those of the writer.
     pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        self.lines().try_for_each(|line| writeln!(out, "{line}"))
+        self.stacks().try_for_each(|(stack, weight)| writeln!(out, "{stack} {weight}"))
+    }
+
+    fn stacks(&self) -> Box<dyn Iterator<Item = (&str, u64)> + '_> {
+        match &self.stacks {
+            Stacks::Merged(stacks) => {
+                Box::new(stacks.iter().map(|(stack, weight)| (stack.as_str(), *weight)))
+            }
+            Stacks::InOrder(stacks) => {
+                Box::new(stacks.iter().map(|(stack, weight)| (stack.as_str(), *weight)))
+            }
+        }
+    }
+
+    fn into_stacks(self) -> Vec<(String, u64)> {
+        match self.stacks {
+            Stacks::Merged(stacks) => stacks.into_iter().collect(),
+            Stacks::InOrder(stacks) => stacks,
+        }
     }
 }
 
 /// A frame that cannot be taken for several, for a comment or for a weight, whoever named the function.
 fn escape(frame: &str) -> Cow<'_, str> {
-    // As most are.
-    let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b';' | b'#');
-    if !frame.is_empty() && frame.bytes().all(is_plain) {
+    // As most are. All bytes are looked at, which the compiler does several at a time.
+    let is_plain = |byte: u8| byte.is_ascii_graphic() & (byte != b';') & (byte != b'#');
+    if !frame.is_empty() && frame.bytes().fold(true, |plain, byte| plain & is_plain(byte)) {
         Cow::Borrowed(frame)
     } else {
         escaped(frame).into()
@@ -151,7 +180,9 @@ mod tests {
     use super::*;
 
     fn lines(folded: &Folded) -> Vec<String> {
-        folded.lines().collect()
+        let mut out = Vec::new();
+        folded.write(&mut out).unwrap();
+        String::from_utf8(out).unwrap().lines().map(str::to_owned).collect()
     }
 
     fn stack(frames: &[&str]) -> Vec<String> {
@@ -169,6 +200,8 @@ mod tests {
         }
         assert_eq!(lines(&merged), ["a;b 4", "a;c 2"]);
         assert_eq!(lines(&in_order), ["a;b 1", "a;c 2", "a;b 3"]);
+        assert_eq!(merged.into_lines(), ["a;b 4", "a;c 2"]);
+        assert_eq!(in_order.into_lines(), ["a;b 1", "a;c 2", "a;b 3"]);
     }
 
     #[test]

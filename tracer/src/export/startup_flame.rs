@@ -44,7 +44,7 @@ impl StartupFlame {
         let exe = &report.subject.exe;
         let name = exe.file_name().unwrap_or(exe.as_os_str()).to_string_lossy();
         let title = format!("the start of {name}, in the order of time");
-        write_svg(&self.folded(report), &title, Weight::Time, out)
+        write_svg(self.folded(report), &title, Weight::Time, out)
     }
 }
 

@@ -28,7 +28,7 @@ impl DiffFlame {
 
     /// Adds a start.
     pub fn start(&mut self, report: &Report) {
-        self.folded.add_all(&StartupFlame { focus: self.focus.clone() }.folded(report));
+        self.folded.add_all(StartupFlame { focus: self.focus.clone() }.folded(report));
         self.starts = self.starts.saturating_add(1);
     }
 

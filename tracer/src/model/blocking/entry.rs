@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::sync::Arc;
 
+use ahash::RandomState;
+
 use super::cause::BlockingCause;
 use super::class::Class;
 use super::site::Site;
@@ -80,7 +82,7 @@ pub(super) fn grouped<'a, K: Clone + Eq + Hash + Ord>(
     entries: impl IntoIterator<Item = &'a Entry>,
     key: impl Fn(&Entry) -> Option<K>,
 ) -> Vec<Group<K>> {
-    let mut members: HashMap<K, Vec<&Entry>> = HashMap::new();
+    let mut members: HashMap<K, Vec<&Entry>, RandomState> = HashMap::default();
     for entry in entries {
         if let Some(key) = key(entry) {
             members.entry(key).or_default().push(entry);
