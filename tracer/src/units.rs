@@ -3,6 +3,7 @@
 //! A Go binary has three address spaces: bytes in the file, addresses as the ELF file states them, and
 //! addresses in a running process (shifted by the load bias when the binary is position independent).
 
+use std::time::{SystemTime, UNIX_EPOCH};
 use std::{fmt, iter};
 
 use schemars::JsonSchema;
@@ -92,6 +93,13 @@ impl fmt::LowerHex for FileOffset {
 pub fn boot_clock() -> Nanos {
     // The clock exists since Linux 2.6.39, so reading it cannot fail.
     clock_time(libc::CLOCK_BOOTTIME).unwrap_or_default()
+}
+
+/// The wall clock at a moment of the boot clock, in nanoseconds since 1970, if nobody has set it since.
+#[must_use]
+pub fn wall_clock_at(moment: Nanos) -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_nanos()).unwrap_or(0).saturating_sub(boot_clock().since(moment).0)
 }
 
 /// Now, on the clock that Go's runtime takes its times from (`runtime.nanotime`): it stands still in suspend.

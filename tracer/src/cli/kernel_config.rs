@@ -1,4 +1,4 @@
-//! What the kernel is, and what the kernel side is told before it is loaded.
+//! What the kernel side is told before it is loaded.
 
 use std::time::Duration;
 
@@ -6,12 +6,6 @@ use tracer_ebpf::config::GoConfig;
 
 use crate::probe::kernel_offset_of;
 use crate::target::gobin::{GoBinary, RuntimeLayout, wait_reason};
-
-/// The release of the running kernel, for a report's header.
-pub(super) fn kernel_release() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/osrelease")
-        .map_or_else(|_| "?".to_owned(), |release| release.trim().to_owned())
-}
 
 /// Page faults are counted only where the kernel tells where it counts them.
 pub(super) fn task_faults() -> u32 {

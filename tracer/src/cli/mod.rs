@@ -1,7 +1,6 @@
 //! One verb a file. clap's types end here.
 
 mod attach;
-mod clock;
 mod collection;
 mod diff;
 mod doctor;

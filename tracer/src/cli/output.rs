@@ -168,8 +168,14 @@ impl Outputs {
                 .with_context(|| format!("cannot write {}", path.display()))?;
         }
         if self.stdout == Some(format) {
-            // anstream takes the colours out again when nobody would see them.
-            match buffered(&mut anstream::stdout().lock(), |out| write(true, out)) {
+            let written = if format == Format::Text {
+                // anstream takes the colours out again when nobody would see them.
+                buffered(&mut anstream::stdout().lock(), |out| write(true, out))
+            } else {
+                // What is no text must not lose the bytes that would be colours in one.
+                buffered(&mut io::stdout().lock(), |out| write(false, out))
+            };
+            match written {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
                 other => other.context("cannot write to standard output")?,
             }

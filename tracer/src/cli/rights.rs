@@ -18,6 +18,8 @@ pub(super) struct Beside {
     pub(super) samples: bool,
     /// Enters another network namespace, to ask who is at the other side of sockets.
     pub(super) enters: bool,
+    /// Starts gotrace itself, which is to have what is kept here.
+    pub(super) starts_itself: bool,
 }
 
 /// Keeps what looking needs, and what is done beside it.
@@ -41,6 +43,11 @@ fn keep(beside: Beside) -> Result<(), CapsError> {
         .try_for_each(|other| caps::drop(None, CapSet::Bounding, other));
     caps::set(None, CapSet::Effective, &kept)?;
     caps::set(None, CapSet::Permitted, &kept)?;
+    if beside.starts_itself {
+        // Who is not root has nothing after an execve but what is in both (capabilities(7)).
+        caps::set(None, CapSet::Inheritable, &kept)?;
+        caps::set(None, CapSet::Ambient, &kept)?;
+    }
     bounded
 }
 

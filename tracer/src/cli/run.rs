@@ -12,9 +12,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use regex::Regex;
 
-use super::clock::wall_clock_at;
 use super::collection;
-use super::kernel_config::kernel_release;
 use super::open::Opener;
 use super::order::Sort;
 use super::output::{self, Outputs, format_name};
@@ -34,9 +32,10 @@ use crate::probe::heap_config;
 use crate::probe::plan::Detail;
 use crate::target::command;
 use crate::target::gobin::GoBinary;
+use crate::target::kernel::kernel_release;
 use crate::target::launch::Launch;
 use crate::target::user::InvokingUser;
-use crate::units::boot_clock;
+use crate::units::{boot_clock, wall_clock_at};
 
 /// Start a Go program and show where its startup time goes
 ///

@@ -56,7 +56,7 @@ pub fn start_began(events: &[Event]) -> Option<Nanos> {
 }
 
 /// How a program started.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StartupTimeline {
     /// When the process called execve.
     pub begin: Nanos,

@@ -163,6 +163,6 @@ impl Session {
         if late && self.claimed.get(&pid).copied() < looked.exec {
             state.workloads.of(&workload).joined_late += 1;
         }
-        state.registry.add(looked.process, program, workload);
+        state.registry.add(looked.process, program, looked.file, workload);
     }
 }

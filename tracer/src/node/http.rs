@@ -1,4 +1,4 @@
-//! `/metrics`, `/healthz` and `/readyz`, and nothing else.
+//! `/metrics`, `/healthz` and `/readyz`; below `/pids` what `profiles/` answers, if it is asked to; and nothing else.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -10,6 +10,7 @@ use std::{io, thread};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE};
+use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -17,6 +18,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Semaphore;
 
 use super::metrics::{OPEN_METRICS, PROMETHEUS, open_metrics, prometheus};
+use super::profiles::Profiles;
 use super::state::Shared;
 
 /// So many connections at a time; others wait.
@@ -32,16 +34,16 @@ const CONNECTION_TIME: Duration = Duration::from_secs(120);
 ///
 /// # Errors
 /// When the listener cannot be used.
-pub fn serve(listener: TcpListener, state: Shared) -> io::Result<()> {
+pub fn serve(listener: TcpListener, state: Shared, profiles: Option<Arc<Profiles>>) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     thread::Builder::new()
         .name("http".to_owned())
-        .spawn(move || runtime.block_on(accept(listener, state)))?;
+        .spawn(move || runtime.block_on(accept(listener, state, profiles)))?;
     Ok(())
 }
 
-async fn accept(listener: TcpListener, state: Shared) {
+async fn accept(listener: TcpListener, state: Shared, profiles: Option<Arc<Profiles>>) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!("cannot listen: {error}"),
@@ -49,8 +51,8 @@ async fn accept(listener: TcpListener, state: Shared) {
     let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     loop {
         let Ok(place) = room.clone().acquire_owned().await else { return };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Too many open files, say.
                 tracing::warn!("cannot accept a connection: {error}");
@@ -58,11 +60,19 @@ async fn accept(listener: TcpListener, state: Shared) {
                 continue;
             }
         };
-        let state = state.clone();
+        let (state, profiles) = (state.clone(), profiles.clone());
         tokio::spawn(async move {
             let answer = service_fn(|request: Request<Incoming>| {
-                let response = answer(request.method(), request.uri().path(), accepts(&request), &state);
-                async move { Ok::<_, Infallible>(response) }
+                let (state, profiles) = (&state, profiles.as_deref());
+                async move {
+                    let (request, _) = request.into_parts();
+                    Ok::<_, Infallible>(match profiles {
+                        Some(profiles) if Profiles::is_for(request.uri.path()) => {
+                            profiles.answer(&request, peer, state).await
+                        }
+                        _ => answer(&request, state),
+                    })
+                }
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -78,14 +88,16 @@ async fn accept(listener: TcpListener, state: Shared) {
 }
 
 /// What formats whoever asks understands.
-fn accepts(request: &Request<Incoming>) -> &str {
-    request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default()
+fn accepts(request: &Parts) -> &str {
+    request.headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default()
 }
 
-fn answer(method: &Method, path: &str, accepts: &str, state: &Shared) -> Response<Full<Bytes>> {
+fn answer(request: &Parts, state: &Shared) -> Response<Full<Bytes>> {
+    let (method, path) = (&request.method, request.uri.path());
     let text = |status, text: String| respond(status, "text/plain; charset=utf-8", text);
     if !matches!(path, "/metrics" | "/healthz" | "/readyz") {
-        return text(StatusCode::NOT_FOUND, "there are /metrics, /healthz and /readyz\n".to_owned());
+        let there = "there are /metrics, /healthz and /readyz; /pids with --pprof\n";
+        return text(StatusCode::NOT_FOUND, there.to_owned());
     }
     if method != Method::GET && method != Method::HEAD {
         let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned());
@@ -106,7 +118,7 @@ fn answer(method: &Method, path: &str, accepts: &str, state: &Shared) -> Respons
             text(StatusCode::SERVICE_UNAVAILABLE, lines)
         }
         _ => match open_metrics(state) {
-            Ok(metrics) if accepts.contains("application/openmetrics-text") => {
+            Ok(metrics) if accepts(request).contains("application/openmetrics-text") => {
                 respond(StatusCode::OK, OPEN_METRICS, metrics)
             }
             Ok(metrics) => respond(StatusCode::OK, PROMETHEUS, prometheus(&metrics)),
@@ -130,9 +142,13 @@ mod tests {
     use super::*;
 
     fn server() -> (SocketAddr, Shared) {
+        server_with(None)
+    }
+
+    fn server_with(profiles: Option<Arc<Profiles>>) -> (SocketAddr, Shared) {
         let (listener, state) = (TcpListener::bind("127.0.0.1:0").unwrap(), Shared::new(10));
         let address = listener.local_addr().unwrap();
-        serve(listener, state.clone()).unwrap();
+        serve(listener, state.clone(), profiles).unwrap();
         (address, state)
     }
 
@@ -179,5 +195,27 @@ mod tests {
         assert!(!ask(address, &long).starts_with("HTTP/1.1 200 "));
         assert!(get(address, "/healthz").starts_with("HTTP/1.1 200 "));
         drop(silent);
+    }
+
+    #[test]
+    fn profiles_are_served_to_whoever_may_have_them_and_only_when_that_is_asked_for() {
+        let (address, _) = server();
+        assert!(get(address, "/pids").starts_with("HTTP/1.1 404 "));
+        let (address, _) = server_with(Some(Arc::new(Profiles::new(None))));
+        let asked = |request: &str| ask(address, &format!("{request}\r\nConnection: close\r\n\r\n"));
+        let local = |path: &str| asked(&format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1"));
+        assert!(local("/pids").ends_with("\r\n\r\n[]\n"), "{}", local("/pids"));
+        let unknown = local("/pids/1/debug/pprof/profile?seconds=1");
+        assert!(
+            unknown.starts_with("HTTP/1.1 404 ") && unknown.contains("process 1 is not looked at"),
+            "{unknown}"
+        );
+        assert!(unknown.contains("x-go-pprof: 1\r\n"), "{unknown}");
+        assert!(local("/pids/1/debug/pprof/startup").starts_with("HTTP/1.1 404 "));
+        assert!(local("/pids/1/debug/pprof/heap").starts_with("HTTP/1.1 404 "));
+        assert!(local("/pids/1/debug/pprof/block?seconds=61").starts_with("HTTP/1.1 400 "));
+        assert!(asked("POST /pids HTTP/1.1\r\nHost: localhost").starts_with("HTTP/1.1 405 "));
+        assert!(asked("GET /pids HTTP/1.1\r\nHost: evil.example").starts_with("HTTP/1.1 403 "));
+        assert!(local("/healthz").starts_with("HTTP/1.1 200 "));
     }
 }

@@ -74,6 +74,13 @@ impl Kernel {
         Ok(losses)
     }
 
+    /// Every probe's account, without what was lost before that time.
+    pub(super) fn losses_since(&mut self, begin: Nanos) -> Result<Vec<ProbeLoss>, LossesUnknown> {
+        let mut losses = self.losses()?;
+        self.lost.keep_since(begin, &mut losses);
+        Ok(losses)
+    }
+
     /// Whether a record may be lost by which the end would be known of a start that began then.
     pub(super) fn may_have_lost_end(&self, begin: Nanos) -> bool {
         let Ok(mut losses) = self.ring.losses() else { return true };

@@ -1,7 +1,8 @@
 //! The agent of a machine: the starts of every Go process that it is to look at, as metrics.
 //!
 //! One thread (`agent.rs`) drains the ring, keeps the tables and arms binaries; one looks at processes and executables for
-//! it (`looker.rs`) and may get stuck; one answers over HTTP (`http.rs`).
+//! it (`looker.rs`) and may get stuck; one answers over HTTP (`http.rs`), and starts what collects profiles
+//! (`profiles/`).
 
 mod agent;
 mod arming;
@@ -16,6 +17,7 @@ mod metrics;
 mod pace;
 mod place;
 mod processes;
+mod profiles;
 mod program;
 mod programs;
 mod ready;
@@ -29,5 +31,6 @@ mod workload;
 
 pub use agent::{Limits, Session};
 pub use http::serve;
+pub use profiles::{Profiles, Token, TokenError};
 pub use selector::{Selection, Selector, SelectorError};
 pub use state::{Shared, State};

@@ -3,13 +3,15 @@
 use std::fs::File;
 use std::path::PathBuf;
 
-use crate::model::{InitCatalogue, InitFunction};
+use crate::model::{InitCatalogue, InitFunction, MissingProbe, Subject};
 use crate::probe::Probe;
-use crate::probe::plan::{self, Detail, PlannedSite};
+use crate::probe::plan::{self, Detail, MissingHook, PlannedSite};
 use crate::target::counters::CounterPlaces;
 use crate::target::gobin::{BinaryError, GoBinary, InitTask, Landmarks, Machine, Support};
 use crate::target::goroutines::CensusPlaces;
 
+#[cfg(test)]
+use crate::target::gobin::Linking;
 #[cfg(test)]
 use crate::units::VirtAddr;
 
@@ -32,6 +34,10 @@ pub(super) struct Program {
     pub counters: Option<CounterPlaces>,
     /// Where its goroutines are; none when that is not to be had.
     pub census: Option<CensusPlaces>,
+    /// What a report on one of its processes begins with, but for what only that has.
+    pub subject: Subject,
+    /// What could not be probed, each with the reason.
+    pub missing: Vec<MissingProbe>,
     /// By what its processes' memory is known.
     pub landmarks: Landmarks,
 }
@@ -90,6 +96,8 @@ impl Program {
             module: info.and_then(|info| info.main_module().or(info.path.as_deref())).map(str::to_owned),
             catalogue: InitCatalogue::new(tasks.into_iter().map(without_functions), sites),
             sites: plan.sites,
+            missing: plan.missing.into_iter().map(untold).collect(),
+            subject: Subject::of(0, path.to_owned(), binary, String::new(), 0),
             counters: CounterPlaces::of(binary)
                 .inspect_err(|error| tracing::info!("{}: no figures of the runtime: {error}", path.display()))
                 .ok(),
@@ -115,9 +123,34 @@ impl Program {
             catalogue: InitCatalogue::default(),
             counters: None,
             census: None,
+            subject: Subject {
+                pid: 0,
+                parent: None,
+                watched: true,
+                exe: PathBuf::new(),
+                go_version: String::new(),
+                module: None,
+                linking: Linking {
+                    pie: false,
+                    interpreter: None,
+                    libraries: Vec::new(),
+                    cgo: false,
+                    stripped: false,
+                    dwarf: false,
+                },
+                code: None,
+                kernel: String::new(),
+                wall_clock_unix_ns: 0,
+                repetition: None,
+            },
+            missing: Vec::new(),
             landmarks: Landmarks { entry, moduledata, unlinked: 0, pclntab, magic: 0 },
         }
     }
+}
+
+fn untold(MissingHook { hook, function, reason }: MissingHook) -> MissingProbe {
+    MissingProbe { probe: hook.name().into(), function, reason, is_detail: hook.is_detail() }
 }
 
 /// Which functions a task runs is not told, only whether it runs any.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::program::Program;
 use super::usage::Usage;
 use super::workload::Workload;
+use crate::target::descriptor::Identity as FileId;
 use crate::target::pidfd::pidfd_of;
 use crate::target::process::Process;
 
@@ -18,6 +19,8 @@ pub struct Running {
     pub process: Arc<Process>,
     /// What it runs.
     pub(super) program: Arc<Program>,
+    /// Which file that is in.
+    pub(super) file: FileId,
     /// That, and where.
     pub workload: Workload,
     /// What it has, as it was when somebody asked last.
@@ -44,7 +47,13 @@ impl Registry {
     }
 
     /// Adds one, unless it has ended. When there are too many, the one goes that came first.
-    pub(super) fn add(&mut self, process: Arc<Process>, program: Arc<Program>, workload: Workload) {
+    pub(super) fn add(
+        &mut self,
+        process: Arc<Process>,
+        program: Arc<Program>,
+        file: FileId,
+        workload: Workload,
+    ) {
         let pid = process.pid;
         // The descriptor is of who has the number now, and that is it if it still runs afterwards.
         let Ok(ended) = pidfd_of(pid) else { return };
@@ -59,7 +68,7 @@ impl Registry {
         }
         self.next += 1;
         let running =
-            Running { process, program, workload, usage: Usage::default(), ended, order: self.next };
+            Running { process, program, file, workload, usage: Usage::default(), ended, order: self.next };
         self.running.insert(pid, running);
     }
 
@@ -67,6 +76,12 @@ impl Registry {
     #[must_use]
     pub fn has(&self, pid: u32) -> bool {
         self.running.contains_key(&pid)
+    }
+
+    /// The process of that number.
+    #[must_use]
+    pub fn get(&self, pid: u32) -> Option<&Running> {
+        self.running.get(&pid)
     }
 
     /// Takes those out that have ended, by one call for all.
@@ -145,9 +160,10 @@ mod tests {
     fn who_ended_goes_and_who_is_one_too_many() {
         let mut sleepers: Vec<_> = (0..3).map(|_| sleeper()).collect();
         let program = Arc::new(Program::of_nothing());
+        let file = FileId { device: (0, 0), inode: 1 };
         let mut registry = Registry::new(2);
         for (_, process) in &sleepers {
-            registry.add(process.clone(), program.clone(), Workload::default());
+            registry.add(process.clone(), program.clone(), file, Workload::default());
         }
         assert!(!registry.has(sleepers[0].0.id()) && registry.has(sleepers[2].0.id()));
         assert_eq!(registry.evicted, 1);
@@ -156,7 +172,7 @@ mod tests {
         registry.reap().unwrap();
         assert_eq!(registry.by_workload(), [(&Workload::default(), 1)]);
         // One that has ended is not added, whoever has its number.
-        registry.add(sleepers[1].1.clone(), program, Workload::default());
+        registry.add(sleepers[1].1.clone(), program, file, Workload::default());
         assert_eq!(registry.iter().count(), 1);
         for (child, _) in &mut sleepers {
             child.kill().ok();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::figures::{Tally, Workloads};
+use super::profiles::KeptStarts;
 use super::registry::Registry;
 use crate::stream::ProbeLoss;
 
@@ -26,6 +27,8 @@ pub struct State {
     pub under_way: usize,
     /// Whether somebody has read the metrics since it was asked last what processes have.
     pub scraped: bool,
+    /// The starts of those who run; none unless they are to be kept.
+    pub(super) starts: Option<KeptStarts>,
     /// What keeps the agent from doing all that it is to do, by name.
     pub reasons: BTreeMap<&'static str, String>,
 }
@@ -47,8 +50,14 @@ impl Shared {
             binaries: 0,
             under_way: 0,
             scraped: false,
+            starts: None,
             reasons: BTreeMap::from([("starting", "the probes are not in place yet".to_owned())]),
         })))
+    }
+
+    /// From now on, the starts of those who run are kept.
+    pub fn keep_starts(&self) {
+        self.lock().starts.get_or_insert_default();
     }
 
     /// The state, to read or to change; not for long.

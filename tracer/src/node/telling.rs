@@ -2,6 +2,7 @@
 
 use super::agent::Session;
 use super::figures::{Figures, Outcome};
+use super::profiles::SeenWhole;
 use super::programs::Watched;
 use super::selector::Facts;
 use super::workload::{Workload, label};
@@ -52,6 +53,8 @@ impl Session {
         let timeline = timeline(start, begin, &program.catalogue);
         let outcome = self.outcome(start, &timeline, begin);
         let workload = Workload::new(&program.exe, program.module.as_deref(), &identity, pod.as_ref());
+        let keeps = outcome == Some(Outcome::Main) && is_whole(start) && self.state.lock().starts.is_some();
+        let losses = if keeps { self.kernel.losses_since(begin).ok() } else { None };
         let mut state = self.state.lock();
         if !is_placed {
             state.tally.unplaced += 1;
@@ -79,6 +82,9 @@ impl Session {
         }
         if !is_whole(start) && !known {
             figures.joined_late += 1;
+        }
+        if let (Some(starts), Some(losses)) = (&mut state.starts, losses) {
+            starts.keep(start.pid, SeenWhole { program, timeline, losses });
         }
     }
 

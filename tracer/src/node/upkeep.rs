@@ -6,11 +6,15 @@ use super::agent::Session;
 use super::looker::Question;
 use super::programs::Watched;
 use super::registry::Running;
+use super::state::State;
 use crate::target::process::Process;
 use crate::units::{Nanos, boot_clock};
 
 /// What processes have is not asked more often.
 const USAGE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// A process that began so long ago and runs is in the table of them, if it is one to look at.
+const ENTERED: Nanos = Nanos(60_000_000_000);
 
 impl Session {
     /// What is done about once a second. While nothing happens it is next to nothing: an idle machine's agent is idle.
@@ -22,9 +26,15 @@ impl Session {
         self.ask_usage();
         self.ask_files();
         self.keep_budget();
-        if let Err(error) = self.state.lock().registry.reap() {
+        let mut state = self.state.lock();
+        if let Err(error) = state.registry.reap() {
             tracing::warn!("cannot ask which processes have ended: {error}");
         }
+        let State { starts, registry, .. } = &mut *state;
+        if let Some(starts) = starts {
+            starts.retain(Nanos(boot_clock().0.saturating_sub(ENTERED.0)), |pid| registry.has(pid));
+        }
+        drop(state);
         if stirred {
             self.account();
         }

@@ -1,12 +1,13 @@
 //! What starts are counted by.
 
 use prometheus_client::encoding::EncodeLabelSet;
+use serde::Serialize;
 
 use crate::export::printable;
 use crate::target::identity::{Identity, Pod};
 
 /// A program in a container: the labels of all that is told of it. Empty where it is not known.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet, Serialize)]
 pub struct Workload {
     /// The last part of the executable's path.
     pub exe: String,

@@ -118,6 +118,22 @@ fn a_capture_is_not_made_from_a_capture_and_a_closed_pipe_is_no_failure() {
 }
 
 #[test]
+fn what_is_no_text_comes_out_of_standard_output_as_it_goes_into_a_file() {
+    let capture = captures().join("v2.gotrace");
+    let folder = tempfile::tempdir().unwrap();
+    for format in ["pprof", "svg", "html"] {
+        let file = folder.path().join(format!("report.{}", if format == "pprof" { "pb.gz" } else { format }));
+        let report = |args: &[&str]| {
+            let output = gotrace(&[&["report", capture.to_str().unwrap()], args].concat());
+            assert!(output.status.success(), "{}", said(&output));
+            output.stdout
+        };
+        report(&["-o", file.to_str().unwrap()]);
+        assert_eq!(report(&["-f", format]), std::fs::read(&file).unwrap(), "{format}");
+    }
+}
+
+#[test]
 fn captures_are_compared_with_each_other() {
     let kept = captures().join("v1.gotrace");
     let output = gotrace(&["diff", kept.to_str().unwrap(), kept.to_str().unwrap()]);

@@ -1,6 +1,7 @@
 //! The agent of a machine: every start of the programs that it is to look at, in the right place.
 
 mod groups;
+mod profiles;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -26,8 +27,12 @@ struct Agent {
 
 impl Agent {
     fn of(args: &[String]) -> Self {
+        Self::listening("127.0.0.1:0", args)
+    }
+
+    fn listening(at: &str, args: &[String]) -> Self {
         let mut command = gotrace();
-        command.args(["node", "run", "--listen", "127.0.0.1:0"]).args(args).stderr(Stdio::piped());
+        command.args(["node", "run", "--listen", at]).args(args).stderr(Stdio::piped());
         let mut child = command.spawn().expect("gotrace runs");
         let (say, said) = mpsc::channel();
         let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
@@ -40,7 +45,8 @@ impl Agent {
 
     fn get(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(&self.address).expect("it listens");
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("it listens");
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            .expect("it listens");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("it answers");
         answer

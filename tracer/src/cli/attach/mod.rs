@@ -25,7 +25,6 @@ use self::waits::Plan;
 use super::collection::{ensure_collector, gctrace};
 use super::exit::TargetRefused;
 use super::flame::{By, Flame};
-use super::kernel_config::kernel_release;
 use super::open::Opener;
 use super::output::{Outputs, format_name};
 use super::recorder::size;
@@ -38,7 +37,9 @@ use crate::export::{Format, History, View};
 use crate::model::parking::Share;
 use crate::model::{LoadedCode, StartupStatus, StatusReport, Subject, Usage};
 use crate::target::gobin::{BinaryError, GoBinary, Machine, Support};
+use crate::target::kernel::kernel_release;
 use crate::target::process::{Process, ProcessError};
+use crate::target::process_identity::ProcessIdentity;
 use crate::target::snapshot::{Observed, Snapshot};
 use crate::units::boot_clock;
 
@@ -129,6 +130,9 @@ pub(super) struct Args {
     /// The ring buffer's size in KiB: a power of two
     #[arg(long, value_name = "KIB", default_value = "4096", value_parser = ring_size, hide_short_help = true)]
     ring_size: u32,
+    /// Only if the process has begun then and runs that file, as gotrace wrote it: for who knows it by more than its id
+    #[arg(long, value_name = "IDENTITY", hide = true)]
+    identity: Option<ProcessIdentity>,
     /// The process's id, or the name of its program, or the path of its binary (with a slash in it)
     #[arg(value_name = "PID|NAME|PATH")]
     who: String,
@@ -154,11 +158,17 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
         anyhow::bail!("--flame waits is of what --waits sees: add it");
     }
     let process = Process::find(&args.who)?;
+    if let Some(meant) = args.identity
+        && process.is_who() != Some(meant)
+    {
+        return Err(ProcessError::Gone { pid: process.pid }.into());
+    }
     rights::narrow(Beside {
         writes: !args.output.is_empty(),
         opens: args.open,
         samples: args.frequency > 0 && !args.now,
         enters: !process.shares_network(),
+        ..Beside::default()
     });
     process.notes().iter().for_each(|note| common.note(note));
     let binary = binary_of(&process)?;

@@ -6,8 +6,6 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use super::super::Exit;
-use super::super::clock::wall_clock_at;
-use super::super::kernel_config::kernel_release;
 use super::super::output::Outputs;
 use super::live::{Live, STACK_FROM};
 use super::moments::Ended;
@@ -20,8 +18,9 @@ use crate::model::blocking::BlockingReport;
 use crate::model::gc::GcHistory;
 use crate::model::{Beginning, Ending, Look, MissingProbe, Subject, Symbols};
 use crate::target::gobin::GoBinary;
+use crate::target::kernel::kernel_release;
 use crate::target::process::Process;
-use crate::units::{Nanos, boot_clock};
+use crate::units::{Nanos, boot_clock, wall_clock_at};
 
 /// Makes the reports.
 pub(super) struct Reporter<'a> {

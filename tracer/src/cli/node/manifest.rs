@@ -33,6 +33,9 @@ pub(super) struct Args {
     /// The namespace that Prometheus is in, the only one that may ask for the metrics
     #[arg(long, value_name = "NAME", default_value = "monitoring")]
     scraped_from: Name,
+    /// Also serve profiles, to whoever forwards a port to a pod of it (node run --pprof)
+    #[arg(long)]
+    pprof: bool,
     /// Also a PodMonitor, for the Prometheus operator
     #[arg(long)]
     pod_monitor: bool,
@@ -61,6 +64,7 @@ fn manifest(args: &Args) -> Manifest {
         selection,
         scraper: args.scraped_from.clone(),
         sys_admin: args.sys_admin,
+        pprof: args.pprof,
         pod_monitor: args.pod_monitor,
     }
 }
@@ -95,6 +99,9 @@ mod tests {
     fn node_run_understands_the_arguments_of_the_daemon_set() {
         for selection in [&["--all"][..], &["--select", "namespace=shop", "--select", "cgroup=/a b/*"]] {
             let arguments = arguments(selection);
+            let with_profiles = self::arguments(&[selection, &["--pprof"]].concat());
+            let more: Vec<&String> = with_profiles.iter().filter(|one| !arguments.contains(one)).collect();
+            assert_eq!(more, ["--pprof"]);
             let cli = Cli::try_parse_from([&["gotrace".to_owned()], &arguments[..]].concat())
                 .unwrap_or_else(|error| panic!("{arguments:?}: {error}"));
             let Verb::Node(super::super::Args { verb: NodeVerb::Run(_) }) = cli.verb else {

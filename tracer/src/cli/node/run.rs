@@ -14,10 +14,13 @@ use super::super::rights::{self, Beside};
 use super::super::ring::{DRAIN_INTERVAL, ring_size};
 use super::super::{Common, Exit};
 use crate::doctor::{self, Check, Verdict};
-use crate::node::{Limits, Selection, Selector, Session, Shared, serve};
+use crate::node::{Limits, Profiles, Selection, Selector, Session, Shared, Token, serve};
 
 /// How often it is looked whether what kept the agent from its work still does.
 const RETRY: Duration = Duration::from_secs(5);
+
+/// So long it is waited for the end of profiles that are being collected, which are killed.
+const COLLECTION_END: Duration = Duration::from_millis(500);
 
 /// Watch the starts of a machine's Go processes and serve metrics of them
 ///
@@ -31,8 +34,10 @@ const RETRY: Duration = Duration::from_secs(5);
   sudo gotrace node run --select exe=/usr/bin/server
   sudo gotrace node run --select namespace=shop --select 'cgroup=/system.slice/*'
   sudo gotrace node run --all --log-format json
+  sudo gotrace node run --all --pprof &
+  go tool pprof http://127.0.0.1:9464/pids/4242/debug/pprof/profile?seconds=5
 
-Exit codes: 0 after SIGTERM or Ctrl-C; 3 when it cannot listen.")]
+Exit codes: 0 after SIGTERM or Ctrl-C; 3 when it cannot listen or has no token where there is to be one.")]
 pub(super) struct Args {
     /// Look at processes that are so: exe=PATH, module=NAME, cgroup=GLOB, container=ID, namespace=NS or pod=NS/NAME.
     /// Repeatable; one that fits is enough
@@ -60,6 +65,14 @@ pub(super) struct Args {
     /// While there is this file, no probe is in place
     #[arg(long, value_name = "FILE")]
     kill_switch: Option<PathBuf>,
+    /// Also serve profiles of the selected processes: /pids lists them, and /pids/PID/debug/pprof/profile, block and
+    /// startup are for go tool pprof. To whoever asks from this machine; from elsewhere with --pprof-token only
+    #[arg(long)]
+    pprof: bool,
+    /// Serve profiles to whoever shows the token in FILE, and to nobody else: as Authorization: Bearer TOKEN, or as the
+    /// password of any user. It is not encrypted on its way
+    #[arg(long, value_name = "FILE", requires = "pprof")]
+    pprof_token: Option<PathBuf>,
     /// The size of the buffer between kernel and gotrace, in KiB: a power of two
     #[arg(long, value_name = "KIB", default_value_t = 8192, value_parser = ring_size)]
     ring_size: u32,
@@ -71,10 +84,11 @@ pub(super) struct Args {
 /// Runs the verb.
 pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     // Before anything is put in place.
+    let profiles = profiles(args)?.map(Arc::new);
     let listener = TcpListener::bind(args.listen)
         .map_err(|error| EnvironmentRefused(format!("cannot listen on {}: {error}", args.listen)))?;
     let address = listener.local_addr()?;
-    rights::narrow(Beside::default());
+    rights::narrow(Beside { samples: args.pprof, starts_itself: args.pprof, ..Beside::default() });
     let ended = ended()?;
     raise_open_files();
     let selection = Arc::new(selection(args));
@@ -85,7 +99,10 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
         overhead: args.max_overhead,
     };
     let state = Shared::new(args.max_processes as usize);
-    serve(listener, state.clone())?;
+    if args.pprof {
+        state.keep_starts();
+    }
+    serve(listener, state.clone(), profiles.clone())?;
     common.note(&format!("metrics at http://{address}/metrics; SIGTERM ends"));
 
     while !ended.load(Ordering::SeqCst) {
@@ -95,7 +112,8 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
                 Ok(session) => {
                     tell(&state, lacking());
                     tracing::info!("watching");
-                    watch(session, &ended, args.kill_switch.as_deref());
+                    allow(profiles.as_deref(), true);
+                    watch(session, &ended, args.kill_switch.as_deref(), profiles.as_deref());
                     continue;
                 }
                 Err(error) => tell(&state, vec![("kernel", error.to_string())]),
@@ -111,8 +129,25 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
+/// Whether and to whom profiles are served.
+fn profiles(args: &Args) -> Result<Option<Profiles>, EnvironmentRefused> {
+    let read = |path: &PathBuf| {
+        Token::read(path).map_err(|error| {
+            EnvironmentRefused(format!("cannot use the token in {}: {error}", path.display()))
+        })
+    };
+    let token = args.pprof_token.as_ref().map(read).transpose()?;
+    Ok(args.pprof.then(|| Profiles::new(token)))
+}
+
+fn allow(profiles: Option<&Profiles>, allowed: bool) {
+    if let Some(profiles) = profiles {
+        profiles.allow(allowed);
+    }
+}
+
 /// Until it is to end, or not to watch.
-fn watch(mut session: Session, ended: &AtomicBool, kill_switch: Option<&Path>) {
+fn watch(mut session: Session, ended: &AtomicBool, kill_switch: Option<&Path>, profiles: Option<&Profiles>) {
     let mut ticked: Option<Instant> = None;
     while !ended.load(Ordering::SeqCst) {
         if ticked.is_none_or(|last| last.elapsed() >= Duration::from_secs(1)) {
@@ -126,7 +161,12 @@ fn watch(mut session: Session, ended: &AtomicBool, kill_switch: Option<&Path>) {
         session.turn();
         session.rest();
     }
+    // They are taken away meanwhile.
+    allow(profiles, false);
     let took = session.end();
+    if !profiles.is_none_or(|profiles| profiles.wait_for_end(COLLECTION_END)) {
+        tracing::warn!("a collection does not end");
+    }
     tracing::info!(milliseconds = took.as_millis(), "every probe is gone");
 }
 

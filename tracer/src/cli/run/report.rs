@@ -7,11 +7,11 @@ use std::process::ExitStatus;
 
 use tracer_ebpf::config::HeapConfig;
 
-use crate::cli::kernel_config::kernel_release;
 use crate::cli::session::Trace;
 use crate::cli::traceable::Traceable;
 use crate::model::{Ending, HeapWanted, LoadedCode, Observation, Stack, StartInput, Subject, start_began};
 use crate::target::gobin::{Frame, GoBinary, HeapRefusal};
+use crate::target::kernel::kernel_release;
 use crate::target::launch::ExecStamp;
 use crate::target::process::Process;
 use crate::target::snapshot::Observed;

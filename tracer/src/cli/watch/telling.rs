@@ -9,9 +9,7 @@ use anyhow::Context as _;
 
 use super::Args;
 use crate::capture::record::{Begin, Starts, Verb};
-use crate::cli::clock::wall_clock_at;
 use crate::cli::inits::hits;
-use crate::cli::kernel_config::kernel_release;
 use crate::cli::recorder::Recorder;
 use crate::cli::traceable::Traceable;
 use crate::export::{Export as _, InitOrder, Ndjson, Text};
@@ -19,7 +17,8 @@ use crate::files;
 use crate::model::{Ending, Observation, Report, SeenStart, StartInput, Subject};
 use crate::probe::Probe;
 use crate::stream::ProbeLoss;
-use crate::units::{Nanos, boot_clock};
+use crate::target::kernel::kernel_release;
+use crate::units::{Nanos, boot_clock, wall_clock_at};
 
 /// Tells starts one by one.
 pub(super) struct Telling<'a> {

@@ -23,6 +23,8 @@ pub struct Manifest {
     pub scraper: Name,
     /// Whether the nodes' kernels take probes with `CAP_SYS_ADMIN` only: those before 6.6.
     pub sys_admin: bool,
+    /// Whether profiles are served to whoever forwards a port to the pod.
+    pub pprof: bool,
     /// Whether there is a `PodMonitor`, for the Prometheus operator.
     pub pod_monitor: bool,
 }
@@ -53,8 +55,16 @@ impl Manifest {
     }
 
     fn arguments(&self) -> String {
-        let lines = self.selection.iter().map(|argument| format!("            - {}", quoted(argument)));
-        lines.collect::<Vec<_>>().join("\n")
+        let mut lines: Vec<String> =
+            self.selection.iter().map(|argument| format!("            - {}", quoted(argument))).collect();
+        if self.pprof {
+            lines.push(
+                "            # To whoever may `kubectl port-forward` to the pod, and to nobody else."
+                    .to_owned(),
+            );
+            lines.push("            - --pprof".to_owned());
+        }
+        lines.join("\n")
     }
 
     fn capabilities(&self) -> String {
@@ -113,6 +123,7 @@ mod tests {
             selection: selection.iter().map(ToString::to_string).collect(),
             scraper: "monitoring".parse().unwrap(),
             sys_admin: false,
+            pprof: false,
             pod_monitor: true,
         }
     }
