@@ -4,10 +4,13 @@
 mod restricted;
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -158,6 +161,39 @@ fn with_exactly_these_the_starts_of_another_users_program_are_told() {
         let inits = lines.iter().filter(|line| line["type"] == "init").count();
         assert!(inits > 50, "{inits} inits");
         assert_eq!(lines.last().unwrap()["complete"], true);
+    }
+}
+
+/// The agent gives what it has to the gotrace that it starts, as root and as a user who has nothing else.
+#[test]
+#[ignore = "needs root, BPF and fixtures: cargo xtask test"]
+fn with_exactly_these_the_agent_serves_profiles() {
+    let place = Place::new();
+    let running = place.start();
+    let select = format!("exe={}", place.program.display());
+    for user in USERS {
+        let args = ["node", "run", "--listen", "127.0.0.1:0", "--pprof", "--select", &select];
+        let mut agent = Running(place.gotrace(user, &all(), &args).stderr(Stdio::piped()).spawn().unwrap());
+        let mut first = String::new();
+        let mut said = BufReader::new(agent.0.stderr.take().unwrap());
+        said.read_line(&mut first).unwrap();
+        let (_, rest) = first.split_once("http://").expect("its address");
+        let address = rest.split('/').next().unwrap();
+        let path = format!("/pids/{}/debug/pprof/block?seconds=1", running.pid());
+        let until = Instant::now() + Duration::from_secs(60);
+        loop {
+            let mut stream = TcpStream::connect(address).unwrap();
+            write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer).unwrap();
+            if answer.starts_with(b"HTTP/1.1 200 ") {
+                break;
+            }
+            // It is not in the table yet.
+            let answer = String::from_utf8_lossy(&answer);
+            assert!(answer.starts_with("HTTP/1.1 404 ") && Instant::now() < until, "user {user}: {answer}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
     }
 }
 
