@@ -199,8 +199,12 @@ mod tests {
     fn collections(script: &str) -> (tempfile::TempDir, Arc<Collections>) {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("collect");
-        std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::write(&program, format!("#!/bin/sh\n[ $# -gt 0 ] || exit 0\n{script}\n")).unwrap();
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+        // Until no other test's child has it open any more, to write.
+        while std::process::Command::new(&program).status().is_err() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         let collections = Collections::by(program);
         collections.allow(true);
         (folder, Arc::new(collections))

@@ -63,7 +63,7 @@ fn pprof(url: &str) -> Vec<Output> {
     let temporary = tempfile::tempdir().expect("a folder");
     let run = |reader: PathBuf| {
         let mut command = Command::new(reader);
-        command.args(["-top", "-cum", url]).env("PPROF_TMPDIR", temporary.path());
+        command.args(["-top", "-cum", "-nodefraction=0", url]).env("PPROF_TMPDIR", temporary.path());
         command.output().expect("pprof runs")
     };
     let outputs: Vec<Output> =
