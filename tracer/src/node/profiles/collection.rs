@@ -22,8 +22,9 @@ use crate::target::process_identity::ProcessIdentity;
 /// So many are collected at a time.
 pub(super) const MOST: usize = 2;
 
-/// A profile may come so much later than its time is over: binaries of hundreds of megabytes are read meanwhile.
-const GRACE: Duration = Duration::from_secs(20);
+/// A profile may come so much later than its time is over: on a busy machine it takes long to load the programs and to read a
+/// binary of hundreds of megabytes. With the longest time it is less than a connection may last.
+const GRACE: Duration = Duration::from_secs(45);
 
 /// No profile is larger.
 const LARGEST: u64 = 32 << 20;
