@@ -3,7 +3,7 @@
 #![no_main]
 
 use gotrace::capture::record::Verb;
-use gotrace::capture::{CaptureError, Replay};
+use gotrace::capture::{CaptureError, Replay, VERSION};
 use gotrace::export::{Format, Told, View};
 use libfuzzer_sys::fuzz_target;
 
@@ -13,7 +13,7 @@ fuzz_target!(|bytes: &[u8]| {
     compressor.include_checksum(true).expect("an option");
     let frame = compressor.compress(bytes).expect("room");
     let length = u32::try_from(frame.len()).expect("small").to_le_bytes();
-    let _ = tell(&[&b"\x89gotrace\x01\0\0\0"[..], &length, &frame].concat());
+    let _ = tell(&[&b"\x89gotrace"[..], &VERSION.to_le_bytes(), &length, &frame].concat());
 });
 
 fn tell(bytes: &[u8]) -> Result<(), CaptureError> {

@@ -187,6 +187,9 @@ fn prefix<T: FromBytes>(bytes: &[u8]) -> Result<T, DecodeError> {
 }
 
 #[cfg(test)]
+mod seeds_tests;
+
+#[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use zerocopy::IntoBytes as _;

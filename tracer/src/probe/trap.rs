@@ -19,6 +19,7 @@ use super::load::{LoadError, Loaded};
 use super::plan::PlannedSite;
 use super::uprobe_multi::{Point, Program, Supported};
 use crate::target::gobin::{Site, SiteKind};
+use crate::target::maps::Mapping;
 use crate::units::{FileOffset, Nanos, VirtAddr, clock_time};
 
 /// The instruction that most probes are on: the kernel emulates it.
@@ -69,14 +70,9 @@ fn place() -> io::Result<FileOffset> {
 
 /// Looks the address up in the lines of proc_pid_maps(5).
 fn offset_of(maps: &str, address: u64) -> Option<FileOffset> {
-    maps.lines().find_map(|line| {
-        let mut fields = line.split_ascii_whitespace();
-        let (begin, end) = fields.next()?.split_once('-')?;
-        let number = |text| u64::from_str_radix(text, 16).ok();
-        let (begin, end) = (number(begin)?, number(end)?);
-        let offset = number(fields.nth(1)?)?;
-        (begin..end).contains(&address).then(|| FileOffset(address - begin + offset))
-    })
+    let mut mappings = maps.lines().filter_map(|line| Mapping::parse(line.as_bytes()));
+    let mapping = mappings.find(|mapping| mapping.range.contains(&address))?;
+    (address - mapping.range.start).checked_add(mapping.offset).map(FileOffset)
 }
 
 /// What a call of a probed function takes longer than one of the same without the probe, which the program of that name

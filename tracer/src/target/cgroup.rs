@@ -16,31 +16,38 @@ pub fn throttled() -> Option<Nanos> {
     longest(Path::new(MOUNT), &groups)
 }
 
+/// `PATH_MAX`: the kernel names no longer one (kernel/cgroup/cgroup.c, `proc_cgroup_show`).
+const LONGEST_PATH: usize = 4096;
+
 const MOUNT: &str = "/sys/fs/cgroup";
 
 fn longest(mount: &Path, groups: &str) -> Option<Nanos> {
-    groups.lines().filter_map(|line| in_hierarchy(mount, line)).max()
+    let around = groups.lines().flat_map(|line| in_hierarchy(mount, line));
+    around.filter_map(|group| of_group(&fs::read_to_string(group.join("cpu.stat")).ok()?)).max()
 }
 
-/// Of the group that a line of `/proc/PID/cgroup` names, or of the one of those around it that did so longest.
-fn in_hierarchy(mount: &Path, line: &str) -> Option<Nanos> {
-    let mut fields = line.splitn(3, ':').skip(1);
-    let (controllers, path) = (fields.next()?, fields.next()?.strip_prefix('/')?);
-    // Version 2 has one hierarchy for all controllers; of version 1, that of the scheduler's is meant.
-    let mount = match controllers {
-        "" => mount.to_owned(),
-        _ if controllers.split(',').any(|controller| controller == "cpu") => mount.join("cpu"),
-        _ => return None,
+/// The group that a line of `/proc/PID/cgroup` names, where the scheduler's hierarchy is meant, and those around it.
+pub(super) fn in_hierarchy(mount: &Path, line: &str) -> Vec<PathBuf> {
+    let named = || {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (controllers, path) = (fields.next()?, fields.next()?.strip_prefix('/')?);
+        if path.len() > LONGEST_PATH {
+            return None;
+        }
+        // Version 2 has one hierarchy for all controllers; of version 1, that of the scheduler's is meant.
+        let mount = match controllers {
+            "" => mount.to_owned(),
+            _ if controllers.split(',').any(|controller| controller == "cpu") => mount.join("cpu"),
+            _ => return None,
+        };
+        Some((mount.join(path), mount))
     };
-    let own: PathBuf = mount.join(path);
-    own.ancestors()
-        .take_while(|group| group.starts_with(&mount))
-        .filter_map(|group| of_group(&fs::read_to_string(group.join("cpu.stat")).ok()?))
-        .max()
+    let Some((own, mount)) = named() else { return Vec::new() };
+    own.ancestors().take_while(|group| group.starts_with(&mount)).map(Path::to_owned).collect()
 }
 
 /// `throttled_usec` of version 2, or `throttled_time`, in nanoseconds, of version 1.
-fn of_group(stat: &str) -> Option<Nanos> {
+pub(super) fn of_group(stat: &str) -> Option<Nanos> {
     let of = |name: &str| {
         let count = stat.lines().find_map(|line| line.strip_prefix(name))?;
         count.trim().parse::<u64>().ok()

@@ -4,19 +4,20 @@
 //! each of them once for all.
 
 pub mod redact;
-mod socket;
-mod unix;
+pub(super) mod socket;
+pub(super) mod unix;
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::CString;
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::Read;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use super::process::Process;
+use super::rows::Rows;
 pub use socket::Socket;
 
 /// As many descriptors as are looked at: what the kernel lets a process have open unless root says more
@@ -179,10 +180,7 @@ impl Process {
     #[must_use]
     pub fn watched(&self, epoll: u64) -> Vec<u64> {
         let Ok(file) = File::open(self.path("fdinfo").join(epoll.to_string())) else { return Vec::new() };
-        let lines = BufReader::new(file.take(MOST_WATCHED)).lines().map_while(Result::ok);
-        // fs/eventpoll.c, `ep_show_fdinfo`
-        let number = |line: String| line.strip_prefix("tfd:")?.split_whitespace().next()?.parse().ok();
-        lines.filter_map(number).collect()
+        watched_in(file)
     }
 
     /// A descriptor, and its inode when it is a socket, which only tables tell more of.
@@ -191,21 +189,36 @@ impl Process {
         let target = fs::read_link(&link).ok()?;
         let target = target.to_string_lossy();
         let (mode, identity) = look(&link).unzip();
-        let mut inode = None;
-        let object = match target.split_once(":[") {
-            Some(("socket", number)) => {
-                inode = number.trim_end_matches(']').parse().ok();
-                Object::Socket(Socket::Other)
-            }
-            Some(("pipe", _)) => Object::Pipe,
-            _ => match target.strip_prefix("anon_inode:") {
-                Some("[eventpoll]") => Object::Epoll,
-                Some(kind) => Object::Kernel(kind.trim_matches(['[', ']']).to_owned()),
-                None => Object::with_path(target.into_owned(), mode),
-            },
-        };
+        let (object, inode) = linked(&target, mode);
         Some((Descriptor { object, identity }, inode))
     }
+}
+
+/// What a descriptor's link in /proc says that it stands for, with the inode of a socket.
+pub(super) fn linked(target: &str, mode: Option<u16>) -> (Object, Option<u64>) {
+    match target.split_once(":[") {
+        Some(("socket", number)) => {
+            (Object::Socket(Socket::Other), number.trim_end_matches(']').parse().ok())
+        }
+        Some(("pipe", _)) => (Object::Pipe, None),
+        _ => match target.strip_prefix("anon_inode:") {
+            Some("[eventpoll]") => (Object::Epoll, None),
+            Some(kind) => (Object::Kernel(kind.trim_matches(['[', ']']).to_owned()), None),
+            None => (Object::with_path(target.to_owned(), mode), None),
+        },
+    }
+}
+
+/// The descriptors that an epoll descriptor's text in `fdinfo` names (fs/eventpoll.c, `ep_show_fdinfo`).
+pub(super) fn watched_in(text: impl Read) -> Vec<u64> {
+    let mut rows = Rows::new(text, MOST_WATCHED);
+    let mut watched = Vec::new();
+    while let Some(row) = rows.next_row() {
+        let number =
+            row.strip_prefix(b"tfd:").and_then(|row| str::from_utf8(row).ok()?.split_whitespace().next());
+        watched.extend(number.and_then(|number| number.parse::<u64>().ok()));
+    }
+    watched
 }
 
 /// Which file is at that path, or behind that link of /proc; none when that cannot be told.
@@ -235,6 +248,7 @@ fn look(link: &Path) -> Option<(u16, Identity)> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead as _, BufReader};
     use std::os::fd::{AsFd, AsRawFd as _};
 
     use super::*;

@@ -4,8 +4,8 @@
 //! Nobody else is asked. A name is what who made the group chose: a process that may make groups (root in a privileged
 //! container, say) can give itself another's, so this tells processes apart, and proves nothing.
 
-mod cgroup_ids;
-mod pods;
+pub(super) mod cgroup_ids;
+pub(super) mod pods;
 
 use std::fmt;
 use std::fs::File;

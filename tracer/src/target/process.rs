@@ -1,5 +1,6 @@
 //! Which running process is meant, and what the kernel says of it as a whole.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd as _;
@@ -10,8 +11,10 @@ use std::path::{Path, PathBuf};
 use super::capabilities::{Capability, Rights};
 use super::descriptor::{Identity, identity};
 use super::gobin::{GoBinary, Landmarks};
+use super::maps::Mapping;
 use super::memory::{Memory as _, ProcessMemory};
 pub use super::process_error::ProcessError;
+use super::rows::Rows;
 use super::stat::Stat;
 use crate::units::{Nanos, RuntimeAddr, clock_time};
 
@@ -202,19 +205,22 @@ impl Process {
     pub fn go_library(&self) -> Option<(PathBuf, GoBinary)> {
         /// More libraries than programs load.
         const MOST: usize = 512;
-        let maps = fs::read_to_string(self.path("maps")).ok()?;
-        let mut seen = Vec::new();
-        for line in maps.lines().filter(|line| line.split(' ').nth(1).is_some_and(|mode| mode.contains('x')))
+        /// In bytes: as many parts as a process may have (`vm.max_map_count`), with paths that are not short.
+        const MOST_OF_MAPS: u64 = 16 << 20;
+        let mut maps = Rows::new(File::open(self.path("maps")).ok()?, MOST_OF_MAPS);
+        let mut seen = BTreeSet::new();
+        while seen.len() < MOST
+            && let Some(row) = maps.next_row()
         {
-            let Some(path) = line.find('/').map(|from| &line[from..]) else { continue };
-            if seen.contains(&path) || seen.len() == MOST {
+            let code = Mapping::parse(row).filter(|mapping| mapping.is_executable);
+            let Some(path) = code.and_then(|mapping| mapping.path) else { continue };
+            if !seen.insert(path.to_owned()) {
                 continue;
             }
-            seen.push(path);
             // Its own root: the path is one of its mount namespace's.
-            let here = self.path("root").join(path.trim_start_matches('/'));
-            if let Ok(binary) = GoBinary::open(&here) {
-                return Some((PathBuf::from(path), binary));
+            let Ok(inner) = path.strip_prefix("/") else { continue };
+            if let Ok(binary) = GoBinary::open(&self.path("root").join(inner)) {
+                return Some((path.to_owned(), binary));
             }
         }
         None
@@ -271,12 +277,12 @@ impl Process {
 }
 
 /// The number behind a field's name in `/proc/PID/status`.
-fn number_after(status: &str, field: &str) -> Option<u32> {
+pub(super) fn number_after(status: &str, field: &str) -> Option<u32> {
     status.lines().find_map(|line| line.strip_prefix(field))?.trim().parse().ok()
 }
 
 /// A value of the auxiliary vector: pairs of words.
-fn aux_value(auxv: &[u8], key: u64) -> Option<u64> {
+pub(super) fn aux_value(auxv: &[u8], key: u64) -> Option<u64> {
     let word = |bytes: &[u8]| bytes.try_into().ok().map(u64::from_le_bytes);
     auxv.chunks_exact(16).find(|pair| word(&pair[..8]) == Some(key)).and_then(|pair| word(&pair[8..]))
 }

@@ -78,7 +78,7 @@ impl Process {
 }
 
 /// The second of proc_pid_statm(5).
-fn resident_pages(statm: &str) -> Option<u64> {
+pub(super) fn resident_pages(statm: &str) -> Option<u64> {
     statm.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 

@@ -57,11 +57,7 @@ impl Process {
     /// another number there than here.
     #[must_use]
     pub fn thread_known_as(&self, procid: u64) -> Option<u32> {
-        let innermost = |folder: &Path| {
-            let status = fs::read_to_string(folder.join("status")).ok()?;
-            let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
-            numbers.split_whitespace().last()?.parse::<u64>().ok()
-        };
+        let innermost = |folder: &Path| innermost_number(&fs::read_to_string(folder.join("status")).ok()?);
         let here = u32::try_from(procid).ok()?;
         let tasks = self.path("task");
         // Nearly always it is the same.
@@ -76,9 +72,15 @@ impl Process {
     }
 }
 
+/// The number that a thread's `status` has for the innermost of the PID namespaces that it is in.
+pub(super) fn innermost_number(status: &str) -> Option<u64> {
+    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+    numbers.split_whitespace().last()?.parse().ok()
+}
+
 /// `/proc/PID/task/TID/syscall`: `running`, or `-1 SP PC` outside a call, or the number, six arguments, SP and
 /// PC (fs/proc/base.c, `proc_pid_syscall`).
-fn system_call(text: &str) -> Option<SystemCall> {
+pub(super) fn system_call(text: &str) -> Option<SystemCall> {
     let mut words = text.split_whitespace();
     let number = words.next()?.parse().ok()?;
     let mut arguments = [0; 6];
@@ -102,8 +104,11 @@ fn off_cpu_since(folder: &Path, processor: usize) -> Option<Nanos> {
 }
 
 fn exec_start(path: &Path) -> Option<u64> {
-    let text = fs::read_to_string(path).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("se.exec_start"))?;
+    exec_start_in(&fs::read_to_string(path).ok()?)
+}
+
+pub(super) fn exec_start_in(sched: &str) -> Option<u64> {
+    let line = sched.lines().find_map(|line| line.strip_prefix("se.exec_start"))?;
     // Milliseconds with six digits behind the point.
     let (whole, part) = line.trim_start_matches([' ', ':']).trim().split_once('.')?;
     if part.len() != 6 {

@@ -101,19 +101,27 @@ impl InvokingUser {
 
 /// Field 4 of /proc/PID/stat, behind a name that may hold anything.
 fn parent_of(pid: u32) -> Option<u32> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    parent_in(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+pub(super) fn parent_in(stat: &str) -> Option<u32> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
 fn variables(folder: &Path) -> io::Result<Vec<(OsString, OsString)>> {
     let mut bytes = Vec::new();
     File::open(folder.join("environ"))?.take(MOST_VARIABLES).read_to_end(&mut bytes)?;
+    Ok(variables_in(&bytes))
+}
+
+/// Each variable's name and value; what has no name is none.
+pub(super) fn variables_in(environ: &[u8]) -> Vec<(OsString, OsString)> {
     let pair = |variable: &[u8]| {
         let at = variable.iter().position(|byte| *byte == b'=').filter(|at| *at > 0)?;
         let (name, value) = (variable[..at].to_vec(), variable[at + 1..].to_vec());
         Some((OsString::from_vec(name), OsString::from_vec(value)))
     };
-    Ok(bytes.split(|byte| *byte == 0).filter_map(pair).collect())
+    environ.split(|byte| *byte == 0).filter_map(pair).collect()
 }
 
 /// In a forked child: takes the user's groups and ids, in the order in which they can still be taken. By the system

@@ -3,17 +3,15 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{redact, unix};
 use crate::target::process::Process;
+use crate::target::rows::Rows;
 
 /// A node's table of sockets is longer only when someone made it so.
 const MOST_TABLE: u64 = 256 << 20;
-
-/// A longer line is no row: a path is at most 108 bytes.
-const LONGEST_ROW: u64 = 4096;
 
 /// What a socket is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,25 +81,13 @@ impl Socket {
 /// Finds the sockets with these inodes, in one pass over each table.
 pub(super) fn find(process: &Process, mut wanted: impl FnMut(u64) -> bool) -> HashMap<u64, Socket> {
     let mut found = HashMap::new();
-    let mut local = Vec::new();
-    for (table, protocol) in [("tcp", "tcp"), ("tcp6", "tcp"), ("udp", "udp"), ("udp6", "udp")] {
-        rows(process, table, |columns| {
-            let Some(inode) = columns.get(9).and_then(|inode| inode.parse().ok()) else { return };
-            if wanted(inode)
-                && let Some(socket) = internet(protocol, columns)
-            {
-                found.insert(inode, socket);
-            }
-        });
-    }
-    rows(process, "unix", |columns| {
-        let Some(inode) = columns.get(6).and_then(|inode| inode.parse().ok()) else { return };
-        if wanted(inode) {
-            let path = (columns.len() > 7).then(|| columns[7..].join(" "));
-            found.insert(inode, Socket::Unix { path, peer: None });
-            local.push(inode);
+    let table = |name: &str| File::open(process.path("net").join(name)).ok();
+    for (name, protocol) in [("tcp", "tcp"), ("tcp6", "tcp"), ("udp", "udp"), ("udp6", "udp")] {
+        if let Some(table) = table(name) {
+            in_internet(table, protocol, &mut wanted, &mut found);
         }
-    });
+    }
+    let local = table("unix").map(|table| in_unix(table, &mut wanted, &mut found)).unwrap_or_default();
     if !local.is_empty() {
         for (inode, name) in unix::peers(process, &local) {
             if let Some(Socket::Unix { peer, .. }) = found.get_mut(&inode) {
@@ -112,27 +98,54 @@ pub(super) fn find(process: &Process, mut wanted: impl FnMut(u64) -> bool) -> Ha
     found
 }
 
+/// Adds those of a table of an internet protocol.
+pub(in crate::target) fn in_internet(
+    table: impl Read,
+    protocol: &'static str,
+    mut wanted: impl FnMut(u64) -> bool,
+    found: &mut HashMap<u64, Socket>,
+) {
+    rows(table, |columns| {
+        let Some(inode) = columns.get(9).and_then(|inode| inode.parse().ok()) else { return };
+        if wanted(inode)
+            && let Some(socket) = internet(protocol, columns)
+        {
+            found.insert(inode, socket);
+        }
+    });
+}
+
+/// Adds those of the table of this machine's own sockets, and says which they are.
+pub(in crate::target) fn in_unix(
+    table: impl Read,
+    mut wanted: impl FnMut(u64) -> bool,
+    found: &mut HashMap<u64, Socket>,
+) -> Vec<u64> {
+    let mut local = Vec::new();
+    rows(table, |columns| {
+        let Some(inode) = columns.get(6).and_then(|inode| inode.parse().ok()) else { return };
+        if wanted(inode) {
+            let path = (columns.len() > 7).then(|| columns[7..].join(" "));
+            found.insert(inode, Socket::Unix { path, peer: None });
+            local.push(inode);
+        }
+    });
+    local
+}
+
 fn internet(protocol: &'static str, columns: &[&str]) -> Option<Socket> {
     let (local, peer) = (address(columns.get(1)?)?, address(columns.get(2)?)?);
     let state = tcp_state(columns.get(3)?).filter(|_| protocol == "tcp");
     Some(Socket::Internet { protocol, local, peer: (peer.port() != 0).then_some(peer), state })
 }
 
-/// Hands out the columns of each row of a table in `/proc/PID/net`; nothing when there is none.
-fn rows(process: &Process, table: &str, mut each: impl FnMut(&[&str])) {
-    let Ok(file) = File::open(process.path("net").join(table)) else { return };
-    let mut table = BufReader::with_capacity(64 << 10, file.take(MOST_TABLE));
-    let mut row = Vec::new();
+/// Hands out the columns of each row of a table in `/proc/PID/net`, but for the first, which names them.
+fn rows(table: impl Read, mut each: impl FnMut(&[&str])) {
+    let mut rows = Rows::new(table, MOST_TABLE);
     let mut is_first = true;
-    loop {
-        row.clear();
-        match table.by_ref().take(LONGEST_ROW).read_until(b'\n', &mut row) {
-            Ok(0) | Err(_) => return,
-            Ok(_) if is_first => is_first = false,
-            Ok(_) => {
-                let row = String::from_utf8_lossy(&row);
-                each(&row.split_whitespace().collect::<Vec<_>>());
-            }
+    while let Some(row) = rows.next_row() {
+        if !std::mem::take(&mut is_first) {
+            each(&String::from_utf8_lossy(row).split_whitespace().collect::<Vec<_>>());
         }
     }
 }

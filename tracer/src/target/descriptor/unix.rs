@@ -30,9 +30,17 @@ const MOST: usize = 1 << 20;
 
 /// A socket: its name, when it has one, and its peer's inode, when it is connected.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Side {
+pub(in crate::target) struct Side {
     name: Option<String>,
     peer: Option<u64>,
+}
+
+impl Side {
+    /// Whether the kernel told anything of it.
+    #[cfg(any(test, fuzzing))]
+    pub(in crate::target) fn is_known(&self) -> bool {
+        self.name.is_some() || self.peer.is_some()
+    }
 }
 
 /// The names of the other sides, by the inodes of these sides; nothing where the kernel does not tell.
@@ -57,7 +65,10 @@ fn sides(process: &Process) -> io::Result<HashMap<u64, Side>> {
     if process.shares_network() {
         return ask();
     }
-    thread::scope(|scope| scope.spawn(entered).join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into())))
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().spawn_scoped(scope, entered)?;
+        thread.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))
+    })
 }
 
 fn ask() -> io::Result<HashMap<u64, Side>> {
@@ -95,7 +106,7 @@ fn question() -> Vec<u8> {
 }
 
 /// Takes a piece of the answer; false when it was the last.
-fn parse(mut piece: &[u8], sides: &mut HashMap<u64, Side>) -> bool {
+pub(in crate::target) fn parse(mut piece: &[u8], sides: &mut HashMap<u64, Side>) -> bool {
     while let (Some(len), Some(kind)) = (u32_at(piece, 0), u16_at(piece, 4)) {
         let len = len as usize;
         // The end, or an error.

@@ -99,7 +99,7 @@ impl CgroupIds {
 
 /// What the kernel calls a group -> its path from the root of the hierarchy on; none when it has been removed. Of a group
 /// that is not below the mount the kernel says that path itself (fs/d_path.c, `__prepend_path`).
-fn within(mount: &Path, path: &Path) -> Option<String> {
+pub(in crate::target) fn within(mount: &Path, path: &Path) -> Option<String> {
     if path.as_os_str().as_bytes().ends_with(DELETED) {
         return None;
     }
@@ -108,7 +108,7 @@ fn within(mount: &Path, path: &Path) -> Option<String> {
 }
 
 /// Where a line of `/proc/PID/mountinfo` has the second version mounted (proc_pid_mountinfo(5)).
-fn mounted(line: &str) -> Option<&str> {
+pub(in crate::target) fn mounted(line: &str) -> Option<&str> {
     let (mount, kind) = line.split_once(" - ")?;
     (kind.split(' ').next() == Some("cgroup2")).then(|| mount.split(' ').nth(4))?
 }

@@ -75,7 +75,7 @@ fn read(roots: &[PathBuf]) -> HashMap<String, Pod> {
 }
 
 /// None of the three has an underscore in it.
-fn parse(folder: &str) -> Option<(String, Pod)> {
+pub(in crate::target) fn parse(folder: &str) -> Option<(String, Pod)> {
     let mut parts = folder.splitn(3, '_');
     let (namespace, name, uid) = (parts.next()?, parts.next()?, parts.next()?);
     let is_right = is_name(namespace, LONGEST_NAMESPACE) && is_name(name, LONGEST_NAME) && is_uid(uid);
