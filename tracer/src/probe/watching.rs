@@ -123,7 +123,8 @@ impl Watching {
         }
         thread::scope(|scope| {
             for part in parts.into_iter().filter(|part| !part.is_empty()) {
-                scope.spawn(move || drop(part));
+                // Where the kernel has no room for a thread, what it was to take away goes here, with the error.
+                drop(thread::Builder::new().spawn_scoped(scope, move || drop(part)));
             }
         });
         drop(program);

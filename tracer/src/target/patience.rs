@@ -16,17 +16,19 @@ impl<Q: Send + 'static, A: Send + 'static> Patient<Q, A> {
     pub fn start(answer: impl Fn(Q) -> A + Send + 'static) -> Self {
         let (questions, asked) = mpsc::channel();
         let (reply, answers) = mpsc::channel();
-        thread::spawn(move || {
+        let thread = move || {
             for question in asked {
                 if reply.send(answer(question)).is_err() {
                     return;
                 }
             }
-        });
+        };
+        // Where the kernel has no room for a thread, nobody hears the first question.
+        drop(thread::Builder::new().spawn(thread));
         Self { questions, answers }
     }
 
-    /// Asks. Whether it was heard: not when the thread has died.
+    /// Asks. Whether it was heard: not when the thread has died, or could not be started.
     pub fn ask(&self, question: Q) -> bool {
         self.questions.send(question).is_ok()
     }
