@@ -50,7 +50,8 @@ pub(crate) fn refresh(voice: Voice, packages: &[&str]) -> Result<()> {
     if packages.iter().all(|name| offers(name)) { Ok(()) } else { update(voice) }
 }
 
-fn update(voice: Voice) -> Result<()> {
+/// Updates the package lists, once.
+pub(crate) fn update(voice: Voice) -> Result<()> {
     static DONE: OnceLock<()> = OnceLock::new();
     if DONE.get().is_some() {
         return Ok(());

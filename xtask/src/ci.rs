@@ -4,13 +4,14 @@ use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 
+use crate::bench::instructions;
 use crate::exec::{self, Voice};
 use crate::test::{self, Suite, Tools};
 use crate::{build, setup, tools};
 
 const VOICE: Voice = Voice("ci");
 
-/// Runs every gate: format, lints, documentation, licences and sources of crates, and all tests.
+/// Runs every gate: format, lints, documentation, licences and sources of crates, all tests, and what probes cost.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -33,7 +34,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         build::gotrace()
     };
     let (gotrace, programs) = test::beside(|| test::programs(&args.tests), gates);
+    let built = gotrace.as_ref().ok().cloned();
     test::all(&args.tests, Tools::of(gotrace, programs), &mut suite)?;
+    if let Some(gotrace) = built
+        && !args.tests.no_vm
+    {
+        instructions::gate(&gotrace, &mut suite);
+    }
     suite.finish()
 }
 

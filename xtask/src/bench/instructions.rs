@@ -2,13 +2,16 @@
 //! counts them. That is the same wherever it runs, so it can have limits.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
+use super::kept::{Costs, Kept};
 use crate::build;
 use crate::fixtures::{self, Selection};
+use crate::test::Suite;
 use crate::vm::{Clock, Guest, Kernel};
 
 const LOOP: &str = "loop";
@@ -16,53 +19,101 @@ const LOOP: &str = "loop";
 /// What a system call of the process that is looked at may cost, at its entry or at its exit.
 const TARGET_LIMIT: f64 = 600.0;
 
+/// The same of a call that says EAGAIN: it begins a wait in the network poller, and ends the one before.
+const WAIT_LIMIT: f64 = 1500.0;
+
 /// What one of another process may.
 const OTHER_LIMIT: f64 = 120.0;
 
-/// The cost of each program, for the process that is looked at and for others; fails when a limit is exceeded.
+/// The cost of each program, for the process that is looked at and for others; fails when a limit is exceeded, or when
+/// one takes more than a twentieth more than docs/instructions.json says.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Which of Debian's kernels; both, when none is named
     #[arg(long, value_enum)]
     kernel: Option<Kernel>,
+    /// Write the figures to docs/instructions.json instead
+    #[arg(long)]
+    keep: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let gotrace = build::gotrace()?;
-    let folder = fixtures::ensure(&Selection::Named(&[LOOP]))?;
-    let kernels = args.kernel.map_or_else(|| vec![Kernel::V6_1, Kernel::V6_12], |kernel| vec![kernel]);
-    let mut exceeded = false;
+    let kernels = args.kernel.map_or(Kernel::ALL.to_vec(), |kernel| vec![kernel]);
+    let mut kept = Kept::read()?;
+    let mut complaints = Vec::new();
     for kernel in kernels {
-        let mut guest = Guest::new(kernel)?;
-        guest.clock(Clock::Instructions);
-        guest.program(&gotrace, "/usr/bin/gotrace")?;
-        guest.fixtures(&folder, |fixture| fixture.name == LOOP)?;
-        let mut said = Vec::new();
-        let outcome = guest.run(include_str!("instructions.sh"), Duration::from_secs(300), |line| {
-            said.push(line.to_owned());
-        })?;
-        if outcome.exit_code != 0 {
-            bail!("the measurement failed in the guest:\n{}", said.join("\n"));
+        let measured = measure(guest(&gotrace, kernel)?)?;
+        println!("\n{:<60} {:>8} {:>12} {:>8}", format!("Linux {kernel}"), "runs", "instructions", "before");
+        for measured in &measured {
+            let what = measured.name();
+            let before = kept.cost(kernel, &what).map_or(String::new(), |cost| cost.to_string());
+            println!("{what:<60} {:>8} {:>12.0} {before:>8}", measured.cost.runs, measured.each());
+            complaints.extend(measured.exceeds());
         }
-        println!("\n{:<24} {:<44} {:>8} {:>12}", format!("Linux {kernel}"), "", "runs", "instructions");
-        for measured in measured(&said)? {
-            let over = measured.each() > measured.limit();
-            exceeded |= over;
-            let what = format!(
-                "{} {}",
-                if measured.is_target() { "target:" } else { "another process:" },
-                measured.what
-            );
-            println!(
-                "{:<24} {what:<44} {:>8} {:>12.0}{}",
-                measured.program,
-                measured.cost.runs,
-                measured.each(),
-                if over { format!("  more than {}", measured.limit()) } else { String::new() }
-            );
+        if args.keep {
+            kept.keep(kernel, costs_of(&measured));
+        } else {
+            complaints.extend(kept.complaints(kernel, &costs_of(&measured)));
         }
     }
-    Ok(if exceeded { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    for complaint in &complaints {
+        println!("{complaint}");
+    }
+    if args.keep {
+        kept.write()?;
+    }
+    Ok(if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The same as a gate, on every kernel at once.
+pub(crate) fn gate(gotrace: &Path, suite: &mut Suite) {
+    // They are packed one after the other: both use the cache.
+    let guests = Kernel::ALL.map(|kernel| (format!("QEMU, {kernel}"), (kernel, guest(gotrace, kernel))));
+    suite.parts_at_once("instructions", guests.into(), |(kernel, guest), part| {
+        let measured = measure(guest?)?;
+        let kept = Kept::read()?.complaints(kernel, &costs_of(&measured));
+        let complaints: Vec<String> = measured.iter().filter_map(Measured::exceeds).chain(kept).collect();
+        for complaint in &complaints {
+            part.fail(&format!("{complaint} (see cargo xtask bench instructions)"));
+        }
+        if complaints.is_empty() {
+            part.pass("no program takes more than before");
+        }
+        Ok(())
+    });
+}
+
+fn guest(gotrace: &Path, kernel: Kernel) -> Result<Guest> {
+    let folder = fixtures::ensure(&Selection::Named(&[LOOP]))?;
+    let mut guest = Guest::new(kernel)?;
+    guest.clock(Clock::Instructions);
+    guest.program(gotrace, "/usr/bin/gotrace")?;
+    guest.fixtures(&folder, |fixture| fixture.name == LOOP)?;
+    Ok(guest)
+}
+
+fn measure(mut guest: Guest) -> Result<Vec<Measured>> {
+    let mut said = Vec::new();
+    let outcome = guest.run(include_str!("instructions.sh"), Duration::from_secs(300), |line| {
+        said.push(line.to_owned());
+    })?;
+    if outcome.exit_code != 0 {
+        bail!("the measurement failed in the guest:\n{}", said.join("\n"));
+    }
+    measured(&said)
+}
+
+fn costs_of(measured: &[Measured]) -> Costs {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "some hundreds of instructions"
+    )]
+    let whole = |each: f64| each.round() as u64;
+    // What is told one by one takes more or less, as there is to tell.
+    let limited = measured.iter().filter(|measured| measured.limit().is_finite());
+    limited.map(|measured| (measured.name(), whole(measured.each()))).collect()
 }
 
 /// What the kernel has counted of a program.
@@ -82,6 +133,18 @@ struct Measured {
 }
 
 impl Measured {
+    /// What ran, for whom.
+    fn name(&self) -> String {
+        let who = if self.is_target() { "target" } else { "another process" };
+        format!("{}, {who}: {}", self.program, self.what.trim_end())
+    }
+
+    /// A sentence, when it costs more than it may.
+    fn exceeds(&self) -> Option<String> {
+        let (each, limit) = (self.each(), self.limit());
+        (each > limit).then(|| format!("{} takes {each:.0} instructions, more than {limit}", self.name()))
+    }
+
     fn is_target(&self) -> bool {
         self.who == "target"
     }
@@ -96,6 +159,7 @@ impl Measured {
     /// What is told one by one has no limit: it is rare.
     fn limit(&self) -> f64 {
         match (self.is_target(), self.what.contains("--slow")) {
+            (true, false) if self.what.starts_with("eagain") => WAIT_LIMIT,
             (true, false) => TARGET_LIMIT,
             (true, true) => f64::INFINITY,
             (false, _) => OTHER_LIMIT,

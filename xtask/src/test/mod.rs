@@ -79,7 +79,7 @@ pub(crate) struct Args {
     quick: bool,
     /// Leave out the virtual machines
     #[arg(long)]
-    no_vm: bool,
+    pub(crate) no_vm: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {

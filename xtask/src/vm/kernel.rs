@@ -30,11 +30,15 @@ impl fmt::Display for Kernel {
 }
 
 impl Kernel {
+    /// Every one, the oldest first.
+    pub(crate) const ALL: [Self; 2] = [Self::V6_1, Self::V6_12];
+
     /// Makes sure that the cache has it.
     pub(crate) fn fetch(self) -> Result<()> {
         cache::once(&self.folder()?, |folder| {
             apt::refresh(VOICE, &["linux-image-cloud-amd64"])?;
-            let package = self.package()?;
+            // Lists that have one series may be too old for the other.
+            let package = self.package().or_else(|_| apt::update(VOICE).and_then(|()| self.package()))?;
             // The rest of a kernel package is modules, of which the guest needs none.
             let all = folder.join("all");
             apt::unpack(VOICE, &package, &all)?;
