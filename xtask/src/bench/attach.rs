@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-use super::figures::Figures;
+use super::figures::{Figures, Table};
 use super::server::{Prometheus, Server, requests_per_second};
 use super::watchers::Watcher;
 use crate::exec::{Voice, is_root};
@@ -20,6 +20,12 @@ const VOICE: Voice = Voice("bench");
 const LOOP: &str = "loop";
 const SERVER: &str = "nethttp-go1.26.6";
 const LARGE: &str = "prometheus";
+
+/// What the tables and lines are called that README's are made of.
+pub(super) const CALL: &str = "ns a call of ";
+pub(super) const REQUEST: &str = "us a request";
+pub(super) const READY: &str = "from gotrace's start to attached";
+pub(super) const GONE: &str = "from Ctrl-C to gone";
 
 /// System calls of which the scheduler is not told, of which it is, and that are told to try again.
 const CALLS: [&str; 3] = ["getppid", "pread", "eagain"];
@@ -43,7 +49,18 @@ pub(crate) struct Args {
     no_peers: bool,
 }
 
+impl Args {
+    /// Everything, so many turns.
+    pub(super) fn whole(turns: u32) -> Self {
+        Self { turns, seconds: 2, no_peers: false }
+    }
+}
+
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    tables(args).map(|_| ExitCode::SUCCESS)
+}
+
+pub(super) fn tables(args: &Args) -> Result<Vec<Table>> {
     if !is_root() {
         bail!("not root: tracing needs it; run: sudo -E cargo xtask bench attach");
     }
@@ -63,20 +80,20 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     }
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
 
-    calls(args, &gotrace, find(LOOP)?, &watchers)?;
+    let mut tables = calls(args, &gotrace, find(LOOP)?, &watchers)?;
     if !args.no_peers {
-        requests(args, &gotrace, find(SERVER)?, &watchers)?;
+        tables.push(requests(args, &gotrace, find(SERVER)?, &watchers)?);
     }
-    way_in_and_out(args, &gotrace, find(LARGE)?)?;
+    tables.push(way_in_and_out(args, &gotrace, find(LARGE)?)?);
     println!(
         "\nratios: to alone; load average at the beginning: {}",
         load.split(' ').next().unwrap_or_default()
     );
-    Ok(ExitCode::SUCCESS)
+    Ok(tables)
 }
 
 /// Nanoseconds a call, by the program's own clock.
-fn calls(args: &Args, gotrace: &Path, fixture: &Fixture, watchers: &[Watcher]) -> Result<()> {
+fn calls(args: &Args, gotrace: &Path, fixture: &Fixture, watchers: &[Watcher]) -> Result<Vec<Table>> {
     let mut looping = Loop::start(fixture)?;
     let mut figures: Vec<[Figures; CALLS.len()]> = watchers.iter().map(|_| Default::default()).collect();
     for turn in 1..=args.turns {
@@ -96,18 +113,19 @@ fn calls(args: &Args, gotrace: &Path, fixture: &Fixture, watchers: &[Watcher]) -
             }
         }
     }
-    for (index, call) in CALLS.iter().enumerate() {
-        Figures::title(&format!("ns a call of {call}"));
+    let tables = CALLS.iter().enumerate().map(|(index, call)| {
+        let mut table = Table::new(&format!("{CALL}{call}"));
         for (watcher, row) in watchers.iter().zip(&figures) {
             let base = figures.first().map(|alone| &alone[index]).filter(|_| *watcher != Watcher::Nobody);
-            row[index].row(watcher.name(), base);
+            table.row(watcher.name(), &row[index], base);
         }
-    }
-    Ok(())
+        table
+    });
+    Ok(tables.collect())
 }
 
 /// Microseconds a request of a server that is asked all the time.
-fn requests(args: &Args, gotrace: &Path, fixture: &Fixture, watchers: &[Watcher]) -> Result<()> {
+fn requests(args: &Args, gotrace: &Path, fixture: &Fixture, watchers: &[Watcher]) -> Result<Table> {
     let server = Server::start(fixture)?;
     // An empty pair sees the whole machine's calls, and says nothing about a server.
     let watchers: Vec<Watcher> =
@@ -123,15 +141,15 @@ fn requests(args: &Args, gotrace: &Path, fixture: &Fixture, watchers: &[Watcher]
             figures.add(1e6 / measured);
         }
     }
-    Figures::title("us a request");
+    let mut table = Table::new(REQUEST);
     for (watcher, row) in watchers.iter().zip(&figures) {
-        row.row(watcher.name(), figures.first().filter(|_| *watcher != Watcher::Nobody));
+        table.row(watcher.name(), row, figures.first().filter(|_| *watcher != Watcher::Nobody));
     }
-    Ok(())
+    Ok(table)
 }
 
 /// From gotrace's start to its word that it is attached, and from Ctrl-C to its end.
-fn way_in_and_out(args: &Args, gotrace: &Path, fixture: &Fixture) -> Result<()> {
+fn way_in_and_out(args: &Args, gotrace: &Path, fixture: &Fixture) -> Result<Table> {
     let prometheus = Prometheus::start(fixture)?;
     let [mut ready, mut gone] = [Figures::default(), Figures::default()];
     for _ in 0..args.turns {
@@ -140,10 +158,10 @@ fn way_in_and_out(args: &Args, gotrace: &Path, fixture: &Fixture) -> Result<()> 
         std::thread::sleep(std::time::Duration::from_secs(1));
         gone.push(watching.end()?.0.as_nanos().cast_signed());
     }
-    Figures::title(&format!("ms, {LARGE}"));
-    ready.row("from gotrace's start to attached", None);
-    gone.row("from Ctrl-C to gone", None);
-    Ok(())
+    let mut table = Table::new(&format!("ms, {LARGE}"));
+    table.row(READY, &ready, None);
+    table.row(GONE, &gone, None);
+    Ok(table)
 }
 
 /// The fixture that makes system calls when it is told to.

@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-use super::figures::Figures;
+use super::figures::{Figures, Table};
 use super::watchers::Watcher;
 use crate::build;
 use crate::exec::{Voice, is_root};
@@ -19,6 +19,9 @@ const FIXTURE: &str = "collector-go1.26.6";
 
 /// So many cycles a second, when the program is alone.
 const RATE: u32 = 200;
+
+/// What the table is called that README's line is made of.
+pub(super) const CYCLE: &str = "us in runtime.GC a cycle";
 
 const WATCHERS: [Watcher; 3] = [Watcher::Nobody, Watcher::GotraceWithoutGc, Watcher::Gotrace];
 
@@ -34,7 +37,18 @@ pub(crate) struct Args {
     cycles: u32,
 }
 
+impl Args {
+    /// So many turns.
+    pub(super) fn whole(turns: u32) -> Self {
+        Self { turns, cycles: 400 }
+    }
+}
+
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    tables(args).map(|_| ExitCode::SUCCESS)
+}
+
+pub(super) fn tables(args: &Args) -> Result<Vec<Table>> {
     if !is_root() {
         bail!("not root: tracing needs it; run: sudo -E cargo xtask bench gc");
     }
@@ -59,18 +73,18 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             all[index].add(took.second_ns / 1e6);
         }
     }
-    Figures::title("us in runtime.GC a cycle");
-    rows(&cycle);
-    Figures::title(&format!("ms for {RATE} cycles and the work between them"));
-    rows(&all);
+    let cycle = table(CYCLE, &cycle);
+    let all = table(&format!("ms for {RATE} cycles and the work between them"), &all);
     println!("\nratios: to alone; what gotrace attach --no-gc costs is for the system calls and profiles");
-    Ok(ExitCode::SUCCESS)
+    Ok(vec![cycle, all])
 }
 
-fn rows(figures: &[Figures; WATCHERS.len()]) {
+fn table(title: &str, figures: &[Figures; WATCHERS.len()]) -> Table {
+    let mut table = Table::new(title);
     for (watcher, row) in WATCHERS.iter().zip(figures) {
-        row.row(watcher.name(), Some(&figures[0]).filter(|_| *watcher != Watcher::Nobody));
+        table.row(watcher.name(), row, Some(&figures[0]).filter(|_| *watcher != Watcher::Nobody));
     }
+    table
 }
 
 /// The fixture that collects garbage when it is told to.

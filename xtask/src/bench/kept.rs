@@ -54,6 +54,12 @@ impl Kept {
         self.0.get(&kernel.to_string())?.get(what).copied()
     }
 
+    /// Every figure, by what ran for whom, in the order of the kernels.
+    pub(super) fn rows(&self) -> BTreeMap<&str, [Option<u64>; Kernel::ALL.len()]> {
+        let names = self.0.values().flat_map(Costs::keys);
+        names.map(|what| (what.as_str(), Kernel::ALL.map(|kernel| self.cost(kernel, what)))).collect()
+    }
+
     /// What is wrong with these figures, in sentences.
     pub(super) fn complaints(&self, kernel: Kernel, costs: &Costs) -> Vec<String> {
         let none = Costs::new();

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: what gotrace costs, as ratios measured in one run.
 
+mod all;
 mod attach;
 mod bpftrace;
 mod capture;
@@ -26,6 +27,7 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand)]
 enum What {
+    All(all::Args),
     Attach(attach::Args),
     Capture(capture::Args),
     Gc(gc::Args),
@@ -35,6 +37,7 @@ enum What {
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     match &args.what {
+        What::All(args) => all::run(args),
         What::Attach(args) => attach::run(args),
         What::Capture(args) => capture::run(args),
         What::Gc(args) => gc::run(args),

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use super::bpftrace::Bpftrace;
-use super::figures::Figures;
+use super::figures::{Figures, Table};
 use super::stamp;
 use crate::exec::{self, Voice, is_root, line};
 use crate::fixtures::{self, Fixture, Selection};
@@ -46,7 +46,18 @@ pub(crate) struct Args {
     no_bpftrace: bool,
 }
 
+impl Args {
+    /// Everything, so many turns.
+    pub(super) fn whole(turns: u32) -> Self {
+        Self { turns, no_bpftrace: false }
+    }
+}
+
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    table(args).map(|_| ExitCode::SUCCESS)
+}
+
+pub(super) fn table(args: &Args) -> Result<Table> {
     if !is_root() {
         bail!(
             "not root: tracing needs it, and sudo would be part of what is measured; run: sudo -E cargo xtask bench startup"
@@ -90,22 +101,22 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         detached.into_iter().for_each(|time| detach.push(time));
     }
 
-    Figures::title("ms");
-    untraced.row("time to main, untraced", None);
-    traced.row("time to main, gotrace run", Some(&untraced));
-    lean.row("time to main, gotrace run --lean", Some(&untraced));
-    peer.row("time to main, bpftrace on runtime.doInit1", Some(&untraced));
-    stripped.row("time to main, stripped, untraced", None);
-    trap.row("time to main, stripped, bpftrace on gotrace's site", Some(&stripped));
+    let mut table = Table::new("ms of a start");
+    table.row("time to main, untraced", &untraced, None);
+    table.row("time to main, gotrace run", &traced, Some(&untraced));
+    table.row("time to main, gotrace run --lean", &lean, Some(&untraced));
+    table.row("time to main, bpftrace on runtime.doInit1", &peer, Some(&untraced));
+    table.row("time to main, stripped, untraced", &stripped, None);
+    table.row("time to main, stripped, bpftrace on gotrace's site", &trap, Some(&stripped));
     for (fixture, [alone, traced]) in bench.whole.iter().zip(&whole) {
         let run = format!("{} {}, whole run", fixture.name, fixture.args.join(" "));
-        alone.row(&format!("{run}, untraced"), None);
-        traced.row(&format!("{run}, gotrace run"), Some(alone));
+        table.row(&format!("{run}, untraced"), alone, None);
+        table.row(&format!("{run}, gotrace run"), traced, Some(alone));
     }
-    before_start.row(&format!("gotrace's start to {LARGE}'s execve"), None);
-    detach.row(&format!("detach from {LARGE}"), None);
+    table.row(&format!("gotrace's start to {LARGE}'s execve"), &before_start, None);
+    table.row(&format!("detach from {LARGE}"), &detach, None);
     println!("\nspread: between the quarters; ratios: to untraced; load average at the beginning: {load}");
-    Ok(ExitCode::SUCCESS)
+    Ok(table)
 }
 
 struct Bench {
