@@ -6,6 +6,7 @@ mod doctor;
 mod faults;
 mod harm;
 mod ready;
+mod setuid;
 
 use std::fs;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
