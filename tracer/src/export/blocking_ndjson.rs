@@ -63,7 +63,7 @@ impl BlockingReport {
                 stack: functions(&on_cpu.stack),
             })?;
         }
-        self.findings.iter().try_for_each(|finding| line(&Line::Finding(FindingLine::of(finding))))?;
+        self.findings().iter().try_for_each(|finding| line(&Line::Finding(FindingLine::of(finding))))?;
         self.missing.iter().try_for_each(|missing| line(&Line::Missing(MissingLine::of(missing))))?;
         for loss in &self.losses.probes {
             line(&Line::Loss {

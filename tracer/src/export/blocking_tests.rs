@@ -403,11 +403,11 @@ fn colours_are_only_added() {
 fn an_idle_program_has_no_findings_and_an_interval_only_what_came() {
     let idle = Tables { calls: tables().calls.into_iter().filter(is_idle).collect(), ..tables() };
     let report_of_idle = report(&idle, None, Vec::new());
-    assert_eq!(report_of_idle.findings, []);
+    assert_eq!(report_of_idle.findings(), []);
     assert_eq!(report_of_idle.suffered_total(), Nanos(0));
     assert_eq!(report_of_idle.idle().len(), 4);
     let nothing = report(&tables(), Some(&tables()), Vec::new());
-    assert_eq!((nothing.entries.len(), nothing.on_cpu.len(), nothing.findings.len()), (0, 0, 0));
+    assert_eq!((nothing.entries.len(), nothing.on_cpu.len(), nothing.findings().len()), (0, 0, 0));
     assert!(text(&nothing, false).contains("no system call returned"));
 }
 
@@ -418,7 +418,7 @@ fn is_idle(total: &CallTotal) -> bool {
 #[test]
 fn findings_are_those_of_the_tables() {
     let report = whole();
-    let mut ids: Vec<&str> = report.findings.iter().map(|finding| finding.id).collect();
+    let mut ids: Vec<&str> = report.findings().iter().map(|finding| finding.id).collect();
     ids.sort_unstable();
     assert_eq!(ids, ["blocked_most", "dns_timeout", "fsync_heavy", "stuck", "thread_growth"]);
 }

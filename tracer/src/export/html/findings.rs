@@ -10,10 +10,8 @@ use crate::model::Finding;
 const FIRST: usize = 8;
 
 /// Writes the section; the costliest comes first.
-#[expect(single_use_lifetimes, reason = "impl Trait needs its name")]
-pub(super) fn write<'a>(findings: impl Iterator<Item = &'a Finding>, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write(findings: &[Finding], out: &mut dyn Write) -> io::Result<()> {
     section("findings", "What stands out", out)?;
-    let findings: Vec<&Finding> = findings.collect();
     let (first, rest) = findings.split_at(findings.len().min(FIRST));
     if first.is_empty() {
         writeln!(out, "<p class=good>Nothing does.")?;
@@ -27,7 +25,7 @@ pub(super) fn write<'a>(findings: impl Iterator<Item = &'a Finding>, out: &mut d
     end(out)
 }
 
-fn list(findings: &[&Finding], out: &mut dyn Write) -> io::Result<()> {
+fn list(findings: &[Finding], out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "<ol class=findings>")?;
     for finding in findings {
         write!(

@@ -22,7 +22,7 @@ pub(super) fn heading(report: &BlockingReport) -> io::Result<Vec<String>> {
 
 /// Writes the sections.
 pub(super) fn write(report: &BlockingReport, out: &mut dyn Write) -> io::Result<()> {
-    findings::write(report.all_findings().into_iter(), out)?;
+    findings::write(&report.all_findings(), out)?;
     sites::sites(report, out)?;
     section("flame", "Flame graph", out)?;
     chart("flame-chart", "Stacks, the outermost function at the top; widths are time or samples", out)?;

@@ -20,7 +20,7 @@ pub(super) fn heading(report: &Report) -> io::Result<Vec<String>> {
 
 /// Writes the sections.
 pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
-    findings::write(findings_of(&report.timeline).iter(), out)?;
+    findings::write(&findings_of(&report.timeline), out)?;
     section("timeline", "Timeline", out)?;
     chart(
         "timeline-chart",

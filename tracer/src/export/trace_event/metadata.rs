@@ -6,7 +6,7 @@ use crate::export::header::Header;
 use crate::export::shared_lines::{FindingLine, MissingLine};
 use crate::model::blocking::BlockingReport;
 use crate::model::gc::GcReport;
-use crate::model::{Report, findings};
+use crate::model::{Finding, Report, findings};
 use crate::units::Nanos;
 
 #[derive(Serialize)]
@@ -75,7 +75,7 @@ pub(super) struct OfRunning<'a> {
 }
 
 impl<'a> OfRunning<'a> {
-    pub(super) fn new(report: &'a BlockingReport) -> Self {
+    pub(super) fn new(report: &'a BlockingReport, findings: &'a [Finding]) -> Self {
         let losses = &report.losses;
         let mut common = Common {
             header: Header::of(&report.subject, report.began),
@@ -98,7 +98,7 @@ impl<'a> OfRunning<'a> {
                 .as_ref()
                 .map(|parking| parking.wakeup_count.saturating_sub(parking.wakeups.len() as u64)),
             lost_stacks: losses.lost_stacks(),
-            findings: report.all_findings().into_iter().map(FindingLine::of).collect(),
+            findings: findings.iter().map(FindingLine::of).collect(),
         }
     }
 }

@@ -31,7 +31,7 @@ impl Export for TraceEvent {
     fn running(&self, report: &BlockingReport, out: &mut dyn Write) -> io::Result<()> {
         let mut writer = Writer::new(&report.subject, report.began, out)?;
         running::write(report, &mut writer)?;
-        writer.finish(&metadata::OfRunning::new(report))
+        writer.finish(&metadata::OfRunning::new(report, &report.all_findings()))
     }
 }
 

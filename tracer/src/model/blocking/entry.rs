@@ -47,7 +47,7 @@ impl Entry {
             cause: BlockingCause::of(&key, &resolved),
             site: Site::of(&resolved.frames, resolved.origin.as_ref(), module),
             worst: slow.worst(&key).cloned(),
-            objects: slow.objects(&key).cloned().unwrap_or_default(),
+            objects: slow.objects(&key),
             key,
             sums,
             stack: resolved.frames,

@@ -91,8 +91,6 @@ pub struct BlockingReport {
     pub missing: Vec<MissingProbe>,
     /// How the process ended, if it did.
     pub ending: Ending,
-    /// What stands out.
-    pub findings: Vec<Finding>,
     /// Why goroutines did not run, when that was asked for.
     pub parking: Option<ParkingReport>,
     /// What the garbage collector did, unless that was not wanted or could not be seen.
@@ -122,7 +120,7 @@ impl BlockingReport {
             |entry: &Entry| (std::cmp::Reverse((entry.sums.total, entry.sums.count)), entry.key.syscall);
         entries.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.site.cmp(&b.site)));
         let blocked_groups = groups(&input.blocked_now, module);
-        let mut report = Self {
+        Self {
             began: input.began,
             ended: input.ended,
             stack_from: input.stack_from,
@@ -138,13 +136,10 @@ impl BlockingReport {
             losses,
             missing: input.missing,
             ending: input.ending,
-            findings: Vec::new(),
             parking: None,
             gc: None,
             subject: input.subject,
-        };
-        report.findings = findings(&report);
-        report
+        }
     }
 
     /// How long the span was.
@@ -153,11 +148,17 @@ impl BlockingReport {
         self.ended.since(self.began)
     }
 
+    /// What stands out, without the collector's part, the costliest first. Formats that do not tell it need not wait for it.
+    #[must_use]
+    pub fn findings(&self) -> Vec<Finding> {
+        findings(self)
+    }
+
     /// What stands out, the collector's part too, the costliest first.
     #[must_use]
-    pub fn all_findings(&self) -> Vec<&Finding> {
+    pub fn all_findings(&self) -> Vec<Finding> {
         let of_gc = self.gc.iter().flat_map(|gc| &gc.findings);
-        let mut findings: Vec<&Finding> = self.findings.iter().chain(of_gc).collect();
+        let mut findings: Vec<Finding> = self.findings().into_iter().chain(of_gc.cloned()).collect();
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.duration));
         findings
     }

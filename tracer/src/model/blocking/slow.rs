@@ -78,7 +78,7 @@ pub struct SlowCalls {
 #[derive(Clone, Debug)]
 struct OfSum {
     worst: SlowCall,
-    objects: BTreeMap<String, ObjectSums>,
+    objects: HashMap<Arc<str>, ObjectSums, RandomState>,
 }
 
 /// What an object is called.
@@ -150,7 +150,7 @@ impl SlowCalls {
         let room = self.sums.len() < MOST_KEYS;
         let of_sum = match self.sums.entry(slow.key) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) if room => new.insert(OfSum { worst: call(), objects: BTreeMap::new() }),
+            Entry::Vacant(new) if room => new.insert(OfSum { worst: call(), objects: HashMap::default() }),
             Entry::Vacant(_) => {
                 self.untold += 1;
                 return;
@@ -167,7 +167,7 @@ impl SlowCalls {
             self.untold += 1;
         } else {
             self.objects_of_all += 1;
-            of_sum.objects.insert(group.as_ref().to_owned(), sums);
+            of_sum.objects.insert(Arc::clone(group), sums);
         }
     }
 
@@ -181,8 +181,9 @@ impl SlowCalls {
 
     /// What the objects of one sum took, by name.
     #[must_use]
-    pub fn objects(&self, key: &Key) -> Option<&BTreeMap<String, ObjectSums>> {
-        self.sums.get(key).map(|of_sum| &of_sum.objects)
+    pub fn objects(&self, key: &Key) -> BTreeMap<String, ObjectSums> {
+        let known = self.sums.get(key).into_iter().flat_map(|of_sum| &of_sum.objects);
+        known.map(|(name, sums)| (name.as_ref().to_owned(), *sums)).collect()
     }
 
     /// The slowest of one sum.
@@ -271,7 +272,7 @@ mod tests {
         let slowest = slow.slowest();
         assert_eq!((slowest.len(), slowest[0].call.duration, slow.count), (MOST_CALLS, Nanos(5_000), 5_000));
         let key = slowest[0].call.key;
-        let sums = slow.objects(&key).unwrap()["file /etc/hosts"];
+        let sums = slow.objects(&key)["file /etc/hosts"];
         assert_eq!((sums.count, sums.total, sums.longest), (5_000, Nanos(12_502_500), Nanos(5_000)));
         assert_eq!(slow.worst(&key).unwrap().call.duration, Nanos(5_000));
     }

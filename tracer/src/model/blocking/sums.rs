@@ -67,7 +67,7 @@ impl Sums {
             total: total.total,
             longest: total.longest,
             longest_is_bound: false,
-            histogram: total.histogram.iter().take(BUCKETS).copied().map(u64::from).collect(),
+            histogram: used(total.histogram).iter().copied().map(u64::from).collect(),
         }
     }
 
@@ -138,6 +138,13 @@ impl Sums {
         let long = self.histogram.iter().enumerate().filter(|(index, _)| begins(*index) >= duration.0);
         saturating_sum(long.map(|(_, count)| *count))
     }
+}
+
+/// The buckets up to the last that holds something.
+fn used(histogram: &[u32]) -> &[u32] {
+    let histogram = &histogram[..histogram.len().min(BUCKETS)];
+    let end = histogram.iter().rposition(|count| *count != 0).map_or(0, |last| last + 1);
+    &histogram[..end]
 }
 
 /// The sums of one key in a span of time.
