@@ -43,7 +43,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let mut kept = Kept::read()?;
     let mut complaints = Vec::new();
     for kernel in kernels {
-        let measured = measure(guest(&gotrace, kernel)?)?;
+        let measured = measure(&mut guest(&gotrace, kernel)?)?;
         println!("\n{:<60} {:>8} {:>12} {:>8}", format!("Linux {kernel}"), "runs", "instructions", "before");
         for measured in &measured {
             let what = measured.name();
@@ -66,14 +66,18 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The same as a gate, on every kernel at once.
+/// What has risen, as a gate, on every kernel at once. How many calls of a mean took long, and have a stack, depends on what
+/// else the machine does: a rise that is not there again was none, and the limits are for who measures by hand.
 pub(crate) fn gate(gotrace: &Path, suite: &mut Suite) {
     // They are packed one after the other: both use the cache.
     let guests = Kernel::ALL.map(|kernel| (format!("QEMU, {kernel}"), (kernel, guest(gotrace, kernel))));
     suite.parts_at_once("instructions", guests.into(), |(kernel, guest), part| {
-        let measured = measure(guest?)?;
-        let kept = Kept::read()?.complaints(kernel, &costs_of(&measured));
-        let complaints: Vec<String> = measured.iter().filter_map(Measured::exceeds).chain(kept).collect();
+        let (mut guest, kept) = (guest?, Kept::read()?);
+        let mut risen = || -> Result<_> { Ok(kept.complaints(kernel, &costs_of(&measure(&mut guest)?))) };
+        let mut complaints = risen()?;
+        if !complaints.is_empty() {
+            complaints = risen()?;
+        }
         for complaint in &complaints {
             part.fail(&format!("{complaint} (see cargo xtask bench instructions)"));
         }
@@ -93,7 +97,7 @@ fn guest(gotrace: &Path, kernel: Kernel) -> Result<Guest> {
     Ok(guest)
 }
 
-fn measure(mut guest: Guest) -> Result<Vec<Measured>> {
+fn measure(guest: &mut Guest) -> Result<Vec<Measured>> {
     let mut said = Vec::new();
     let outcome = guest.run(include_str!("instructions.sh"), Duration::from_secs(300), |line| {
         said.push(line.to_owned());
