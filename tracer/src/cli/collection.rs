@@ -10,7 +10,6 @@ use crate::export::Format;
 use crate::model::gc::{GcHistory, Surroundings};
 use crate::model::{GcWanted, MissingProbe};
 use crate::probe::attach::{AttachError, Attached};
-use crate::probe::plan::MissingHook;
 use crate::probe::{Gc, GcPlan, Probe, gc, gc_config};
 use crate::target::gobin::{CollectorGlobals, GoBinary};
 use crate::target::memory::{Memory as _, ProcessMemory};
@@ -25,7 +24,7 @@ pub(super) struct Plan {
 impl Plan {
     /// The probes of a start: cycles and stops. Who is made to help with marking is not told of a start.
     pub(super) fn of(binary: &GoBinary) -> Result<Self, MissingProbe> {
-        let mut plan = gc(binary).map_err(told)?;
+        let mut plan = gc(binary).map_err(MissingProbe::detail)?;
         plan.sites.retain(|planned| planned.hook != Probe::GcAssist);
         plan.missing.retain(|missing| missing.hook != Probe::GcAssist);
         Ok(Self { plan })
@@ -51,7 +50,10 @@ impl Plan {
             collected: Collected {
                 // It has seen everything.
                 history: GcHistory::new(layout, Nanos(0)),
-                known: GcWanted { program_began: None, missing: missing.into_iter().map(told).collect() },
+                known: GcWanted {
+                    program_began: None,
+                    missing: missing.into_iter().map(MissingProbe::detail).collect(),
+                },
             },
         })
     }
@@ -109,11 +111,6 @@ pub(super) fn program_began(
     let mut began = [0; 8];
     memory.read(RuntimeAddr(globals.runtime_init_time.0.wrapping_add(bias)), &mut began)?;
     Ok(Nanos(u64::from_ne_bytes(began)))
-}
-
-/// What a report says of a probe that is not to be had.
-pub(super) fn told(MissingHook { hook, function, reason }: MissingHook) -> MissingProbe {
-    MissingProbe { probe: hook.name().into(), function, reason, is_detail: true }
 }
 
 /// What only the collector's part of a report fills.

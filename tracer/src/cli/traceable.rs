@@ -56,12 +56,6 @@ impl Traceable {
 
     /// What could not be probed.
     pub(super) fn missing(&self) -> Vec<MissingProbe> {
-        let missing = |MissingHook { hook, function, reason }: &MissingHook| MissingProbe {
-            probe: hook.name().into(),
-            function: function.clone(),
-            reason: reason.clone(),
-            is_detail: hook.is_detail(),
-        };
-        self.plan.missing.iter().map(missing).collect()
+        self.plan.missing.iter().cloned().map(MissingProbe::of_start).collect()
     }
 }

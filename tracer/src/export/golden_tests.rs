@@ -34,18 +34,7 @@ fn phase(name: PhaseName, start: u64, duration: u64) -> Phase {
 }
 
 fn init(name: InitName, start: u64, wall: u64) -> Init {
-    Init {
-        name,
-        start: Nanos(start),
-        wall: Nanos(wall),
-        done: true,
-        parts: None,
-        module: None,
-        imported_by: None,
-        functions: Vec::new(),
-        started: None,
-        heap: None,
-    }
+    Init::over(name, Nanos(start), Nanos(wall))
 }
 
 /// An init that slept, with all that can be told of one.

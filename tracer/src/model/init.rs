@@ -134,6 +134,12 @@ impl Init {
         }
     }
 
+    /// One that is over, and of which nothing else is known.
+    #[cfg(test)]
+    pub(crate) fn over(name: InitName, start: Nanos, wall: Nanos) -> Self {
+        Self { wall, done: true, ..Self::new(name, start, None, &[]) }
+    }
+
     /// The function that is probed at `site` begins, and so ends the one before.
     fn enter(&mut self, site: VirtAddr, time: Nanos) {
         let entered = self

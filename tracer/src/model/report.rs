@@ -8,6 +8,7 @@ use tracer_ebpf::wire::Probe;
 
 use super::gc::GcReport;
 use super::startup::StartupTimeline;
+use crate::probe::plan::MissingHook;
 use crate::stream::ProbeLoss;
 use crate::target::gobin::{CodeSegment, GoBinary, Linking};
 use crate::units::Nanos;
@@ -123,6 +124,20 @@ pub struct MissingProbe {
     pub reason: String,
     /// Whether only detail is missing for it.
     pub is_detail: bool,
+}
+
+impl MissingProbe {
+    /// Of a start.
+    #[must_use]
+    pub fn of_start(MissingHook { hook, function, reason }: MissingHook) -> Self {
+        Self { probe: hook.name().into(), function, reason, is_detail: hook.is_detail() }
+    }
+
+    /// Of what a report can go without.
+    #[must_use]
+    pub fn detail(missing: MissingHook) -> Self {
+        Self { is_detail: true, ..Self::of_start(missing) }
+    }
 }
 
 /// The account of the whole run.

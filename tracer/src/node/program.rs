@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::model::{InitCatalogue, InitFunction, MissingProbe, Subject};
 use crate::probe::Probe;
-use crate::probe::plan::{self, Detail, MissingHook, PlannedSite};
+use crate::probe::plan::{self, Detail, PlannedSite};
 use crate::target::counters::CounterPlaces;
 use crate::target::gobin::{BinaryError, GoBinary, InitTask, Landmarks, Machine, Support};
 use crate::target::goroutines::CensusPlaces;
@@ -96,7 +96,7 @@ impl Program {
             module: info.and_then(|info| info.main_module().or(info.path.as_deref())).map(str::to_owned),
             catalogue: InitCatalogue::new(tasks.into_iter().map(without_functions), sites),
             sites: plan.sites,
-            missing: plan.missing.into_iter().map(untold).collect(),
+            missing: plan.missing.into_iter().map(MissingProbe::of_start).collect(),
             subject: Subject::of(0, path.to_owned(), binary, String::new(), 0),
             counters: CounterPlaces::of(binary)
                 .inspect_err(|error| tracing::info!("{}: no figures of the runtime: {error}", path.display()))
@@ -147,10 +147,6 @@ impl Program {
             landmarks: Landmarks { entry, moduledata, unlinked: 0, pclntab, magic: 0 },
         }
     }
-}
-
-fn untold(MissingHook { hook, function, reason }: MissingHook) -> MissingProbe {
-    MissingProbe { probe: hook.name().into(), function, reason, is_detail: hook.is_detail() }
 }
 
 /// Which functions a task runs is not told, only whether it runs any.

@@ -35,7 +35,7 @@ pub struct PlannedSite {
 }
 
 /// A hook that this binary does not offer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct MissingHook {
     /// What it would have told.
     pub hook: Probe,

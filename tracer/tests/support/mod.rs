@@ -22,6 +22,18 @@ pub(crate) fn is_emulated() -> bool {
     std::env::var_os("GOTRACE_VM").is_some()
 }
 
+/// The children of a process, of all its threads.
+pub(crate) fn children(pid: u32) -> Vec<u32> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
+    let children = tasks.flat_map(|task| {
+        let children = task.expect("an entry").path().join("children");
+        // A thread may have ended meanwhile.
+        let text = std::fs::read_to_string(children).unwrap_or_default();
+        text.split_whitespace().map(|pid| pid.parse().expect("a number")).collect::<Vec<u32>>()
+    });
+    children.collect()
+}
+
 /// One program to trace, as `cargo xtask fixtures` describes it.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Fixture {

@@ -243,10 +243,6 @@ mod tests {
     /// What is told to people is what was measured.
     #[test]
     fn the_pages_are_made_of_the_figures() {
-        // Until they are measured on a machine that has nothing else to do, README.md has what was measured before.
-        if !place("docs/performance.json").exists() {
-            return;
-        }
         let performance = Performance::read().unwrap();
         let hint = "run: cargo xtask bench all --pages";
         assert_eq!(

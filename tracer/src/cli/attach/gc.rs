@@ -3,7 +3,7 @@
 use aya::maps::{MapData, MapError, StackTraceMap};
 use tracer_ebpf::config::GcConfig;
 
-use super::super::collection::{program_began, told};
+use super::super::collection::program_began;
 use super::sites::difference;
 use crate::model::gc::GcHistory;
 use crate::model::{GcLook, MissingProbe};
@@ -34,13 +34,13 @@ impl Plan {
     pub(super) fn of(process: &Process, binary: &GoBinary) -> anyhow::Result<Result<Self, MissingProbe>> {
         let mut plan = match gc(binary) {
             Ok(plan) => plan,
-            Err(missing) => return Ok(Err(told(missing))),
+            Err(missing) => return Ok(Err(MissingProbe::detail(missing))),
         };
         let memory = process.memory()?;
         let bias = process.load_bias(binary, &memory)?;
         if let Some(reason) = difference(process, &memory, bias, &plan.sites)? {
             let function = plan.sites.first().map(|planned| planned.function.clone()).unwrap_or_default();
-            return Ok(Err(told(MissingHook { hook: Probe::GcCycle, function, reason })));
+            return Ok(Err(MissingProbe::detail(MissingHook { hook: Probe::GcCycle, function, reason })));
         }
         let program_began = program_began(&memory, bias, &plan.globals)?;
         let mut config = gc_config(binary, &plan);
@@ -93,7 +93,7 @@ impl<'a> Collector<'a> {
             assists,
             program_began,
             gc_percent: RuntimeAddr(gc_percent.wrapping_add(bias)),
-            missing: plan.missing.into_iter().map(told).collect(),
+            missing: plan.missing.into_iter().map(MissingProbe::detail).collect(),
             throttled_before: process.throttled(),
         };
         Ok((collector, history))

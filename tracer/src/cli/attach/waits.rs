@@ -91,12 +91,7 @@ impl Waits {
             sampled: None,
             detached: None,
         };
-        let missing = plan.missing.into_iter().map(|missing| MissingProbe {
-            probe: missing.hook.name().into(),
-            function: missing.function,
-            reason: missing.reason,
-            is_detail: true,
-        });
+        let missing = plan.missing.into_iter().map(MissingProbe::detail);
         Ok(Self {
             maps,
             governor: Governor::new(budget, trap, armed),

@@ -235,17 +235,8 @@ pub(crate) fn timeline() -> StartupTimeline {
         steps: Vec::new(),
         parts: None,
     };
-    let init = |name: &str, start: u64, end: u64| Init {
-        name: InitName::Package(name.to_owned()),
-        start: at(start),
-        wall: at(end).since(at(start)),
-        done: true,
-        parts: None,
-        module: None,
-        imported_by: None,
-        functions: Vec::new(),
-        started: None,
-        heap: None,
+    let init = |name: &str, start: u64, end: u64| {
+        Init::over(InitName::Package(name.to_owned()), at(start), at(end).since(at(start)))
     };
     StartupTimeline {
         begin: at(10),

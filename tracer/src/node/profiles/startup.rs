@@ -109,18 +109,7 @@ mod tests {
     use crate::model::{Init, InitName};
 
     fn start(program: &Arc<Program>, begin: u64, inits: usize) -> SeenWhole {
-        let init = Init {
-            name: InitName::Package("a".to_owned()),
-            start: Nanos(begin),
-            wall: Nanos(1),
-            done: true,
-            parts: None,
-            module: None,
-            imported_by: None,
-            functions: Vec::new(),
-            started: None,
-            heap: None,
-        };
+        let init = Init::over(InitName::Package("a".to_owned()), Nanos(begin), Nanos(1));
         let timeline =
             StartupTimeline { begin: Nanos(begin), inits: vec![init; inits], ..StartupTimeline::default() };
         SeenWhole { program: program.clone(), timeline, losses: Vec::new() }

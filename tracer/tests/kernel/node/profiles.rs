@@ -7,7 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use super::{Agent, select};
-use crate::support::fixtures_of;
+use crate::support::{children, fixtures_of};
 
 /// A program under a name of its own, which does what it is told on standard input.
 struct Program {
@@ -154,13 +154,7 @@ fn ask(agent: &Agent, pid: u32) -> TcpStream {
 
 /// The agent's children: who collects.
 fn collecting(agent: &Agent) -> Vec<u32> {
-    let tasks = std::fs::read_dir(format!("/proc/{}/task", agent.child.id())).expect("it runs");
-    let children = tasks.flat_map(|task| {
-        let children = task.expect("an entry").path().join("children");
-        let text = std::fs::read_to_string(children).unwrap_or_default();
-        text.split_whitespace().map(|pid| pid.parse().expect("a number")).collect::<Vec<u32>>()
-    });
-    children.collect()
+    children(agent.child.id())
 }
 
 fn wait_for_children(agent: &Agent, count: usize) {

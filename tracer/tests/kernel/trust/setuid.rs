@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use super::{Beside, Server};
-use crate::support::{gotrace, nethttp};
+use crate::support::{children, gotrace, nethttp};
 
 /// Somebody who is not root.
 const NOBODY: u32 = 65_534;
@@ -83,14 +83,7 @@ fn a_setuid_program_that_is_run_has_the_users_that_it_has_alone() {
     }
     let mut traced = Beside::start(command);
     traced.until(|traced| traced.said("stdout").contains("listening on"));
-    let pid = traced.child.id();
-    let children: Vec<u32> = fs::read_dir(format!("/proc/{pid}/task"))
-        .expect("it runs")
-        .filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("children")).ok())
-        .flat_map(|children| {
-            children.split_whitespace().map(|pid| pid.parse().expect("a number")).collect::<Vec<_>>()
-        })
-        .collect();
+    let children = children(traced.child.id());
     assert_eq!(children.len(), 1, "{children:?}");
     assert_eq!(users(children[0]), expected);
     // What is passed on ends the program, and its report comes as ever.
