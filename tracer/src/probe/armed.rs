@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use aya::programs::UProbe;
 
-use super::attach::{AttachError, Attached, cookie, own_path, points, typed, verify};
+use super::attach::{AttachError, Attached, cookie, own_path, points, typed};
+use super::held::Held;
 use super::load::{LoadError, Loaded};
 use super::plan::PlannedSite;
 use super::trap;
@@ -32,6 +33,8 @@ enum Way {
 pub(super) struct Armed {
     name: &'static str,
     way: Way,
+    /// The pages of its sites, once they are armed.
+    held: Option<Held>,
 }
 
 impl Attached {
@@ -42,7 +45,7 @@ impl Attached {
     /// When the kernel refuses it.
     pub fn load_parking(&mut self) -> Result<Nanos, AttachError> {
         let armed = Armed::load(&mut self.loaded, PARKING)?;
-        let Armed { name, way } = self.parking.insert(armed);
+        let Armed { name, way, .. } = self.parking.insert(armed);
         let program = match way {
             Way::Multi { program, .. } => Some(&*program),
             Way::PerfEvents => None,
@@ -91,7 +94,7 @@ impl Armed {
                 Way::PerfEvents
             }
         };
-        Ok(Self { name, way })
+        Ok(Self { name, way, held: None })
     }
 
     fn arm(
@@ -101,7 +104,7 @@ impl Armed {
         sites: &[PlannedSite],
         pid: u32,
     ) -> Result<(), AttachError> {
-        sites.iter().try_for_each(|planned| verify(binary, planned))?;
+        self.held = Some(Held::verified(binary, sites)?);
         let path = own_path(binary);
         let points = points(sites, cookie);
         match &mut self.way {
@@ -117,7 +120,7 @@ impl Armed {
     }
 
     fn disarm(self, loaded: &mut Loaded) -> Result<(), LoadError> {
-        if let Self { name, way: Way::PerfEvents } = self {
+        if let Self { name, way: Way::PerfEvents, .. } = self {
             let program: &mut UProbe = typed(loaded, name)?;
             program.unload().map_err(|error| LoadError::of_program(name, error))?;
         }

@@ -3,7 +3,6 @@
 use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::FileExt as _;
 use std::time::{Duration, Instant};
 
 use aya::programs::perf_event::{PerfEvent, PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent};
@@ -14,6 +13,7 @@ use tracer_ebpf::wire::startup::Cookie;
 
 use super::armed::Armed;
 pub use super::attach_error::AttachError;
+use super::held::Held;
 use super::load::{LoadError, Loaded};
 use super::plan::PlannedSite;
 use super::undisturbed::Undisturbed;
@@ -62,6 +62,8 @@ pub enum Method {
 pub struct Attached {
     pub(super) loaded: Loaded,
     link: Option<Link>,
+    /// The pages of its sites.
+    held: Option<Held>,
     /// What sees goroutines parked and run, when it is loaded.
     pub(super) parking: Option<Armed>,
     /// What sees the collector's cycles, when it is loaded.
@@ -77,7 +79,7 @@ impl Loaded {
     /// # Errors
     /// When any probe cannot be put in place; then none is.
     pub fn attach(mut self, binary: &File, sites: &[PlannedSite], pid: u32) -> Result<Attached, AttachError> {
-        sites.iter().try_for_each(|planned| verify(binary, planned))?;
+        let held = Held::verified(binary, sites)?;
         for (program, tracepoint) in RUN {
             attach_tracepoint(&mut self, program, tracepoint)?;
         }
@@ -92,11 +94,11 @@ impl Loaded {
                 let attached = program.attach(&path, &points, pid);
                 Some(attached.map_err(|source| AttachError::Sites { sites: points.len(), source })?)
             };
-            Ok(Attached::new(self, link, Method::UprobeMulti))
+            Ok(Attached::new(self, link, Some(held), Method::UprobeMulti))
         } else {
             self.load_uprobe(STARTUP)?;
             self.attach_one_by_one(&path, sites, &points, STARTUP)?;
-            Ok(Attached::new(self, None, Method::PerfEvents))
+            Ok(Attached::new(self, None, Some(held), Method::PerfEvents))
         }
     }
 
@@ -112,7 +114,7 @@ impl Loaded {
         if frequency > 0 {
             self.attach_sampling(frequency)?;
         }
-        Ok(Attached::new(self, None, Method::Tracepoints))
+        Ok(Attached::new(self, None, None, Method::Tracepoints))
     }
 
     /// Timers on every CPU, which the program looks away from when another process runs: one of the process's own
@@ -188,8 +190,8 @@ impl Loaded {
 }
 
 impl Attached {
-    fn new(loaded: Loaded, link: Option<Link>, method: Method) -> Self {
-        Self { loaded, link, parking: None, gc: None, method }
+    fn new(loaded: Loaded, link: Option<Link>, held: Option<Held>, method: Method) -> Self {
+        Self { loaded, link, held, parking: None, gc: None, method }
     }
 
     /// Disarms what only tells of the time before `main.main`, so that a program that goes on does not pay for it:
@@ -199,6 +201,7 @@ impl Attached {
     /// When aya cannot unload one of the programs.
     pub fn end_startup(&mut self) -> Result<(), LoadError> {
         drop(self.link.take());
+        drop(self.held.take());
         if self.method == Method::PerfEvents {
             let program: &mut UProbe = typed(&mut self.loaded, STARTUP)?;
             program.unload().map_err(|error| LoadError::of_program(STARTUP, error))?;
@@ -214,24 +217,13 @@ impl Attached {
     pub fn detach(self) -> Duration {
         let begun = Instant::now();
         let _undisturbed = Undisturbed::begin();
-        let Self { loaded, link, parking, gc, method: _ } = self;
+        let Self { loaded, link, held, parking, gc, method: _ } = self;
         drop(link);
         drop((parking, gc));
         drop(loaded);
+        drop(held);
         begun.elapsed()
     }
-}
-
-/// Compares a site with the file once more, as late as possible. Reading it also brings its page into the page
-/// cache: some kernels (seen on 6.18 with ext4) warn in their log when the uprobe code has to fetch the page
-/// itself.
-pub(super) fn verify(binary: &File, planned: &PlannedSite) -> Result<(), AttachError> {
-    let function = || planned.function.clone();
-    let mut bytes = vec![0; planned.site.bytes.len()];
-    binary
-        .read_exact_at(&mut bytes, planned.site.file_offset.0)
-        .map_err(|source| AttachError::Unreadable { function: function(), source })?;
-    if bytes == planned.site.bytes { Ok(()) } else { Err(AttachError::Changed { function: function() }) }
 }
 
 /// The open file, not its path: what was read is what is probed, whatever the path names by now.

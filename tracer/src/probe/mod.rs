@@ -10,6 +10,7 @@ mod btf;
 mod collector;
 mod gc;
 mod heap;
+mod held;
 pub mod load;
 pub mod maps;
 mod object;

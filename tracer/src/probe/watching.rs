@@ -10,7 +10,8 @@ use aya::programs::UProbe;
 use aya::programs::uprobe::UProbeLinkId;
 use tracer_ebpf::wire::startup::Cookie;
 
-use super::attach::{AttachError, attach_tracepoint, own_path, points, typed, verify};
+use super::attach::{AttachError, attach_tracepoint, own_path, points, typed};
+use super::held::Held;
 use super::load::{LoadError, Loaded};
 use super::plan::PlannedSite;
 use super::trap;
@@ -33,9 +34,16 @@ pub struct Watching {
     binaries: BTreeMap<u64, Armed>,
 }
 
-/// The armed sites of one binary.
+/// The armed sites of one binary, and their pages.
 #[derive(Debug)]
-enum Armed {
+struct Armed {
+    links: Links,
+    #[expect(dead_code, reason = "held for its drop")]
+    held: Held,
+}
+
+#[derive(Debug)]
+enum Links {
     Multi(#[expect(dead_code, reason = "held for its drop")] Link),
     PerfEvents(Vec<UProbeLinkId>),
 }
@@ -83,19 +91,19 @@ impl Watching {
     /// # Errors
     /// When the file has changed, or the kernel refuses; then none is armed.
     pub fn arm(&mut self, number: u64, binary: &File, sites: &[PlannedSite]) -> Result<(), AttachError> {
-        sites.iter().try_for_each(|planned| verify(binary, planned))?;
+        let held = Held::verified(binary, sites)?;
         let cookie = |planned: &PlannedSite| {
             Cookie::new(planned.hook, planned.site.register.unwrap_or(0), number).to_bits()
         };
         let (path, points) = (own_path(binary), points(sites, cookie));
-        let armed = if let Some(program) = &self.program {
+        let links = if let Some(program) = &self.program {
             let path = CString::new(path).map_err(|_| LoadError::Part("path"))?;
             let link = program.attach(&path, &points, 0);
-            Armed::Multi(link.map_err(|source| AttachError::Sites { sites: points.len(), source })?)
+            Links::Multi(link.map_err(|source| AttachError::Sites { sites: points.len(), source })?)
         } else {
-            Armed::PerfEvents(self.loaded.attach_one_by_one(&path, sites, &points, WATCH)?)
+            Links::PerfEvents(self.loaded.attach_one_by_one(&path, sites, &points, WATCH)?)
         };
-        self.binaries.insert(number, armed);
+        self.binaries.insert(number, Armed { links, held });
         Ok(())
     }
 
@@ -104,7 +112,7 @@ impl Watching {
     /// # Errors
     /// When aya cannot take one away.
     pub fn disarm(&mut self, number: u64) -> Result<(), LoadError> {
-        if let Some(Armed::PerfEvents(links)) = self.binaries.remove(&number) {
+        if let Some(Armed { links: Links::PerfEvents(links), .. }) = self.binaries.remove(&number) {
             let program: &mut UProbe = typed(&mut self.loaded, WATCH)?;
             for link in links {
                 program.detach(link).map_err(|error| LoadError::of_program(WATCH, error))?;
