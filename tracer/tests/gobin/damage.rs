@@ -26,7 +26,7 @@ fn damage_to_real_programs_does_no_harm() {
     let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
     let programs = fixtures();
     let is_chosen = |fixture: &&Fixture| {
-        fixture.program == "esbuild"
+        fixture.name == "esbuild"
             || (fixture.program == "nethttp"
                 && fixture.build == "pie"
                 && fixture.go.as_deref() > Some("1.25"))

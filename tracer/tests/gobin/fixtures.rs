@@ -94,9 +94,10 @@ fn parked_goroutines_can_be_seen_wherever_it_is_cheap() {
         let binary = open(&fixture);
         let plan = parking(&binary);
         if binary.version().minor() < 21 {
-            // Frames are made without a push there.
+            // Frames are made without a push there; of 1.20 no layout was measured either.
             let missing = plan.expect_err("it would be single-stepped");
-            assert!(missing.reason.contains("single-step"), "{}: {missing:?}", fixture.name);
+            let reason = if binary.version().minor() == 20 { "not known" } else { "single-step" };
+            assert!(missing.reason.contains(reason), "{}: {missing:?}", fixture.name);
             continue;
         }
         let plan = plan.unwrap_or_else(|missing| panic!("{}: {missing:?}", fixture.name));

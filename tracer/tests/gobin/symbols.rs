@@ -73,7 +73,12 @@ fn functions_are_where_the_symbol_table_has_them() {
 fn the_allocators_counters_are_where_the_symbol_table_has_them() {
     for fixture in fixtures() {
         let binary = open(&fixture);
-        let (_, globals) = binary.heap_globals().unwrap_or_else(|error| panic!("{}: {error}", fixture.name));
+        let globals = binary.heap_globals();
+        if binary.version().minor() == 20 {
+            assert!(globals.is_err(), "{}: its layout was not measured", fixture.name);
+            continue;
+        }
+        let (_, globals) = globals.unwrap_or_else(|error| panic!("{}: {error}", fixture.name));
         let bytes = std::fs::read(&fixture.path).expect("a program");
         let file = ElfFile64::<LittleEndian>::parse(&*bytes).expect("an ELF file");
         for (name, found) in [
