@@ -13,6 +13,7 @@ mod dist;
 mod exec;
 mod fixtures;
 mod fuzz;
+mod go_tests;
 mod matrix;
 mod offsets;
 mod privilege;
@@ -50,6 +51,7 @@ enum Verb {
     Dist,
     Harm(trust::Harm),
     Faults(trust::Faults),
+    GoTests(go_tests::Args),
 }
 
 fn main() -> ExitCode {
@@ -78,6 +80,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
         Verb::Dist => dist::run().map(|_| ExitCode::SUCCESS),
         Verb::Harm(args) => trust::harm(&args),
         Verb::Faults(args) => trust::faults(&args),
+        Verb::GoTests(args) => go_tests::run(&args),
         Verb::Build => build::run().map(|_| ExitCode::SUCCESS),
     }
 }
