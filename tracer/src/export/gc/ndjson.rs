@@ -108,6 +108,10 @@ enum Line<'a> {
         forced: u64,
         at_memory_limit: u64,
         alloc_bytes_per_s: Option<u64>,
+        /// While the collector marked.
+        alloc_bytes_per_s_marking: Option<u64>,
+        /// Between the cycles.
+        alloc_bytes_per_s_between: Option<u64>,
         rss_max_bytes: Option<u64>,
         throttled_ns: Option<Nanos>,
         span_ns: Nanos,
@@ -184,6 +188,7 @@ impl GcReport {
     fn summary_line(&self) -> Line<'_> {
         let totals = &self.totals;
         let heap = self.heap.as_ref();
+        let allocation = heap.map(|heap| heap.allocation).unwrap_or_default();
         Line::GcSummary {
             refused: self.refused.as_deref(),
             gc_percent: self.gc_percent,
@@ -202,7 +207,9 @@ impl GcReport {
             mark_ns: totals.mark,
             forced: totals.forced,
             at_memory_limit: totals.at_limit,
-            alloc_bytes_per_s: heap.and_then(|heap| heap.allocated_per_second),
+            alloc_bytes_per_s: allocation.overall,
+            alloc_bytes_per_s_marking: allocation.marking,
+            alloc_bytes_per_s_between: allocation.between,
             rss_max_bytes: heap.and_then(|heap| heap.rss).map(|rss| rss.most),
             throttled_ns: self.throttled,
             span_ns: self.span(),

@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 
 use crate::export::printable;
 use crate::model::gc::{
-    AssistSite, BlockedMeanwhile, Course, GcReport, Incident, NO_LIMIT, Verdict, megabytes,
+    AllocationRate, AssistSite, BlockedMeanwhile, Course, GcReport, Incident, NO_LIMIT, Verdict, megabytes,
 };
 use crate::units::Nanos;
 
@@ -93,9 +93,7 @@ impl GcReport {
             if heap.memory_limit >= NO_LIMIT { "none".to_owned() } else { megabytes(heap.memory_limit) };
         let goal = if heap.goal.most >= NO_GOAL { "none".to_owned() } else { course(&heap.goal) };
         let rss = heap.rss.map_or_else(String::new, |rss| format!(", RSS {}", course(&rss)));
-        let rate = heap
-            .allocated_per_second
-            .map_or_else(String::new, |rate| format!("; allocates {}/s", megabytes(rate)));
+        let rate = allocation(&heap.allocation);
         writeln!(
             out,
             "  {dim}heap live {}, goal {goal}, GOGC {percent}{}, GOMEMLIMIT {limit}{}{rss}{rate}{dim:#}",
@@ -196,6 +194,15 @@ pub(in crate::export) const fn words(verdict: Verdict) -> &'static str {
         Verdict::Unrelated => "not the collector",
         Verdict::Unknown => "cause not seen",
     }
+}
+
+/// How fast it allocated; apart for the time while it marked and that between cycles where both are known.
+fn allocation(rate: &AllocationRate) -> String {
+    let Some(overall) = rate.overall else { return String::new() };
+    let apart = rate.marking.zip(rate.between).map_or_else(String::new, |(marking, between)| {
+        format!(" ({}/s while it marks, {}/s between)", megabytes(marking), megabytes(between))
+    });
+    format!("; allocates {}/s{apart}", megabytes(overall))
 }
 
 /// From the first to the last, and the greatest where that is neither.

@@ -33,8 +33,44 @@ pub struct HeapCourse {
     pub memory_limit: u64,
     /// Whether it was another one before.
     pub memory_limit_changed: bool,
-    /// Bytes allocated a second between the first cycle and the last; none when there is only one.
-    pub allocated_per_second: Option<u64>,
+    /// How fast the program allocated.
+    pub allocation: AllocationRate,
+}
+
+/// Bytes allocated a second, by the runtime's own count; each none when no such time is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AllocationRate {
+    /// From the end of the first cycle to the end of the last.
+    pub overall: Option<u64>,
+    /// While the collector marked, by the growth of the heap.
+    pub marking: Option<u64>,
+    /// Between the cycles.
+    pub between: Option<u64>,
+}
+
+impl AllocationRate {
+    fn of(cycles: &[GcCycle]) -> Self {
+        let [mut marking, mut between] = [(0, Nanos(0)); 2];
+        let add = |(bytes, time): &mut (u64, Nanos), more, longer| {
+            *bytes = bytes.saturating_add(more);
+            *time = time.plus(longer);
+        };
+        for pair in cycles.windows(2) {
+            let [before, cycle] = pair else { continue };
+            if before.number.checked_add(1) != Some(cycle.number) {
+                continue;
+            }
+            let allocated = cycle.allocated.saturating_sub(before.allocated);
+            let meanwhile = cycle.heap_end.saturating_sub(cycle.heap_start).min(allocated);
+            add(&mut marking, meanwhile, cycle.mark);
+            let time = cycle.noted.since(before.noted).since(cycle.duration());
+            add(&mut between, allocated - meanwhile, time);
+        }
+        let overall = cycles.first().zip(cycles.last()).and_then(|(first, last)| {
+            a_second(last.allocated.saturating_sub(first.allocated), last.noted.since(first.noted))
+        });
+        Self { overall, marking: a_second(marking.0, marking.1), between: a_second(between.0, between.1) }
+    }
 }
 
 impl HeapCourse {
@@ -63,10 +99,7 @@ impl HeapCourse {
             gc_percent_changed: cycles.iter().any(|cycle| cycle.gc_percent != last.gc_percent),
             memory_limit: last.memory_limit,
             memory_limit_changed: cycles.iter().any(|cycle| cycle.memory_limit != last.memory_limit),
-            allocated_per_second: a_second(
-                last.allocated.saturating_sub(first.allocated),
-                last.noted.since(first.noted),
-            ),
+            allocation: AllocationRate::of(cycles),
         })
     }
 }

@@ -21,7 +21,7 @@ pub use assist::AssistSite;
 pub use charge::Charged;
 pub use check::Refusal;
 pub use cycle::{GcCycle, NO_LIMIT, Surroundings};
-pub use heap::{Course, HeapCourse, megabytes};
+pub use heap::{AllocationRate, Course, HeapCourse, megabytes};
 pub use history::GcHistory;
 pub use incident::{Incident, IncidentKind, Verdict};
 pub use meanwhile::BlockedMeanwhile;

@@ -2,6 +2,7 @@
 //! `runtime.MemStats`.
 
 mod account;
+mod allocation;
 mod assists;
 mod cycles;
 mod edges;
