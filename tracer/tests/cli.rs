@@ -299,3 +299,28 @@ fn what_cannot_be_opened_is_refused_before_anything_runs() {
     assert!(!witness.exists());
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "something was left behind");
 }
+
+#[test]
+fn who_cannot_be_sent_to_is_refused_before_anything_is_put_in_place() {
+    let refused = |args: &[&str], variables: &[(&str, &str)]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gotrace"));
+        command.args(["node", "run", "--all", "--listen", "127.0.0.1:0"]).args(args);
+        let output = command.envs(variables.iter().copied()).output().unwrap();
+        (output.status.code(), said(&output))
+    };
+    for (url, why) in [("https://collector", "no TLS"), ("http://me:secret@a", "OTEL_EXPORTER_OTLP_HEADERS")]
+    {
+        let (code, said) = refused(&["--otlp", url], &[]);
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains(why), "{said}");
+    }
+    let sends = ["--otlp", "http://127.0.0.1:1"];
+    let (code, said) = refused(&sends, &[("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")]);
+    assert_eq!((code, said.lines().count()), (Some(3), 1), "{said}");
+    let why = if cfg!(feature = "otlp") { "only http/protobuf" } else { "built without the feature `otlp`" };
+    assert!(said.contains(why), "{said}");
+    if cfg!(feature = "otlp") {
+        let (code, said) = refused(&sends, &[("OTEL_EXPORTER_OTLP_HEADERS", "a=secret%00")]);
+        assert!(code == Some(3) && !said.contains("secret"), "{said}");
+    }
+}

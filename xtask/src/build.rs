@@ -12,12 +12,17 @@ use crate::setup;
 
 const VOICE: Voice = Voice("build");
 
+/// What is built beyond the least: for people, and so for the tests.
+pub(crate) const FEATURES: [&str; 2] = ["--features", "tracer/otlp"];
+
 /// Builds the release command, and gives its path.
 pub(crate) fn run() -> Result<PathBuf> {
     if survey().complete().is_none() {
         setup::ensure()?;
     }
-    VOICE.run("building gotrace", exec::cargo().args(["build", "--release", "--package", "tracer"]))?;
+    let mut cargo = exec::cargo();
+    VOICE
+        .run("building gotrace", cargo.args(["build", "--release", "--package", "tracer"]).args(FEATURES))?;
     let path = target_folder()?.join("release/gotrace");
     if !path.is_file() {
         bail!("cargo built no {}", path.display());

@@ -25,10 +25,14 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let gates = || {
         gate(&mut suite, "format", exec::cargo().args(["fmt", "--all", "--check"]));
         let mut clippy = exec::cargo();
-        clippy.args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]);
-        gate(&mut suite, "lints", &mut clippy);
+        clippy.args(["clippy", "--workspace", "--all-targets"]).args(build::FEATURES);
+        gate(&mut suite, "lints", clippy.args(["--", "-D", "warnings"]));
+        let mut least = exec::cargo();
+        least.args(["clippy", "--package", "tracer", "--", "-D", "warnings"]);
+        gate(&mut suite, "lints, without features", &mut least);
         let mut doc = exec::cargo();
-        doc.args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");
+        doc.args(["doc", "--workspace", "--no-deps"]).args(build::FEATURES);
+        doc.env("RUSTDOCFLAGS", "-D warnings");
         gate(&mut suite, "documentation", &mut doc);
         crates(&mut suite);
         build::gotrace()

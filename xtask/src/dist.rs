@@ -53,6 +53,7 @@ fn build() -> Result<PathBuf> {
     }
     let mut cargo = exec::cargo();
     cargo.args(["build", "--release", "--package", "tracer", "--bin", "gotrace", "--target", TARGET]);
+    cargo.args(build::FEATURES);
     // Not by the environment, which the build of the kernel side would see as well.
     VOICE.run("building gotrace", cargo.args(["--config", STATIC]))?;
     Ok(build::target_folder()?.join(TARGET).join("release/gotrace"))

@@ -141,8 +141,13 @@ impl Session {
                 return;
             }
             EventKind::Listen => {
-                if let Some((workload, took)) = self.readiness.listens(pid, time) {
-                    self.state.lock().workloads.of(&workload).is_ready(took);
+                if let Some((workload, begin)) = self.readiness.listens(pid, time) {
+                    let mut state = self.state.lock();
+                    state.workloads.of(&workload).is_ready(time.since(begin));
+                    #[cfg(feature = "otlp")]
+                    if let Some(outbox) = &state.outbox {
+                        outbox.ready(pid, begin, time);
+                    }
                 }
                 return;
             }

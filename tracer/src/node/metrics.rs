@@ -11,6 +11,8 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::figures::seconds;
+#[cfg(feature = "otlp")]
+use super::otlp::{Counts, Dropped};
 use super::processes::processes;
 use super::state::{Shared, State};
 use super::workload::{Workload, label};
@@ -220,11 +222,29 @@ fn own(state: &State, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         .encode_counter::<Labels, _, f64>(&seconds(cpu), None)?;
     let resident = Process::of_pid(std::process::id()).ok().and_then(|own| own.resident()).unwrap_or(0);
     gauges(encoder, "gotrace_agent_resident_bytes", "Memory of the agent itself")?.encode_gauge(&resident)?;
+    #[cfg(feature = "otlp")]
+    if let Some(outbox) = &state.outbox {
+        sent(outbox.counts(), encoder)?;
+    }
     let mut family = gauges(encoder, "gotrace_not_ready", "What keeps the agent from its work")?;
     for reason in state.reasons.keys() {
         gauge(&mut family, &vec![("reason", label(reason))], 1_u64)?;
     }
     Ok(())
+}
+
+#[cfg(feature = "otlp")]
+fn sent(counts: &Counts, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let help = "Starts that the OTLP receiver has taken";
+    counters(encoder, "gotrace_otlp_starts_sent", help)?
+        .encode_counter::<Labels, _, f64>(&counts.sent(), None)?;
+    let mut family = counters(encoder, "gotrace_otlp_starts_dropped", "Starts that were not sent by OTLP")?;
+    for why in Dropped::ALL {
+        count(&mut family, &vec![("reason", why.name().to_owned())], counts.dropped(why))?;
+    }
+    let help = "Spans that the OTLP receiver did not want of the starts that it took";
+    counters(encoder, "gotrace_otlp_spans_rejected", help)?
+        .encode_counter::<Labels, _, f64>(&counts.rejected(), None)
 }
 
 pub(super) fn counters<'a>(

@@ -2,11 +2,12 @@
 //!
 //! One thread (`agent.rs`) drains the ring, keeps the tables and arms binaries; one looks at processes and executables for
 //! it (`looker.rs`) and may get stuck; one answers over HTTP (`http.rs`), and starts what collects profiles
-//! (`profiles/`).
+//! (`profiles/`); one sends starts as traces, if it is to (`otlp/`).
 
 mod agent;
 mod arming;
 mod budget;
+mod endpoint;
 mod figures;
 mod finding;
 mod http;
@@ -14,6 +15,8 @@ mod kernel;
 mod looker;
 pub mod manifest;
 mod metrics;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 mod pace;
 mod place;
 mod processes;
@@ -30,6 +33,7 @@ mod usage;
 mod workload;
 
 pub use agent::{Limits, Session};
+pub use endpoint::{Endpoint, EndpointError};
 pub use http::serve;
 pub use profiles::{Profiles, Token, TokenError};
 pub use selector::{Selection, Selector, SelectorError};

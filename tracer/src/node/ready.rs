@@ -18,32 +18,25 @@ pub(super) struct Readiness {
 }
 
 impl Readiness {
-    /// A process listens. Returns how long its start took until then, when it had come to `main.main` before.
+    /// A process listens, and so is ready. Returns when its start began, when it had come to `main.main` before.
     pub(super) fn listens(&mut self, pid: u32, time: Nanos) -> Option<(Workload, Nanos)> {
         if let Some((begin, workload)) = self.reached.remove(&pid) {
-            return Some((workload, time.since(begin)));
+            return Some((workload, begin));
         }
         forget_first(&mut self.listening, |time| *time);
         self.listening.insert(pid, time);
         None
     }
 
-    /// A start that began then came to `main.main` at `main`. Returns how long that took when the process listens
-    /// already.
-    pub(super) fn reached(
-        &mut self,
-        pid: u32,
-        begin: Nanos,
-        main: Nanos,
-        workload: &Workload,
-    ) -> Option<Nanos> {
+    /// A start that began then came to `main.main`. Whether it is ready by that, since the process listens.
+    pub(super) fn reached(&mut self, pid: u32, begin: Nanos, workload: &Workload) -> bool {
         // Its number may have been another's.
         if self.listening.remove(&pid).is_some_and(|time| time >= begin) {
-            return Some(main.since(begin));
+            return true;
         }
         forget_first(&mut self.reached, |(begin, _)| *begin);
         self.reached.insert(pid, (begin, workload.clone()));
-        None
+        false
     }
 }
 
@@ -63,22 +56,21 @@ mod tests {
     #[test]
     fn ready_is_the_later_of_both() {
         let (mut readiness, workload) = (Readiness::default(), Workload::default());
-        let reached =
-            |readiness: &mut Readiness, pid| readiness.reached(pid, Nanos(10), Nanos(30), &workload);
-        assert_eq!(reached(&mut readiness, 1), None);
-        assert_eq!(readiness.listens(1, Nanos(35)), Some((Workload::default(), Nanos(25))));
+        let reached = |readiness: &mut Readiness, pid| readiness.reached(pid, Nanos(10), &workload);
+        assert!(!reached(&mut readiness, 1));
+        assert_eq!(readiness.listens(1, Nanos(35)), Some((Workload::default(), Nanos(10))));
         assert_eq!(readiness.listens(2, Nanos(20)), None);
-        assert_eq!(reached(&mut readiness, 2), Some(Nanos(20)));
+        assert!(reached(&mut readiness, 2));
         // Who listened under that number before was another.
         assert_eq!(readiness.listens(3, Nanos(5)), None);
-        assert_eq!(reached(&mut readiness, 3), None);
+        assert!(!reached(&mut readiness, 3));
     }
 
     #[test]
     fn what_never_comes_is_forgotten() {
         let mut readiness = Readiness::default();
         for pid in 0..=u32::try_from(MOST).unwrap() {
-            readiness.reached(pid, Nanos(pid.into()), Nanos(u64::MAX), &Workload::default());
+            readiness.reached(pid, Nanos(pid.into()), &Workload::default());
         }
         assert_eq!(readiness.listens(0, Nanos(1)), None);
         assert!(readiness.listens(1, Nanos(1)).is_some());

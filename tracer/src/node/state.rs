@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::figures::{Tally, Workloads};
+#[cfg(feature = "otlp")]
+use super::otlp::Outbox;
 use super::profiles::KeptStarts;
 use super::registry::Registry;
 use crate::stream::ProbeLoss;
@@ -29,8 +31,23 @@ pub struct State {
     pub scraped: bool,
     /// The starts of those who run; none unless they are to be kept.
     pub(super) starts: Option<KeptStarts>,
+    /// Where starts go that are to be sent; none unless they are.
+    #[cfg(feature = "otlp")]
+    pub(super) outbox: Option<Outbox>,
     /// What keeps the agent from doing all that it is to do, by name.
     pub reasons: BTreeMap<&'static str, String>,
+}
+
+impl State {
+    /// Whether starts are kept, and whether they are sent.
+    #[must_use]
+    pub(super) const fn wants_starts(&self) -> (bool, bool) {
+        #[cfg(feature = "otlp")]
+        let is_sent = self.outbox.is_some();
+        #[cfg(not(feature = "otlp"))]
+        let is_sent = false;
+        (self.starts.is_some(), is_sent)
+    }
 }
 
 /// The state, for several threads.
@@ -51,6 +68,8 @@ impl Shared {
             under_way: 0,
             scraped: false,
             starts: None,
+            #[cfg(feature = "otlp")]
+            outbox: None,
             reasons: BTreeMap::from([("starting", "the probes are not in place yet".to_owned())]),
         })))
     }

@@ -2,6 +2,8 @@
 
 use super::agent::Session;
 use super::figures::{Figures, Outcome};
+#[cfg(feature = "otlp")]
+use super::otlp::{Start, Whose};
 use super::profiles::SeenWhole;
 use super::programs::Watched;
 use super::selector::Facts;
@@ -53,8 +55,9 @@ impl Session {
         let timeline = timeline(start, begin, &program.catalogue);
         let outcome = self.outcome(start, &timeline, begin);
         let workload = Workload::new(&program.exe, program.module.as_deref(), &identity, pod.as_ref());
-        let keeps = outcome == Some(Outcome::Main) && is_whole(start) && self.state.lock().starts.is_some();
-        let losses = if keeps { self.kernel.losses_since(begin).ok() } else { None };
+        let (is_kept, is_sent) = self.state.lock().wants_starts();
+        let keeps = is_kept && outcome == Some(Outcome::Main) && is_whole(start);
+        let losses = if keeps || is_sent { self.kernel.losses_since(begin).ok() } else { None };
         let mut state = self.state.lock();
         if !is_placed {
             state.tally.unplaced += 1;
@@ -74,16 +77,22 @@ impl Session {
             let hits = start.events.iter().filter(|event| matches!(event.kind, EventKind::Hit(_)));
             figures.spent(hits.count() as u64, each);
         }
-        if outcome == Outcome::Main
-            && let Some(main) = start.events.last().map(|event| event.time)
-            && let Some(took) = self.readiness.reached(start.pid, begin, main, &workload)
-        {
-            figures.is_ready(took);
+        let main = start.events.last().map(|event| event.time).filter(|_| outcome == Outcome::Main);
+        let ready = main.filter(|_| self.readiness.reached(start.pid, begin, &workload));
+        if let Some(ready) = ready {
+            figures.is_ready(ready.since(begin));
         }
         if !is_whole(start) && !known {
             figures.joined_late += 1;
         }
-        if let (Some(starts), Some(losses)) = (&mut state.starts, losses) {
+        #[cfg(feature = "otlp")]
+        if let Some(outbox) = &state.outbox {
+            let whose = Whose { pid: start.pid, program: program.clone(), identity, pod };
+            let lost = losses.as_ref().map(|losses| losses.iter().map(|loss| loss.dropped).sum());
+            let joined = first_hit(start).filter(|_| !is_whole(start)).map(|(time, _)| time);
+            outbox.start(Start::over(whose, outcome, joined, lost, ready, timeline.clone()));
+        }
+        if let (true, Some(starts), Some(losses)) = (keeps, &mut state.starts, losses) {
             starts.keep(start.pid, SeenWhole { program, timeline, losses });
         }
     }
@@ -102,11 +111,15 @@ impl Session {
 
 /// Whether it was seen from its first instruction on.
 fn is_whole(start: &SeenStart) -> bool {
-    let first = start.events.iter().find_map(|event| match &event.kind {
-        EventKind::Hit(hit) => Some(hit.probe),
+    first_hit(start).is_some_and(|(_, probe)| probe == Probe::GoEntry)
+}
+
+/// The first site that it came by, and when.
+fn first_hit(start: &SeenStart) -> Option<(Nanos, Probe)> {
+    start.events.iter().find_map(|event| match &event.kind {
+        EventKind::Hit(hit) => Some((event.time, hit.probe)),
         _ => None,
-    });
-    first == Some(Probe::GoEntry)
+    })
 }
 
 fn timeline(start: &SeenStart, begin: Nanos, catalogue: &InitCatalogue) -> StartupTimeline {

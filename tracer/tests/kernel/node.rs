@@ -1,6 +1,7 @@
 //! The agent of a machine: every start of the programs that it is to look at, in the right place.
 
 mod groups;
+mod otlp;
 mod profiles;
 
 use std::collections::BTreeMap;
@@ -31,8 +32,13 @@ impl Agent {
     }
 
     fn listening(at: &str, args: &[String]) -> Self {
+        Self::with(at, args, &[])
+    }
+
+    fn with(at: &str, args: &[String], variables: &[(&str, &str)]) -> Self {
         let mut command = gotrace();
         command.args(["node", "run", "--listen", at]).args(args).stderr(Stdio::piped());
+        command.envs(variables.iter().copied());
         let mut child = command.spawn().expect("gotrace runs");
         let (say, said) = mpsc::channel();
         let stderr = BufReader::new(child.stderr.take().expect("a pipe"));

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use crate::exec;
+use crate::{build, exec};
 
 /// What is linked and is no crate.
 const HEAD: &str = "gotrace is MIT or Apache-2.0, at your choice; the BPF object in it also GPL-2.0.
@@ -22,6 +22,8 @@ pub(super) fn text(target: &str) -> Result<String> {
         "tree",
         "--package",
         "tracer",
+        build::FEATURES[0],
+        build::FEATURES[1],
         "--edges",
         "normal",
         "--prefix",

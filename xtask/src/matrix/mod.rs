@@ -91,7 +91,7 @@ fn cell(
         table.put(Row::unbuilt(go, build, reason));
         return Ok(());
     }
-    let tools = Tools::new(gotrace.to_owned(), folder.clone(), folder);
+    let tools = Tools::new(gotrace.to_owned(), folder.clone(), folder.clone(), folder);
     for place in PLACES.into_iter().filter(|place| chosen(&args.kernel, |k| k == place)) {
         let aspects: Vec<&Aspect> =
             ASPECTS.iter().filter(|aspect| chosen(&args.part, |name| name == aspect.name)).collect();

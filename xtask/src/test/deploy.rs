@@ -20,7 +20,11 @@ const KUBERNETES: [&str; 2] = ["1.30", "1.37"];
 pub(super) fn manifests(gotrace: &Path, part: &mut Part) -> Result<()> {
     let validator = validator()?;
     let folder = tempfile::tempdir().context("making a folder for the manifests")?;
-    let selections: [&[&str]; 2] = [&["--all"], &["--select", "namespace=shop", "--sys-admin"]];
+    let selections: [&[&str]; 3] = [
+        &["--all"],
+        &["--select", "namespace=shop", "--sys-admin"],
+        &["--all", "--otlp", "http://$(NODE_IP):4318"],
+    ];
     for (number, selection) in selections.iter().enumerate() {
         let yaml = exec::text(Command::new(gotrace).args(["node", "manifest"]).args(*selection))?;
         for version in KUBERNETES {

@@ -3,6 +3,7 @@
 mod browser;
 mod deploy;
 mod kernel_log;
+mod otlp;
 mod suite;
 
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use anyhow::{Context as _, Result};
 
 use self::kernel_log::KernelLog;
 pub(crate) use self::suite::{Part, Suite};
+use crate::build::FEATURES;
 use crate::exec::{self, Voice};
 use crate::fixtures::{self, Fixture, Selection};
 use crate::privilege::{self, Road};
@@ -114,16 +116,20 @@ pub(crate) fn all(args: &Args, tools: Result<Tools>, suite: &mut Suite) -> Resul
         }
     };
     // All at once keeps every processor busy; what does not build is told by the part that runs it.
-    drop(VOICE.run("building the tests", exec::cargo().args(["test", "--workspace", "--no-run"])));
+    drop(VOICE.run(
+        "building the tests",
+        exec::cargo().args(["test", "--workspace"]).args(FEATURES).arg("--no-run"),
+    ));
     suite.part("unit tests", "here", |part| {
         let mut command = exec::cargo();
-        part.run(command.args(["test", "--workspace", "--lib", "--bins", "--no-fail-fast"]))
+        command.args(["test", "--workspace", "--lib", "--bins", "--no-fail-fast"]);
+        part.run(command.args(FEATURES))
     });
     for name in integration_tests()? {
         suite.part(&format!("{name} tests"), "here", |part| {
             let mut command = exec::cargo();
-            command.args(["test", "--workspace", "--test", &name, "--", "--include-ignored"]);
-            part.run(command.envs(tools.variables()))
+            command.args(["test", "--workspace", "--test", &name]).args(FEATURES);
+            part.run(command.args(["--", "--include-ignored"]).envs(tools.variables()))
         });
     }
     suite.part("manifests", "here", |part| deploy::manifests(&tools.gotrace, part));
@@ -140,8 +146,8 @@ fn in_browser(suite: &mut Suite) {
     };
     suite.part("browser tests", "here", |part| {
         let mut command = exec::cargo();
-        command.args(["test", "--workspace", "--test", BROWSER, "--", "--include-ignored"]);
-        part.run(command.envs(variables))
+        command.args(["test", "--workspace", "--test", BROWSER]).args(FEATURES);
+        part.run(command.args(["--", "--include-ignored"]).envs(variables))
     });
 }
 
@@ -156,6 +162,8 @@ pub(crate) struct Programs {
     fixtures: PathBuf,
     /// A folder for each Go version, with its `pprof`.
     pprof: PathBuf,
+    /// OpenTelemetry's messages for Python.
+    otlp: PathBuf,
 }
 
 impl Tools {
@@ -164,17 +172,22 @@ impl Tools {
     }
 
     /// `gotrace`, and the folder of a manifest of programs to try it on.
-    pub(crate) fn new(gotrace: PathBuf, fixtures: PathBuf, pprof: PathBuf) -> Self {
-        Self { gotrace, programs: Programs { fixtures, pprof } }
+    pub(crate) fn new(gotrace: PathBuf, fixtures: PathBuf, pprof: PathBuf, otlp: PathBuf) -> Self {
+        Self { gotrace, programs: Programs { fixtures, pprof, otlp } }
     }
 
     pub(crate) fn gotrace(&self) -> &Path {
         &self.gotrace
     }
 
-    fn variables(&self) -> [(&'static str, &Path); 3] {
-        let Self { gotrace, programs: Programs { fixtures, pprof } } = self;
-        [("GOTRACE_BIN", gotrace), ("GOTRACE_FIXTURES", fixtures), ("GOTRACE_PPROF", pprof)]
+    fn variables(&self) -> [(&'static str, &Path); 4] {
+        let Self { gotrace, programs: Programs { fixtures, pprof, otlp } } = self;
+        [
+            ("GOTRACE_BIN", gotrace),
+            ("GOTRACE_FIXTURES", fixtures),
+            ("GOTRACE_PPROF", pprof),
+            ("GOTRACE_OTLP", otlp),
+        ]
     }
 }
 
@@ -182,7 +195,7 @@ impl Tools {
 pub(crate) fn programs(args: &Args) -> Result<Programs> {
     let selection = if args.quick { Selection::Quick } else { Selection::All };
     let fixtures = fixtures::ensure(&selection)?;
-    Ok(Programs { fixtures, pprof: fixtures::pprof(args.quick)? })
+    Ok(Programs { fixtures, pprof: fixtures::pprof(args.quick)?, otlp: otlp::messages()? })
 }
 
 /// Runs one of the privileged tests natively, told more by a variable.
@@ -191,8 +204,8 @@ pub(crate) fn alone(test: &str, variable: (&str, &str)) -> Result<ExitCode> {
     setup::ensure()?;
     let tools = Tools::of(build::gotrace(), programs(&Args { quick: true, no_vm: true }))?;
     let binary = kernel_test_binary()?;
-    let [bin, fixtures, pprof] = tools.variables();
-    let variables = [bin, fixtures, pprof, (variable.0, Path::new(variable.1))];
+    let [bin, fixtures, pprof, otlp] = tools.variables();
+    let variables = [bin, fixtures, pprof, otlp, (variable.0, Path::new(variable.1))];
     suite.part(test, "here", |part| {
         let mut command = Road::find().command(&binary, &variables);
         command.args(["--include-ignored", "--nocapture", "--exact", test]);
@@ -331,6 +344,7 @@ pub(crate) fn kernel_test_binary() -> Result<PathBuf> {
     VOICE.say("building the privileged tests");
     let mut command = exec::cargo();
     command.args(["test", "--workspace", "--test", PRIVILEGED, "--no-run", "--message-format=json"]);
+    command.args(FEATURES);
     let messages = exec::text(&mut command)?;
     messages
         .lines()

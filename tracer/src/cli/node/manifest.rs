@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use anyhow::Context as _;
 
 use super::super::Exit;
-use crate::node::manifest::{Image, Manifest, Name};
+use crate::node::manifest::{Collector, Image, Manifest, Name};
 use crate::node::{Selector, SelectorError};
 
 /// Print what runs the agent on every node of a Kubernetes cluster, as YAML
@@ -15,6 +15,7 @@ use crate::node::{Selector, SelectorError};
 #[derive(clap::Args)]
 #[command(after_long_help = "Examples:
   gotrace node manifest --image registry.example/gotrace:1 --select namespace=shop | kubectl apply -f -
+  gotrace node manifest --all --otlp 'http://$(NODE_IP):4318' > base/gotrace.yaml
   gotrace node manifest --all --pod-monitor --namespace tracing > base/gotrace.yaml")]
 pub(super) struct Args {
     /// Look at processes that are so: exe=PATH, module=NAME, cgroup=GLOB, container=ID, namespace=NS or pod=NS/NAME.
@@ -36,6 +37,10 @@ pub(super) struct Args {
     /// Also serve profiles, to whoever forwards a port to a pod of it (node run --pprof)
     #[arg(long)]
     pprof: bool,
+    /// Also send each start as a trace to an OTLP receiver (node run --otlp). http://$(NODE_IP):4318 is a collector on
+    /// each node; headers come from the Secret gotrace-otlp, key headers, if it is there
+    #[arg(long, value_name = "URL")]
+    otlp: Option<Collector>,
     /// Also a PodMonitor, for the Prometheus operator
     #[arg(long)]
     pod_monitor: bool,
@@ -66,6 +71,7 @@ fn manifest(args: &Args) -> Manifest {
         sys_admin: args.sys_admin,
         pprof: args.pprof,
         pod_monitor: args.pod_monitor,
+        otlp: args.otlp.clone(),
     }
 }
 
@@ -102,6 +108,10 @@ mod tests {
             let with_profiles = self::arguments(&[selection, &["--pprof"]].concat());
             let more: Vec<&String> = with_profiles.iter().filter(|one| !arguments.contains(one)).collect();
             assert_eq!(more, ["--pprof"]);
+            let sending = self::arguments(&[selection, &["--otlp", "http://collector:4318"]].concat());
+            assert!(sending.contains(&"--otlp=http://collector:4318".to_owned()), "{sending:?}");
+            let cli = [&["gotrace".to_owned()], &sending[..]].concat();
+            assert!(Cli::try_parse_from(&cli).is_ok(), "{cli:?}");
             let cli = Cli::try_parse_from([&["gotrace".to_owned()], &arguments[..]].concat())
                 .unwrap_or_else(|error| panic!("{arguments:?}: {error}"));
             let Verb::Node(super::super::Args { verb: NodeVerb::Run(_) }) = cli.verb else {

@@ -2,6 +2,7 @@
 
 mod manifest;
 mod run;
+mod sending;
 
 use super::{Common, Exit};
 use crate::cli::log::Format;

@@ -13,8 +13,9 @@ use super::super::recorder::size;
 use super::super::rights::{self, Beside};
 use super::super::ring::{DRAIN_INTERVAL, ring_size};
 use super::super::{Common, Exit};
+use super::sending::Receiver;
 use crate::doctor::{self, Check, Verdict};
-use crate::node::{Limits, Profiles, Selection, Selector, Session, Shared, Token, serve};
+use crate::node::{Endpoint, Limits, Profiles, Selection, Selector, Session, Shared, Token, serve};
 
 /// How often it is looked whether what kept the agent from its work still does.
 const RETRY: Duration = Duration::from_secs(5);
@@ -36,8 +37,14 @@ const COLLECTION_END: Duration = Duration::from_millis(500);
   sudo gotrace node run --all --log-format json
   sudo gotrace node run --all --pprof &
   go tool pprof http://127.0.0.1:9464/pids/4242/debug/pprof/profile?seconds=5
+  sudo gotrace node run --all --otlp http://127.0.0.1:4318
 
-Exit codes: 0 after SIGTERM or Ctrl-C; 3 when it cannot listen or has no token where there is to be one.")]
+Variables, for --otlp: OTEL_EXPORTER_OTLP_ENDPOINT (as --otlp, which is stronger), OTEL_EXPORTER_OTLP_HEADERS,
+OTEL_EXPORTER_OTLP_TIMEOUT (milliseconds), OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME (of every start);
+OTEL_EXPORTER_OTLP_PROTOCOL may be http/protobuf only.
+
+Exit codes: 0 after SIGTERM or Ctrl-C; 3 when it cannot listen, has no token where there is to be one, or cannot send
+what it is to.")]
 pub(super) struct Args {
     /// Look at processes that are so: exe=PATH, module=NAME, cgroup=GLOB, container=ID, namespace=NS or pod=NS/NAME.
     /// Repeatable; one that fits is enough
@@ -73,6 +80,10 @@ pub(super) struct Args {
     /// password of any user. It is not encrypted on its way
     #[arg(long, value_name = "FILE", requires = "pprof")]
     pprof_token: Option<PathBuf>,
+    /// Send each start as a trace to an OTLP receiver, such as a collector, over HTTP: http://HOST:PORT. The start is
+    /// the root; its phases and the inits that took longest are in it
+    #[arg(long, value_name = "URL")]
+    otlp: Option<Endpoint>,
     /// The size of the buffer between kernel and gotrace, in KiB: a power of two
     #[arg(long, value_name = "KIB", default_value_t = 8192, value_parser = ring_size)]
     ring_size: u32,
@@ -85,6 +96,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     // Before anything is put in place.
     let profiles = profiles(args)?.map(Arc::new);
+    let receiver = Receiver::of(args.otlp.as_ref())?;
     let listener = TcpListener::bind(args.listen)
         .map_err(|error| EnvironmentRefused(format!("cannot listen on {}: {error}", args.listen)))?;
     let address = listener.local_addr()?;
@@ -104,6 +116,7 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     }
     serve(listener, state.clone(), profiles.clone())?;
     common.note(&format!("metrics at http://{address}/metrics; SIGTERM ends"));
+    let sending = receiver.begin(&state)?;
 
     while !ended.load(Ordering::SeqCst) {
         let reasons = unfit(args.kill_switch.as_deref());
@@ -126,6 +139,7 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
             std::thread::sleep(DRAIN_INTERVAL);
         }
     }
+    sending.end();
     Ok(Exit::Ok)
 }
 

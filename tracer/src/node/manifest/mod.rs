@@ -1,9 +1,11 @@
 //! The agent as what Kubernetes runs on every node: plain YAML, to be applied as it is or as a base of kustomize.
 
+mod collector;
 mod name;
 
 use std::fmt::Write as _;
 
+pub use self::collector::Collector;
 pub use self::name::{Image, Name, NameError};
 use crate::target::capabilities::Capability;
 
@@ -27,6 +29,8 @@ pub struct Manifest {
     pub pprof: bool,
     /// Whether there is a `PodMonitor`, for the Prometheus operator.
     pub pod_monitor: bool,
+    /// Where starts are sent as traces, if they are.
+    pub otlp: Option<Collector>,
 }
 
 impl Manifest {
@@ -48,6 +52,12 @@ impl Manifest {
             .join("---\n")
             .replace("{{port}}", &PORT.to_string())
             .replace("{{capabilities}}", &self.capabilities())
+            .replace(
+                "{{environment}}",
+                if self.otlp.is_some() { include_str!("environment.yaml") } else { "" },
+            )
+            .replace("{{goes-out}}", if self.otlp.is_some() { "what is sent by OTLP" } else { "nothing" })
+            .replace("{{egress}}", &self.egress())
             .replace("{{namespace}}", self.namespace.quoted())
             .replace("{{scraper}}", self.scraper.quoted())
             .replace("{{image}}", self.image.quoted())
@@ -64,7 +74,18 @@ impl Manifest {
             );
             lines.push("            - --pprof".to_owned());
         }
+        lines.extend(
+            self.otlp
+                .iter()
+                .map(|collector| format!("            - {}", quoted(&format!("--otlp={collector}")))),
+        );
         lines.join("\n")
+    }
+
+    /// A policy knows no names, and a Service's address is not its pods': so it is the port that counts.
+    fn egress(&self) -> String {
+        let Some(collector) = &self.otlp else { return " []".to_owned() };
+        include_str!("egress.yaml").trim_end().replace("{{port}}", &collector.port().to_string())
     }
 
     fn capabilities(&self) -> String {
@@ -125,6 +146,7 @@ mod tests {
             sys_admin: false,
             pprof: false,
             pod_monitor: true,
+            otlp: None,
         }
     }
 
@@ -139,6 +161,19 @@ mod tests {
         );
         let without = Manifest { pod_monitor: false, ..manifest(&["--all"]) };
         assert!(!without.yaml().contains("PodMonitor"));
+    }
+
+    #[test]
+    fn what_is_sent_may_go_out_by_its_port_and_nothing_else_may() {
+        let without = manifest(&["--all"]).yaml();
+        assert!(without.contains("  egress: []\n") && !without.contains("env:"), "{without}");
+        let otlp = Some("http://$(NODE_IP):4318".parse().unwrap());
+        let yaml = Manifest { otlp, ..manifest(&["--all"]) }.yaml();
+        assert!(yaml.contains("            - \"--otlp=http://$(NODE_IP):4318\"\n"), "{yaml}");
+        let (_, egress) = yaml.split_once("  egress:\n").unwrap();
+        let ports: Vec<&str> = egress.lines().filter_map(|line| line.trim().strip_prefix("port: ")).collect();
+        assert_eq!(ports[..3], ["4318", "53", "53"]);
+        assert!(yaml.contains("            - name: NODE_IP\n") && !yaml.contains("{{"), "{yaml}");
     }
 
     #[test]

@@ -1,0 +1,148 @@
+//! One request to the receiver, and what its answer means.
+
+use std::time::{Duration, SystemTime};
+
+use hyper::header::{CONTENT_TYPE, RETRY_AFTER};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
+use prost::Message;
+use ureq::Agent;
+use ureq::http::{HeaderMap, StatusCode};
+
+use super::settings::Settings;
+use crate::node::workload::label;
+
+/// So much of an answer is read.
+const MOST_ANSWER: u64 = 64 << 10;
+
+/// What became of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// The receiver took it, but for so many spans, and said why.
+    Taken { rejected: u64, why: String },
+    /// It may be taken later, after that time if the receiver says one.
+    Later { after: Option<Duration>, why: String },
+    /// It is not wanted, now or later.
+    Refused { why: String },
+}
+
+/// Makes the requests.
+pub(super) struct Sender {
+    agent: Agent,
+    url: String,
+    settings: Settings,
+}
+
+impl Sender {
+    pub(super) fn new(settings: Settings) -> Self {
+        // A receiver that has moved is for people to look after: secrets in headers go nowhere else.
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .user_agent(concat!("gotrace/", env!("CARGO_PKG_VERSION")));
+        Self { agent: config.build().into(), url: settings.endpoint.url("v1/traces"), settings }
+    }
+
+    /// Where to.
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Sends, for so long at most, and no longer than is set.
+    pub(super) fn send(&self, body: &[u8], longest: Duration) -> Answer {
+        let timeout = longest.min(self.settings.timeout);
+        let mut request = self
+            .agent
+            .post(&self.url)
+            .config()
+            .timeout_global(Some(timeout))
+            .build()
+            .header(CONTENT_TYPE, "application/x-protobuf");
+        for (name, value) in &self.settings.headers {
+            request = request.header(name, value);
+        }
+        let mut response = match request.send(body) {
+            Ok(response) => response,
+            Err(error) => return Answer::Later { after: None, why: error.to_string() },
+        };
+        let body = response.body_mut().with_config().limit(MOST_ANSWER).read_to_vec();
+        let (status, headers) = (response.status(), response.headers());
+        if status.is_success() {
+            return taken(&body.unwrap_or_default());
+        }
+        let why = said(status, &body.unwrap_or_default());
+        // Of others the protocol says that they must not be sent again.
+        match status.as_u16() {
+            429 | 502 | 503 | 504 => Answer::Later { after: retry_after(headers, SystemTime::now()), why },
+            _ => Answer::Refused { why },
+        }
+    }
+}
+
+/// A status of gRPC's, which the receiver gives with its refusals (google/rpc/status.proto).
+#[derive(Clone, PartialEq, Message)]
+struct Refusal {
+    #[prost(string, tag = "2")]
+    message: String,
+}
+
+fn taken(body: &[u8]) -> Answer {
+    // What cannot be read as an answer says nothing against the request.
+    let partial =
+        ExportTraceServiceResponse::decode(body).unwrap_or_default().partial_success.unwrap_or_default();
+    let rejected = u64::try_from(partial.rejected_spans).unwrap_or(0);
+    Answer::Taken { rejected, why: label(&partial.error_message) }
+}
+
+fn said(status: StatusCode, body: &[u8]) -> String {
+    match Refusal::decode(body) {
+        Ok(Refusal { message }) if !message.is_empty() => format!("{status}: {}", label(&message)),
+        _ => status.to_string(),
+    }
+}
+
+/// Seconds, or a date.
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let date = || httpdate::parse_http_date(value).ok()?.duration_since(now).ok();
+    value.parse().map(Duration::from_secs).ok().or_else(date)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use opentelemetry_proto::tonic::collector::trace::v1::ExportTracePartialSuccess;
+
+    use super::*;
+
+    #[test]
+    fn spans_that_were_not_wanted_are_told() {
+        let partial =
+            ExportTracePartialSuccess { rejected_spans: 3, error_message: "too\u{1b}old".to_owned() };
+        let body = ExportTraceServiceResponse { partial_success: Some(partial) }.encode_to_vec();
+        assert_eq!(taken(&body), Answer::Taken { rejected: 3, why: r"too\u{1b}old".to_owned() });
+        let all = Answer::Taken { rejected: 0, why: String::new() };
+        assert_eq!(taken(&[]), all);
+        assert_eq!(taken(b"<html>"), all);
+    }
+
+    #[test]
+    fn a_refusal_says_why_when_it_is_one_of_the_protocol() {
+        let refusal = Refusal { message: "no such tenant".to_owned() }.encode_to_vec();
+        assert_eq!(said(StatusCode::BAD_REQUEST, &refusal), "400 Bad Request: no such tenant");
+        assert_eq!(said(StatusCode::NOT_FOUND, b"404 page not found"), "404 Not Found");
+    }
+
+    #[test]
+    fn the_receiver_says_when_to_come_again_in_seconds_or_as_a_date() {
+        let of = |value: &str| {
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, value.parse().unwrap())]);
+            retry_after(&headers, UNIX_EPOCH + Duration::from_secs(784_111_777 - 30))
+        };
+        assert_eq!(of("120"), Some(Duration::from_secs(120)));
+        assert_eq!(of("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::from_secs(30)));
+        assert_eq!(of("Sun, 06 Nov 1983 08:49:37 GMT"), None);
+        assert_eq!(of("soon"), None);
+    }
+}
