@@ -2,15 +2,19 @@
 
 use std::borrow::Cow;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use regex::Regex;
 
-use super::flamegraph::{Weight, write_svg};
+use super::flamegraph::{Picture, Weight};
 use super::folded::Folded;
 use crate::event::blocking::Kind;
 use crate::model::blocking::{BlockingReport, Entry, Site};
 use crate::model::parking::ParkingReport;
 use crate::target::gobin::Frame;
+
+/// Takes a stack, the outermost frame first, and its weight.
+type Add<'a, 'r> = &'a mut dyn FnMut(Vec<Cow<'r, Arc<Frame>>>, u64);
 
 /// A flame graph of a running program.
 #[derive(Clone, Debug, Default)]
@@ -76,27 +80,27 @@ impl BlockingFlame {
     }
 
     /// Every stack, the outermost frame first, and its weight; none is left out, and equal ones come apart.
-    pub(super) fn stacks(&self, report: &BlockingReport, add: &mut dyn FnMut(&[Cow<'_, Frame>], u64)) {
+    pub(super) fn stacks<'a>(&self, report: &'a BlockingReport, add: Add<'_, 'a>) {
         match self.of {
             FlameOf::Blocked => report.suffered().for_each(|entry| self.add(entry, add)),
             FlameOf::OnCpu => {
                 for on_cpu in &report.on_cpu {
                     let leaf = on_cpu.syscall.as_ref().map(|syscall| format!("[{syscall}]"));
                     let root = self.root(on_cpu.origin.as_ref(), &on_cpu.site, None);
-                    add(&path(root, &on_cpu.stack, leaf), on_cpu.count);
+                    add(path(root, &on_cpu.stack, leaf), on_cpu.count);
                 }
             }
             FlameOf::Parked => {
                 for parking in report.parking.iter().flat_map(ParkingReport::suffered) {
                     let root = self.root(parking.origin.as_ref(), &parking.site, Some(&parking.reason));
                     let leaf = Some(format!("[{}]", parking.reason));
-                    add(&path(root, &parking.stack, leaf), parking.sums.total.0);
+                    add(path(root, &parking.stack, leaf), parking.sums.total.0);
                 }
             }
             FlameOf::Assists => {
                 for assist in report.gc.iter().flat_map(|gc| &gc.assists) {
                     let root = self.root(assist.origin.as_ref(), &assist.site, None);
-                    add(&path(root, &assist.stack, None), assist.cpu.0);
+                    add(path(root, &assist.stack, None), assist.cpu.0);
                 }
             }
         }
@@ -119,18 +123,20 @@ impl BlockingFlame {
         let name = exe.file_name().unwrap_or(exe.as_os_str()).to_string_lossy();
         let (pid, span) = (report.subject.pid, report.span().for_people());
         let (what, weight) = self.of.title();
-        write_svg(self.folded(report), &format!("{name} ({pid}), {span}: {what}"), weight, out)
+        let mut picture = Picture::merged(self.focus.as_ref());
+        self.stacks(report, &mut |frames, weight| picture.add(frames, weight));
+        picture.write_svg(&format!("{name} ({pid}), {span}: {what}"), weight, out)
     }
 
     /// An entry's time, split by what the slow ones of it were on.
-    fn add(&self, entry: &Entry, add: &mut dyn FnMut(&[Cow<'_, Frame>], u64)) {
+    fn add<'a>(&self, entry: &'a Entry, add: Add<'_, 'a>) {
         let mut rest = entry.sums.total.0;
         for (name, sums) in &entry.objects {
             let weight = sums.total.0.min(rest);
             rest -= weight;
-            add(&self.path(entry, Some(name)), weight);
+            add(self.path(entry, Some(name)), weight);
         }
-        add(&self.path(entry, None), rest);
+        add(self.path(entry, None), rest);
     }
 
     /// What is at the bottom; nothing where there is no object at all.
@@ -143,7 +149,7 @@ impl BlockingFlame {
         }
     }
 
-    fn path<'a>(&self, entry: &'a Entry, object: Option<&str>) -> Vec<Cow<'a, Frame>> {
+    fn path<'a>(&self, entry: &'a Entry, object: Option<&str>) -> Vec<Cow<'a, Arc<Frame>>> {
         let what = object.map(str::to_owned).or_else(|| entry.object_type().map(str::to_owned));
         let object = what.as_deref().unwrap_or("(no object)");
         let root = self.root(entry.origin.as_ref(), &entry.site, Some(object));
@@ -172,8 +178,8 @@ fn made_at(origin: Option<&Frame>) -> String {
 }
 
 /// From the bottom to the top.
-fn path(root: Option<String>, stack: &[Frame], leaf: Option<String>) -> Vec<Cow<'_, Frame>> {
-    let label = |text| Cow::Owned(label(text));
+fn path(root: Option<String>, stack: &[Arc<Frame>], leaf: Option<String>) -> Vec<Cow<'_, Arc<Frame>>> {
+    let label = |text| Cow::Owned(Arc::new(label(text)));
     let unknown = stack.is_empty().then(|| label("(no stack)".to_owned()));
     let frames = stack.iter().rev().map(Cow::Borrowed);
     root.map(label).into_iter().chain(unknown).chain(frames).chain(leaf.map(label)).collect()

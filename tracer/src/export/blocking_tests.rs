@@ -1,6 +1,7 @@
 //! One report from tables made by hand, and what every format must make of it, to the letter.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tracer_ebpf::wire::Probe;
 use tracer_ebpf::wire::blocking::bucket;
@@ -197,7 +198,7 @@ fn blocked_now() -> Vec<BlockedNow> {
     let stack = |number: usize| {
         let mut at = stacks()[number].clone();
         at.iter_mut().skip(1).for_each(|address| address.0 -= 1);
-        at.into_iter().flat_map(|address| Crafted.frames(address)).collect::<Vec<_>>()
+        at.into_iter().flat_map(|address| Crafted.frames(address)).map(Arc::new).collect::<Vec<_>>()
     };
     let one = |goid, number, syscall: &str, object: &str, since| BlockedNow {
         goid,

@@ -2,7 +2,6 @@
 //! outermost first, with semicolons between; a space; the weight.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use ahash::RandomState;
@@ -13,9 +12,6 @@ use super::printable;
 
 /// The most that a scaled stack weighs: so much that a hundred thousand of them can be added up.
 const MOST: f64 = 1e13;
-
-/// The digits of the largest weight, and the space before them.
-const WEIGHT: usize = 21;
 
 /// Stacks with their weights.
 #[derive(Debug)]
@@ -47,12 +43,6 @@ impl Folded {
         Self { stacks: Stacks::InOrder(Vec::new()), total: 0, focus }
     }
 
-    /// Whether the order is that of time.
-    #[must_use]
-    pub fn is_in_order(&self) -> bool {
-        matches!(self.stacks, Stacks::InOrder(_))
-    }
-
     /// Adds a stack, the outermost frame first, unless the focus is on others.
     pub fn add<S: AsRef<str>>(&mut self, frames: &[S], weight: u64) {
         let is_focus = |focus: &Regex| frames.iter().any(|frame| focus.is_match(frame.as_ref()));
@@ -61,7 +51,7 @@ impl Folded {
             return;
         }
         let length: usize = frames.iter().map(|frame| frame.as_ref().len() + 1).sum();
-        let mut stack = String::with_capacity(length + WEIGHT);
+        let mut stack = String::with_capacity(length);
         for (depth, frame) in frames.iter().enumerate() {
             if depth > 0 {
                 stack.push(';');
@@ -99,17 +89,6 @@ impl Folded {
         some.map(|(stack, weight)| format!("{stack} {weight}\n")).collect()
     }
 
-    /// The lines, without a copy of the stacks.
-    #[must_use]
-    pub fn into_lines(self) -> Vec<String> {
-        let line = |(mut stack, weight): (String, u64)| {
-            // A string takes all.
-            let _ = write!(stack, " {weight}");
-            stack
-        };
-        self.into_stacks().into_iter().map(line).collect()
-    }
-
     /// Writes the lines.
     ///
     /// # Errors
@@ -138,7 +117,7 @@ impl Folded {
 }
 
 /// A frame that cannot be taken for several, for a comment or for a weight, whoever named the function.
-fn escape(frame: &str) -> Cow<'_, str> {
+pub(super) fn escape(frame: &str) -> Cow<'_, str> {
     // As most are. All bytes are looked at, which the compiler does several at a time.
     let is_plain = |byte: u8| byte.is_ascii_graphic() & (byte != b';') & (byte != b'#');
     if !frame.is_empty() && frame.bytes().fold(true, |plain, byte| plain & is_plain(byte)) {
@@ -200,8 +179,6 @@ mod tests {
         }
         assert_eq!(lines(&merged), ["a;b 4", "a;c 2"]);
         assert_eq!(lines(&in_order), ["a;b 1", "a;c 2", "a;b 3"]);
-        assert_eq!(merged.into_lines(), ["a;b 4", "a;c 2"]);
-        assert_eq!(in_order.into_lines(), ["a;b 1", "a;c 2", "a;b 3"]);
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! A start as a flame chart: phases, package inits, their functions, and what these waited for. Its x axis is time.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use regex::Regex;
 
-use super::flamegraph::{Weight, write_svg};
+use super::flamegraph::{Picture, Weight};
+use super::blocking_flame::label;
 use super::folded::Folded;
 use super::startup_spans::{Level, stretches};
 use crate::model::Report;
@@ -44,7 +47,12 @@ impl StartupFlame {
         let exe = &report.subject.exe;
         let name = exe.file_name().unwrap_or(exe.as_os_str()).to_string_lossy();
         let title = format!("the start of {name}, in the order of time");
-        write_svg(self.folded(report), &title, Weight::Time, out)
+        let mut picture = Picture::in_order(self.focus.as_ref());
+        stretches(report, |path, duration| {
+            let label = |level| Cow::Owned(Arc::new(label(frame(level))));
+            picture.add(path.iter().map(label).collect(), duration.0);
+        });
+        picture.write_svg(&title, Weight::Time, out)
     }
 }
 

@@ -111,7 +111,7 @@ fn cause(wait: &event::Wait, object: Option<&Object>, stack: &[Frame]) -> Cause 
         _ => {}
     }
     let waits_for_others = matches!(told, Cause::Goroutine | Cause::Network | Cause::Futex);
-    if waits_for_others && resolves_names(stack) {
+    if waits_for_others && stack.iter().any(resolves_names) {
         Cause::Dns
     } else if told == Cause::Goroutine && calls(&["net.", "net/", "internal/poll.", "crypto/tls."]) {
         Cause::Network
@@ -120,10 +120,10 @@ fn cause(wait: &event::Wait, object: Option<&Object>, stack: &[Frame]) -> Cause 
     }
 }
 
-/// Whether the stack is that of a name being resolved, by Go's own resolver or by the C library's.
-pub(super) fn resolves_names(stack: &[Frame]) -> bool {
+/// Whether the function resolves names, as Go's own resolver or with the C library's.
+pub(super) fn resolves_names(frame: &Frame) -> bool {
     let resolver = ["net.(*Resolver).", "net.cgo", "net.doBlockingWithCtx"];
-    stack.iter().any(|frame| resolver.iter().any(|prefix| frame.function.starts_with(prefix)))
+    resolver.iter().any(|prefix| frame.function.starts_with(prefix))
 }
 
 fn stack(wait: &event::Wait, symbols: &dyn Symbols) -> Vec<Frame> {

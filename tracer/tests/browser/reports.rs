@@ -332,7 +332,7 @@ fn blocked() -> BlockedNow {
         fd: Some(5),
         object: Some(HOSTILE[0].to_owned()),
         since: Some(Since::AtLatest(Nanos(2_000_000_000))),
-        stack: vec![frame("main.lock", 44)],
+        stack: vec![frame("main.lock", 44).into()],
         origin: None,
     }
 }
@@ -346,7 +346,7 @@ pub(crate) fn waits(report: &BlockingReport) -> ParkingReport {
         ready: at(2 * MS),
         ran: at(MS),
         reason: "chan receive".to_owned(),
-        stack: vec![frame(HOSTILE[0], 12)].into(),
+        stack: [frame(HOSTILE[0], 12).into()].into(),
         origin: Some(frame(HOSTILE[3], 20)),
         idle: None,
         waker_goid: 902,

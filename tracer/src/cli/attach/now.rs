@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use crate::event::blocking::{InSyscall, Parked};
 use crate::model::blocking::{BlockedNow, Since};
@@ -123,7 +124,7 @@ fn counted(goroutines: &Goroutines) -> Vec<String> {
 /// What goroutines share is looked up once.
 struct Sources<'a, 'b> {
     observer: &'a Observer<'b>,
-    stacks: HashMap<usize, Vec<Frame>>,
+    stacks: HashMap<usize, Vec<Arc<Frame>>>,
     /// All open descriptors; none before the first is asked for.
     descriptors: OnceCell<BTreeMap<u64, Descriptor>>,
 }
@@ -199,11 +200,12 @@ impl Sources<'_, '_> {
         descriptors.get(&fd).map(|descriptor| self.observer.told(&descriptor.object))
     }
 
-    fn stack(&mut self, goroutine: &Goroutine, all: &Goroutines) -> Vec<Frame> {
+    fn stack(&mut self, goroutine: &Goroutine, all: &Goroutines) -> Vec<Arc<Frame>> {
         let StackRead::At(index) = goroutine.stack else { return Vec::new() };
         let Some(calls) = all.stacks.get(index) else { return Vec::new() };
         let code = &self.observer.code;
-        self.stacks.entry(index).or_insert_with(|| Stack::of(calls, code).frames).clone()
+        let frames = || Stack::of(calls, code).frames.into_iter().map(Arc::new).collect();
+        self.stacks.entry(index).or_insert_with(frames).clone()
     }
 
     /// The go statement that made it.

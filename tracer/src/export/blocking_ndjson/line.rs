@@ -1,6 +1,7 @@
 //! The lines of a report on a running program. Fields may be added, never renamed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -214,6 +215,6 @@ impl<'a> Origin<'a> {
 }
 
 /// A stack, the innermost function first, with file and line.
-pub(super) fn functions(stack: &[Frame]) -> Vec<String> {
+pub(super) fn functions(stack: &[Arc<Frame>]) -> Vec<String> {
     stack.iter().map(ToString::to_string).collect()
 }

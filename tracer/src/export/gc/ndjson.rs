@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
@@ -321,6 +322,6 @@ fn incident(incident: &Incident) -> Line<'_> {
     }
 }
 
-fn frames(stack: &[Frame]) -> Vec<String> {
+fn frames(stack: &[Arc<Frame>]) -> Vec<String> {
     stack.iter().map(ToString::to_string).collect()
 }

@@ -5,6 +5,7 @@ mod now;
 mod sites;
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use super::page::{chart, end, section};
 use super::table::{Cell, Column, Kind};
@@ -44,7 +45,7 @@ pub(super) fn write(report: &BlockingReport, out: &mut dyn Write) -> io::Result<
     data(report, out)
 }
 
-fn frames(stack: &[Frame]) -> Vec<String> {
+fn frames(stack: &[Arc<Frame>]) -> Vec<String> {
     stack.iter().map(ToString::to_string).collect()
 }
 

@@ -1,6 +1,7 @@
 //! The lines of why goroutines did not run. Fields may be added, never renamed.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
@@ -179,6 +180,6 @@ const fn class(idle: Option<Idle>) -> &'static str {
     if idle.is_some() { "idle" } else { "suffered" }
 }
 
-fn functions(stack: &[Frame]) -> Vec<String> {
+fn functions(stack: &[Arc<Frame>]) -> Vec<String> {
     stack.iter().map(ToString::to_string).collect()
 }

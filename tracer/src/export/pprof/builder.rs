@@ -1,5 +1,6 @@
 //! A profile as it grows: strings, functions, locations and samples that are equal are one.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::io::{self, Write};
 
@@ -88,11 +89,12 @@ impl Builder {
 
     /// The locations of a stack, innermost first: calls that were inlined are in the location of the function that
     /// they were inlined into.
-    pub(super) fn stack(&mut self, frames: &[Frame]) -> Vec<u64> {
+    pub(super) fn stack<F: Borrow<Frame>>(&mut self, frames: &[F]) -> Vec<u64> {
+        let is_inlined = |inner: &Frame, outer: &Frame| inner.inlined && inner.address == outer.address;
         let mut stack = Vec::new();
-        for calls in frames.chunk_by(|inner, outer| inner.inlined && inner.address == outer.address) {
-            let lines = calls.iter().map(|frame| self.line(frame)).collect();
-            let address = calls.first().and_then(|frame| frame.address);
+        for calls in frames.chunk_by(|inner, outer| is_inlined(inner.borrow(), outer.borrow())) {
+            let lines = calls.iter().map(|frame| self.line(frame.borrow())).collect();
+            let address = calls.first().and_then(|frame| frame.borrow().address);
             stack.push(self.location(address.map_or(0, |address| address.0), lines));
         }
         stack

@@ -1,6 +1,8 @@
 //! A running program: where its goroutines were blocked, as in Go's own block profile, or where it was on a CPU, as in
 //! Go's own CPU profile.
 
+use std::sync::Arc;
+
 use super::super::FlameOf;
 use super::super::blocking_ndjson::{caller_name, kind_name};
 use super::builder::Builder;
@@ -139,7 +141,7 @@ fn assists(report: &BlockingReport) -> Builder {
     builder
 }
 
-fn stack(builder: &mut Builder, frames: &[Frame]) -> Vec<u64> {
+fn stack(builder: &mut Builder, frames: &[Arc<Frame>]) -> Vec<u64> {
     if frames.is_empty() { vec![builder.stands_for("(no stack)")] } else { builder.stack(frames) }
 }
 

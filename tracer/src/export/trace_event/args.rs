@@ -7,7 +7,6 @@ use crate::model::blocking::{BlockedNow, Entry, Idle, Site, SlowCall};
 use crate::model::gc::{HeldUpBy, Incident, ToldCycle, Trigger, WorldStop};
 use crate::model::parking::Wakeup;
 use crate::model::{Cause, Init, Library, Parts, Phase, TimedFunction, Wait};
-use crate::target::gobin::Frame;
 use crate::units::Nanos;
 
 /// What a slice is of.
@@ -172,7 +171,7 @@ fn cycle(told: &ToldCycle, incident: Option<&Incident>) -> Value {
 }
 
 /// Innermost first, with file and line.
-fn stack(frames: &[Frame]) -> Vec<String> {
+fn stack(frames: &[impl ToString]) -> Vec<String> {
     frames.iter().map(ToString::to_string).collect()
 }
 

@@ -1,5 +1,7 @@
 //! What a system call or a network wait is spent on, by its number, its descriptor's object and its stack.
 
+use std::sync::Arc;
+
 use tracer_ebpf::wire::syscall::wait_kind;
 
 use super::super::waits::{resolves_names, syscall_name};
@@ -46,10 +48,9 @@ impl BlockingCause {
     }
 
     pub(super) fn of(key: &Key, stack: &Resolved) -> Self {
-        let resolves = resolves_names(&stack.frames)
-            || stack.origin.as_ref().is_some_and(|origin| resolves_names(std::slice::from_ref(origin)));
+        let resolves = || stack.frames.iter().map(Arc::as_ref).chain(&stack.origin).any(resolves_names);
         match Self::without_names(key, stack) {
-            Self::Network | Self::Lock if resolves => Self::Dns,
+            Self::Network | Self::Lock if resolves() => Self::Dns,
             other => other,
         }
     }
@@ -158,7 +159,7 @@ mod tests {
     ) -> &'static str {
         let (caller, stack_taken) = (Caller::Goroutine, StackTaken::Taken(0));
         let key = Key { kind, caller, syscall, file_type, gopc: None, stack: stack_taken };
-        let frames = stack.iter().map(frame).collect::<Vec<_>>().into();
+        let frames = stack.iter().map(frame).map(Arc::new).collect();
         BlockingCause::of(&key, &Resolved { frames, origin: origin.as_ref().map(frame) }).name()
     }
 

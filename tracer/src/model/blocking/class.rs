@@ -2,6 +2,8 @@
 //!
 //! What no rule of [`RULES`] knows is suffered: better shown once too often than hidden.
 
+use std::sync::Arc;
+
 use super::super::waits::syscall_name;
 use super::stacks::has_any;
 use crate::event::blocking::{Caller, Key, Kind, StackTaken};
@@ -91,7 +93,7 @@ impl Idle {
     /// Of a goroutine with this stack, the innermost frame first; none when no rule knows it. `gave_up` says that the
     /// stack is that of what it did next.
     #[must_use]
-    pub fn of_stack(stack: &[Frame], gave_up: bool) -> Option<Self> {
+    pub fn of_stack(stack: &[Arc<Frame>], gave_up: bool) -> Option<Self> {
         let applies = |rule: &&Rule| {
             has_any(stack, rule.within)
                 && (gave_up || rule.at.is_empty() || has_any(stack, rule.at))
@@ -102,7 +104,7 @@ impl Idle {
 }
 
 impl Class {
-    pub(super) fn of(key: &Key, stack: &[Frame]) -> Self {
+    pub(super) fn of(key: &Key, stack: &[Arc<Frame>]) -> Self {
         match (key.caller, key.stack) {
             (Caller::Runtime, _) => Self::Idle(of_runtime(key.syscall)),
             (Caller::Unknown, _) => Self::Outside,
@@ -255,7 +257,7 @@ mod tests {
             begins: 0,
             address: None,
         };
-        Idle::of_stack(&functions.iter().map(frame).collect::<Vec<_>>(), gave_up)
+        Idle::of_stack(&functions.iter().map(frame).map(Arc::new).collect::<Vec<_>>(), gave_up)
     }
 
     #[test]

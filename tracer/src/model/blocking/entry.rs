@@ -24,7 +24,7 @@ pub struct Entry {
     /// How often and how long.
     pub sums: Sums,
     /// Where it was called; of a wait without a retry, what the goroutine did next.
-    pub stack: Arc<[Frame]>,
+    pub stack: Arc<[Arc<Frame>]>,
     /// The go statement that made the goroutine.
     pub origin: Option<Frame>,
     /// Whose time it is.
@@ -34,7 +34,7 @@ pub struct Entry {
     /// The line of code that it is put down to.
     pub site: Site,
     /// The slowest of it, when that was told by itself.
-    pub worst: Option<SlowCall>,
+    pub worst: Option<Box<SlowCall>>,
     /// What the slow ones were on, by name.
     pub objects: BTreeMap<String, ObjectSums>,
 }
@@ -46,7 +46,7 @@ impl Entry {
             class: Class::of(&key, &resolved.frames),
             cause: BlockingCause::of(&key, &resolved),
             site: Site::of(&resolved.frames, resolved.origin.as_ref(), module),
-            worst: slow.worst(&key).cloned(),
+            worst: slow.worst(&key).cloned().map(Box::new),
             objects: slow.objects(&key),
             key,
             sums,

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +31,7 @@ pub struct BlockedNow {
     /// Since when, on the boot clock; none when nothing tells.
     pub since: Option<Since>,
     /// Its stack, innermost first; empty when it cannot be had.
-    pub stack: Vec<Frame>,
+    pub stack: Vec<Arc<Frame>>,
     /// The go statement that made it.
     pub origin: Option<Frame>,
 }
@@ -166,7 +167,7 @@ mod tests {
             fd: Some(goid),
             object: None,
             since,
-            stack: vec![frame],
+            stack: vec![frame.into()],
             origin: None,
         }
     }

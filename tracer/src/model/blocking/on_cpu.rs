@@ -21,7 +21,7 @@ pub struct OnCpu {
     /// The system call that it was in, in the kernel.
     pub syscall: Option<String>,
     /// Where, innermost first; empty when the stack was not taken.
-    pub stack: Arc<[Frame]>,
+    pub stack: Arc<[Arc<Frame>]>,
     /// The go statement that made the goroutine.
     pub origin: Option<Frame>,
     /// The line of code that it is put down to.

@@ -109,8 +109,9 @@ impl BlockingReport {
             untold_objects: input.slow.untold,
             ..BlockingLosses::default()
         };
-        let mut entries = Vec::new();
-        for tally in tallies(input.tables, input.before) {
+        let tallies = tallies(input.tables, input.before);
+        let mut entries = Vec::with_capacity(tallies.len());
+        for tally in tallies {
             losses.add(&tally, stacks.is_missing(&tally.key));
             let resolved = stacks.resolve(tally.key.stack, tally.key.gopc);
             entries.push(Entry::of(tally, resolved, module, input.slow));

@@ -1,5 +1,7 @@
 //! What the system calls do to Go's scheduler: threads, processors, its poller.
 
+use std::sync::Arc;
+
 use super::super::waits::syscall_name;
 use super::entry::Entry;
 use super::stacks::has_any;
@@ -97,7 +99,7 @@ enum Why {
     Unknown,
 }
 
-fn why(stack: &[Frame]) -> Why {
+fn why(stack: &[Arc<Frame>]) -> Why {
     let on = |functions: &[&str]| has_any(stack, functions);
     if on(&["syscall.forkAndExec", "syscall.rawVforkSyscall", "syscall.forkExec"]) {
         return Why::Child;
@@ -128,7 +130,7 @@ mod tests {
             begins: 0,
             address: None,
         };
-        match why(&functions.iter().map(frame).collect::<Vec<_>>()) {
+        match why(&functions.iter().map(frame).map(Arc::new).collect::<Vec<_>>()) {
             Why::Child => "child",
             Why::Blocking => "blocking",
             Why::Work => "work",

@@ -18,7 +18,7 @@ pub const NOT_GO: &str = "(not Go code)";
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::model) struct Resolved {
     /// The stack, innermost first; empty when it was not taken.
-    pub frames: Arc<[Frame]>,
+    pub frames: Arc<[Arc<Frame>]>,
     /// The go statement that made the goroutine.
     pub origin: Option<Frame>,
 }
@@ -27,8 +27,8 @@ pub(in crate::model) struct Resolved {
 pub(in crate::model) struct Stacks<'a> {
     tables: &'a Tables,
     symbols: &'a dyn Symbols,
-    addresses: HashMap<RuntimeAddr, Vec<Frame>, RandomState>,
-    stacks: HashMap<u32, Arc<[Frame]>, RandomState>,
+    addresses: HashMap<RuntimeAddr, Vec<Arc<Frame>>, RandomState>,
+    stacks: HashMap<u32, Arc<[Arc<Frame>]>, RandomState>,
 }
 
 impl<'a> Stacks<'a> {
@@ -48,7 +48,7 @@ impl<'a> Stacks<'a> {
     /// The go statement that the address is behind.
     pub(in crate::model) fn origin(&mut self, gopc: RuntimeAddr) -> Option<Frame> {
         // Several copies of the code are one statement.
-        Some(Frame { address: None, ..self.at(before(gopc)).first()?.clone() })
+        Some(Frame { address: None, ..Frame::clone(self.at(before(gopc)).first()?) })
     }
 
     /// Whether the stack that the key names could not be read back.
@@ -56,7 +56,7 @@ impl<'a> Stacks<'a> {
         matches!(key.stack, StackTaken::Taken(number) if !self.tables.stacks.contains_key(&number))
     }
 
-    fn stack(&mut self, number: u32) -> Arc<[Frame]> {
+    fn stack(&mut self, number: u32) -> Arc<[Arc<Frame>]> {
         if let Some(known) = self.stacks.get(&number) {
             return Arc::clone(known);
         }
@@ -67,8 +67,8 @@ impl<'a> Stacks<'a> {
     }
 
     /// The source code of a stack, the innermost address first.
-    pub(in crate::model) fn frames(&mut self, addresses: &[RuntimeAddr]) -> Arc<[Frame]> {
-        let mut frames: Vec<Frame> = Vec::with_capacity(addresses.len());
+    pub(in crate::model) fn frames(&mut self, addresses: &[RuntimeAddr]) -> Arc<[Arc<Frame>]> {
+        let mut frames: Vec<Arc<Frame>> = Vec::with_capacity(addresses.len());
         for (index, address) in addresses.iter().enumerate() {
             // A return address is behind the call; the call may end the function. What a signal found was not called.
             let preempted = frames.last().is_some_and(|frame| *frame.function == *"runtime.asyncPreempt");
@@ -77,14 +77,14 @@ impl<'a> Stacks<'a> {
             if !here.is_empty() {
                 frames.extend_from_slice(here);
             } else if frames.last().is_none_or(|frame| *frame.function != *NOT_GO) {
-                frames.push(Frame {
+                frames.push(Arc::new(Frame {
                     function: NOT_GO.into(),
                     file: None,
                     line: 0,
                     inlined: false,
                     begins: 0,
                     address: None,
-                });
+                }));
             }
         }
         // Where every goroutine returns to, and where every thread begins.
@@ -94,8 +94,9 @@ impl<'a> Stacks<'a> {
         frames.into()
     }
 
-    fn at(&mut self, address: RuntimeAddr) -> &[Frame] {
-        self.addresses.entry(address).or_insert_with(|| self.symbols.frames(address))
+    fn at(&mut self, address: RuntimeAddr) -> &[Arc<Frame>] {
+        let frames = || self.symbols.frames(address).into_iter().map(Arc::new).collect();
+        self.addresses.entry(address).or_insert_with(frames)
     }
 }
 
@@ -104,7 +105,7 @@ fn before(address: RuntimeAddr) -> RuntimeAddr {
 }
 
 /// Whether a function is on the stack whose name begins so.
-pub(super) fn has_any(stack: &[Frame], prefixes: &[&str]) -> bool {
+pub(super) fn has_any(stack: &[Arc<Frame>], prefixes: &[&str]) -> bool {
     // Most names have another byte where the prefix ends, which is sooner seen than that they begin alike.
     let begins = |name: &str, prefix: &str| {
         let last = prefix.len().wrapping_sub(1);

@@ -20,7 +20,7 @@ pub struct AssistSite {
     /// Their share of the time of all assists in the span, from 0 to 1.
     pub share: f64,
     /// Where they allocated, innermost first.
-    pub stack: Arc<[Frame]>,
+    pub stack: Arc<[Arc<Frame>]>,
     /// The go statement that made them.
     pub origin: Option<Frame>,
     /// The line of code that allocated.

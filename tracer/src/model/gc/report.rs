@@ -1,6 +1,7 @@
 //! Everything that the collector's cycles and stops tell, ready for any format.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::super::blocking::BlockingReport;
 use super::super::blocking::stacks::Stacks;
@@ -125,8 +126,8 @@ impl Trigger {
     }
 
     /// By the stack of who asked for the stop that begins the cycle.
-    fn of(cycle: &GcCycle, asked: Option<&[Frame]>) -> Option<Self> {
-        let periodic = |frame: &Frame| *frame.function == *"runtime.forcegchelper";
+    fn of(cycle: &GcCycle, asked: Option<&[Arc<Frame>]>) -> Option<Self> {
+        let periodic = |frame: &Arc<Frame>| *frame.function == *"runtime.forcegchelper";
         match asked {
             _ if cycle.forced => Some(Self::Manual),
             Some(stack) if stack.iter().any(periodic) => Some(Self::Periodic),

@@ -86,7 +86,7 @@ pub struct WorldStop {
     /// The go statement that made it.
     pub origin: Option<Frame>,
     /// Its stack, innermost first.
-    pub stack: Arc<[Frame]>,
+    pub stack: Arc<[Arc<Frame>]>,
     /// The line of code that asked.
     pub site: Site,
     /// How often who asked looked whether it had stopped, and it had not: every 100 µs.
@@ -103,7 +103,7 @@ pub struct HeldUpBy {
     /// The go statement that made it.
     pub origin: Option<Frame>,
     /// Where it was when it had stopped, innermost first.
-    pub stack: Arc<[Frame]>,
+    pub stack: Arc<[Arc<Frame>]>,
     /// The line of code that it was in.
     pub site: Site,
 }

@@ -64,7 +64,7 @@ pub struct Parking {
     /// The part of the time in which they were ready and had no P to run on; of those alone whose waker was seen.
     pub runnable: Nanos,
     /// Where, innermost first.
-    pub stack: Arc<[Frame]>,
+    pub stack: Arc<[Arc<Frame>]>,
     /// The go statement that made them.
     pub origin: Option<Frame>,
     /// The line of code that it is put down to.

@@ -73,7 +73,7 @@ pub struct Wakeup {
     /// Why it was parked, in the runtime's words.
     pub reason: String,
     /// Where, innermost first.
-    pub stack: Arc<[Frame]>,
+    pub stack: Arc<[Arc<Frame>]>,
     /// The go statement that made it.
     pub origin: Option<Frame>,
     /// Whether it only waited for something to do.
