@@ -69,7 +69,7 @@ fn ensure_own_way(path: &Path) -> io::Result<()> {
 }
 
 /// The directory that it is in.
-fn folder_of(path: &Path) -> &Path {
+pub(crate) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         Some(_) => Path::new("."),

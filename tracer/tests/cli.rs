@@ -9,6 +9,7 @@ mod image;
 #[path = "support/transcript.rs"]
 mod transcript;
 
+use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -281,21 +282,25 @@ fn doctor_names_every_check_and_its_exit_code_says_whether_all_is_well() {
 fn what_cannot_be_opened_is_refused_before_anything_runs() {
     let folder = tempfile::tempdir().unwrap();
     let (page, witness) = (folder.path().join("page.html"), folder.path().join("ran"));
-    let run = |more: &[&std::ffi::OsStr]| {
+    let capture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/captures/v2.gotrace");
+    let opens = |verb: &[&OsStr], more: &[&OsStr]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gotrace"));
         for name in ["SUDO_UID", "DISPLAY", "WAYLAND_DISPLAY"] {
             command.env_remove(name);
         }
-        command.args(["run", "--open"]).args(more).args(["--", "/bin/touch"]).arg(&witness).output().unwrap()
+        command.arg(verb[0]).arg("--open").args(more).arg("--").args(&verb[1..]).output().unwrap()
     };
-    let output = run(&[]);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(said(&output).contains("add -o FILE.html or -o FILE.svg"), "{}", said(&output));
-    let output = run(&["-o".as_ref(), page.as_os_str()]);
-    assert_eq!(output.status.code(), Some(1));
-    // SAFETY: the call has no preconditions.
-    let reason = if unsafe { libc::geteuid() } == 0 { "a browser as root" } else { "no display" };
-    assert!(said(&output).contains(reason), "{}", said(&output));
+    let run = ["run".as_ref(), "/bin/touch".as_ref(), witness.as_os_str()];
+    for verb in [&run[..], &["report".as_ref(), capture.as_os_str()]] {
+        let output = opens(verb, &[]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(said(&output).contains("add -o FILE.html or -o FILE.svg"), "{}", said(&output));
+        let output = opens(verb, &["-o".as_ref(), page.as_os_str()]);
+        assert_eq!(output.status.code(), Some(1));
+        // SAFETY: the call has no preconditions.
+        let reason = if unsafe { libc::geteuid() } == 0 { "a browser as root" } else { "no display" };
+        assert!(said(&output).contains(reason), "{}", said(&output));
+    }
     assert!(!witness.exists());
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "something was left behind");
 }

@@ -130,7 +130,8 @@ fn open(part: &Path) -> Result<Writer<File>, CaptureError> {
         ),
         _ => error,
     })?;
-    Writer::new(file)
+    // Nothing is in it that could be read, and it would be in the way of the next one.
+    Writer::new(file).inspect_err(|_| drop(fs::remove_file(part)))
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

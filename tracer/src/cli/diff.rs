@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use regex::Regex;
 
-use super::Exit;
 use super::output::Outputs;
+use super::{Common, Exit};
 use crate::capture::record::Verb;
 use crate::capture::{Replay, is_capture};
 use crate::export::{
@@ -65,13 +65,16 @@ pub(super) struct Args {
 }
 
 /// Runs the verb.
-pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     let mut outputs = Outputs::open(&args.output, args.json, None)?;
     outputs.ensure(History::Comparison)?;
     anyhow::ensure!(!outputs.records(), "a comparison is no capture");
     let flame = || outputs.has(Format::Svg).then(|| DiffFlame::new(args.focus.clone()));
     let (a, b) = (SideRead::of(&args.a, flame())?, SideRead::of(&args.b, flame())?);
     let files = [&args.a, &args.b].map(|path| path.display().to_string());
+    for (_, file) in [&a, &b].into_iter().zip(&files).filter(|(side, _)| side.ends_early) {
+        common.note(&format!("{file} ends early: gotrace was killed, or the file was cut"));
+    }
     let (of_a, of_b) = (&a.recording, &b.recording);
     let sides = [Side { file: &files[0], recording: of_a }, Side { file: &files[1], recording: of_b }];
     match (of_a.spans.reports > 0, of_b.spans.reports > 0) {
@@ -137,6 +140,8 @@ struct SideRead {
     recording: Recording,
     /// Its stacks, when they are asked for.
     flame: Option<DiffFlame>,
+    /// Whether it is a capture of a session that did not come to its end.
+    ends_early: bool,
 }
 
 impl SideRead {
@@ -149,16 +154,16 @@ impl SideRead {
         };
         if !is_capture(file.fill_buf().with_context(shown)?) {
             let recording = read(&mut file, &mut flame)?;
-            return Ok(Self { recording, flame });
+            return Ok(Self { recording, flame, ends_early: false });
         }
         let mut replay = Replay::new(file).with_context(shown)?;
-        let recording = if replay.begin.verb == Verb::Attach {
+        let (recording, is_whole) = if replay.begin.verb == Verb::Attach {
             let mut replayed = replay.follow();
             let next = |out: &mut Vec<u8>| match replayed.next_report().map_err(io::Error::other)? {
                 Some(reported) => Ndjson.running(&reported.report, out).map(|()| true),
                 None => Ok(false),
             };
-            read(&mut BufReader::new(Lines::of(next)), &mut flame)?
+            (read(&mut BufReader::new(Lines::of(next)), &mut flame)?, replayed.is_whole())
         } else {
             let next = |out: &mut Vec<u8>| match replay.next_start().map_err(io::Error::other)? {
                 Some(report) => {
@@ -167,9 +172,9 @@ impl SideRead {
                 }
                 None => Ok(false),
             };
-            read(&mut BufReader::new(Lines::of(next)), &mut None)?
+            (read(&mut BufReader::new(Lines::of(next)), &mut None)?, replay.is_whole())
         };
-        Ok(Self { recording, flame })
+        Ok(Self { recording, flame, ends_early: !is_whole })
     }
 }
 

@@ -138,7 +138,7 @@ pub fn main() -> ExitCode {
         Verb::Run(args) => run::run(args, &common),
         Verb::Watch(args) => watch::run(args, &common),
         Verb::Report(args) => report::run(args, &common),
-        Verb::Diff(args) => diff::run(args),
+        Verb::Diff(args) => diff::run(args, &common),
         Verb::Attach(args) => attach::run(args, &common),
         Verb::Node(args) => node::run(args, &common),
         Verb::List(args) => list::run(args, &common),

@@ -8,7 +8,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use super::recorder::Recorder;
 use crate::export::{Format, History, Told, View};
-use crate::files::AtomicFile;
+use crate::files::{AtomicFile, folder_of};
 use crate::model::Totals;
 
 /// More than this share of the probe hits lost makes the data incomplete, in hundredths.
@@ -184,10 +184,11 @@ impl Outputs {
     }
 }
 
-/// Whether both name one file; by name, for they need not be there.
+/// Whether both name one file; by name and folder, for they need not be there.
 fn is_same(one: &Path, other: &Path) -> bool {
-    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    one == other || absolute(one) == absolute(other)
+    let folder = |path: &Path| folder_of(path).canonicalize().ok();
+    one == other
+        || (one.file_name() == other.file_name() && folder(one).is_some() && folder(one) == folder(other))
 }
 
 fn buffered(out: &mut dyn Write, write: impl Fn(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {

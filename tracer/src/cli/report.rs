@@ -9,6 +9,7 @@ use regex::Regex;
 
 use super::flame::{By, Flame};
 use super::followed;
+use super::open::Opener;
 use super::order::Sort;
 use super::output::{self, Outputs, format_name};
 use super::repeated::Repeated;
@@ -44,6 +45,9 @@ pub(super) struct Args {
     /// One JSON object a line instead of text
     #[arg(long)]
     json: bool,
+    /// Show the page or the flame graph (-o FILE.html, FILE.svg) when it is written, as the user who called sudo if one did
+    #[arg(long)]
+    open: bool,
     /// The order of the inits in text [default: as when it was recorded]
     #[arg(long, value_enum, hide_default_value = true)]
     sort: Option<Sort>,
@@ -63,10 +67,21 @@ pub(super) struct Args {
 
 /// Runs the verb.
 pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
-    let shown = || args.file.display().to_string();
-    let mut replay = open(&args.file)?;
+    let replay = open(&args.file)?;
     let outputs = Outputs::open(&args.output, args.json, args.format)?;
-    anyhow::ensure!(!outputs.records(), "a capture is not made from a capture: copy {}", shown());
+    let file = args.file.display();
+    anyhow::ensure!(!outputs.records(), "a capture is not made from a capture: copy {file}");
+    let opener = args.open.then(|| Opener::of(outputs.shown())).transpose()?;
+    let exit = tell(args, common, replay, outputs)?;
+    if let Some(opener) = opener {
+        opener.show(common);
+    }
+    Ok(exit)
+}
+
+/// Writes what the capture tells.
+fn tell(args: &Args, common: &Common, mut replay: Source, outputs: Outputs) -> anyhow::Result<Exit> {
+    let shown = || args.file.display().to_string();
     let incomplete = match replay.begin.verb {
         Verb::Run => runs(args, &mut replay, outputs),
         Verb::Watch => watched(args, &mut replay, outputs),

@@ -100,8 +100,8 @@ impl Stack<'_> {
 
     /// A frame as it is in the line, and what is behind it there.
     fn part(&self, depth: usize) -> Option<String> {
-        let behind = if self.frames.len() > depth + 1 { ';' } else { ' ' };
-        Some(format!("{}{behind}", escape(self.function(depth)?)))
+        let behind = if self.frames.len() > depth + 1 { ";" } else { " " };
+        Some([&*escape(self.function(depth)?), behind].concat())
     }
 }
 
@@ -201,7 +201,10 @@ mod tests {
     fn what_is_on_top_of_a_narrow_frame_is_cut_off() {
         let stacks = [("a;b;c", 500), ("a;b;d;e", 496), ("a;f;g", 1), ("a;f;h", 1), ("b", 1), ("b;c", 1)];
         let drawn = |narrow| {
-            let mut stacks = stacks.map(|(frames, weight)| Stack { frames: labels(&frames.split(';').collect::<Vec<_>>()), weight });
+            let mut stacks = stacks.map(|(frames, weight)| Stack {
+                frames: labels(&frames.split(';').collect::<Vec<_>>()),
+                weight,
+            });
             arrange(&mut stacks, false, narrow);
             stacks.map(|stack| stack.line())
         };

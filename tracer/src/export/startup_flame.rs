@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use regex::Regex;
 
-use super::flamegraph::{Picture, Weight};
 use super::blocking_flame::label;
+use super::flamegraph::{Picture, Weight};
 use super::folded::Folded;
 use super::startup_spans::{Level, stretches};
 use crate::model::Report;

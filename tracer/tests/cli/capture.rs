@@ -76,10 +76,13 @@ fn names_of_outputs_that_cannot_be_are_refused_before_anything_is_begun() {
     let inside = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     std::fs::create_dir(inside("folder.gotrace")).unwrap();
     let (text, capture, other) = (inside("a.txt"), inside("a.gotrace"), inside("b.gotrace"));
-    let cases: [(&[&str], &str); 11] = [
+    std::os::unix::fs::symlink(folder.path(), inside("link")).unwrap();
+    let cases: [(&[&str], &str); 13] = [
         (&["--max-size", "1M", "-o", &text], "there is none"),
         (&["-o", &text, "-o", &text], "is given twice"),
         (&["-o", &capture, "-o", &format!("{}/./a.gotrace", folder.path().display())], "is given twice"),
+        (&["-o", &text, "-o", &inside("folder.gotrace/../a.txt")], "is given twice"),
+        (&["-o", &text, "-o", &inside("link/a.txt")], "is given twice"),
         (&["-o", &capture, "-o", &other], "one capture is enough"),
         (&["-f", "svg", "-o", &text], "is to be svg, and its name says text"),
         (&["-f", "text", "-o", &capture], "is to be text, and its name says a capture"),
@@ -98,9 +101,10 @@ fn names_of_outputs_that_cannot_be_are_refused_before_anything_is_begun() {
         assert!(!Path::new(&began).exists(), "{options:?}");
     }
     // Nothing is left of the outputs that could have been written.
-    let left: Vec<_> =
+    let mut left: Vec<_> =
         std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(left, ["folder.gotrace"]);
+    left.sort();
+    assert_eq!(left, ["folder.gotrace", "link"]);
 }
 
 #[test]
@@ -139,6 +143,15 @@ fn captures_are_compared_with_each_other() {
     let output = gotrace(&["diff", kept.to_str().unwrap(), kept.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     assert!(String::from_utf8_lossy(&output.stdout).contains("to_main   within the noise"), "{output:?}");
+    assert_eq!(said(&output), "");
+    // One that ends early is told by name.
+    let folder = tempfile::tempdir().unwrap();
+    let cut = folder.path().join("cut.gotrace");
+    let whole = std::fs::read(&kept).unwrap();
+    std::fs::write(&cut, &whole[..whole.len() - 1]).unwrap();
+    let output = gotrace(&["diff", kept.to_str().unwrap(), cut.to_str().unwrap()]);
+    assert!(said(&output).contains("cut.gotrace ends early"), "{}", said(&output));
+    assert!(!said(&output).contains("v1.gotrace"), "{}", said(&output));
 }
 
 /// Ten gigabytes of nothing behind a header, and behind a whole block: told at once, and in little memory.

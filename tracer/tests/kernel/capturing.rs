@@ -165,7 +165,16 @@ fn a_full_disk_is_told_and_the_program_goes_on() {
         .arg("--")
         .arg(nethttp().path);
     let output = command.output();
+    // Of what could not even be begun nothing is left, which would be in the way when there is room again.
+    let filled = fs::write(folder.path().join("full"), [0; 4096]);
+    let refused = command.output();
+    let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(mounted(&["umount"]));
+    filled.unwrap();
+    let refused = refused.unwrap();
+    assert!(said(&refused).contains("cannot write"), "{}", said(&refused));
+    assert!(refused.stdout.is_empty(), "{refused:?}");
+    assert_eq!(left, ["full"]);
     let output = output.unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(
