@@ -160,7 +160,8 @@ mod tests {
         let (caller, stack_taken) = (Caller::Goroutine, StackTaken::Taken(0));
         let key = Key { kind, caller, syscall, file_type, gopc: None, stack: stack_taken };
         let frames = stack.iter().map(frame).map(Arc::new).collect();
-        BlockingCause::of(&key, &Resolved { frames, origin: origin.as_ref().map(frame) }).name()
+        BlockingCause::of(&key, &Resolved { frames, origin: origin.as_ref().map(frame), may_idle: false })
+            .name()
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::super::waits::syscall_name;
-use super::stacks::has_any;
+use super::stacks::{Resolved, has_any};
 use crate::event::blocking::{Caller, Key, Kind, StackTaken};
 use crate::target::gobin::Frame;
 
@@ -101,16 +101,22 @@ impl Idle {
         };
         RULES.iter().find(applies).map(|rule| rule.idle)
     }
+
+    /// Whether there is a rule about stacks with that function on them. On most stacks there is none, and so none to try.
+    pub(super) fn is_known(function: &str) -> bool {
+        RULES.iter().flat_map(|rule| rule.within).any(|prefix| function.starts_with(prefix))
+    }
 }
 
 impl Class {
-    pub(super) fn of(key: &Key, stack: &[Arc<Frame>]) -> Self {
+    pub(super) fn of(key: &Key, stack: &Resolved) -> Self {
         match (key.caller, key.stack) {
             (Caller::Runtime, _) => Self::Idle(of_runtime(key.syscall)),
             (Caller::Unknown, _) => Self::Outside,
             (Caller::Goroutine, StackTaken::TooShort) => Self::Brief,
+            (Caller::Goroutine, _) if !stack.may_idle => Self::Suffered,
             (Caller::Goroutine, _) => {
-                Idle::of_stack(stack, key.kind == Kind::NoRetry).map_or(Self::Suffered, Self::Idle)
+                Idle::of_stack(&stack.frames, key.kind == Kind::NoRetry).map_or(Self::Suffered, Self::Idle)
             }
         }
     }

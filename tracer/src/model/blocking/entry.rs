@@ -43,7 +43,7 @@ impl Entry {
     pub(super) fn of(tally: Tally, resolved: Resolved, module: Option<&str>, slow: &SlowCalls) -> Self {
         let Tally { key, sums } = tally;
         Self {
-            class: Class::of(&key, &resolved.frames),
+            class: Class::of(&key, &resolved),
             cause: BlockingCause::of(&key, &resolved),
             site: Site::of(&resolved.frames, resolved.origin.as_ref(), module),
             worst: slow.worst(&key).cloned().map(Box::new),

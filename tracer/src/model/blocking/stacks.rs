@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ahash::RandomState;
 
 use super::super::waits::Symbols;
+use super::class::Idle;
 use crate::event::blocking::{Key, StackTaken};
 use crate::stream::Tables;
 use crate::target::gobin::Frame;
@@ -19,6 +20,8 @@ pub const NOT_GO: &str = "(not Go code)";
 pub(in crate::model) struct Resolved {
     /// The stack, innermost first; empty when it was not taken.
     pub frames: Arc<[Arc<Frame>]>,
+    /// Whether an idle one may look like this.
+    pub may_idle: bool,
     /// The go statement that made the goroutine.
     pub origin: Option<Frame>,
 }
@@ -27,8 +30,14 @@ pub(in crate::model) struct Resolved {
 pub(in crate::model) struct Stacks<'a> {
     tables: &'a Tables,
     symbols: &'a dyn Symbols,
-    addresses: HashMap<RuntimeAddr, Vec<Arc<Frame>>, RandomState>,
-    stacks: HashMap<u32, Arc<[Arc<Frame>]>, RandomState>,
+    addresses: HashMap<RuntimeAddr, At, RandomState>,
+    stacks: HashMap<u32, Resolved, RandomState>,
+}
+
+/// What is at an address.
+struct At {
+    frames: Box<[Arc<Frame>]>,
+    may_idle: bool,
 }
 
 impl<'a> Stacks<'a> {
@@ -37,18 +46,17 @@ impl<'a> Stacks<'a> {
     }
 
     pub(in crate::model) fn resolve(&mut self, stack: StackTaken, gopc: Option<RuntimeAddr>) -> Resolved {
-        let frames = match stack {
+        let resolved = match stack {
             StackTaken::Taken(number) => self.stack(number),
-            StackTaken::TooShort | StackTaken::Lost(_) => Arc::default(),
+            StackTaken::TooShort | StackTaken::Lost(_) => Resolved::default(),
         };
-        let origin = gopc.and_then(|gopc| self.origin(gopc));
-        Resolved { frames, origin }
+        Resolved { origin: gopc.and_then(|gopc| self.origin(gopc)), ..resolved }
     }
 
     /// The go statement that the address is behind.
     pub(in crate::model) fn origin(&mut self, gopc: RuntimeAddr) -> Option<Frame> {
         // Several copies of the code are one statement.
-        Some(Frame { address: None, ..Frame::clone(self.at(before(gopc)).first()?) })
+        Some(Frame { address: None, ..Frame::clone(self.at(before(gopc)).frames.first()?) })
     }
 
     /// Whether the stack that the key names could not be read back.
@@ -56,26 +64,32 @@ impl<'a> Stacks<'a> {
         matches!(key.stack, StackTaken::Taken(number) if !self.tables.stacks.contains_key(&number))
     }
 
-    fn stack(&mut self, number: u32) -> Arc<[Arc<Frame>]> {
+    fn stack(&mut self, number: u32) -> Resolved {
         if let Some(known) = self.stacks.get(&number) {
-            return Arc::clone(known);
+            return known.clone();
         }
         let tables = self.tables;
-        let frames = self.frames(tables.stacks.get(&number).map_or(&[][..], Vec::as_slice));
-        self.stacks.insert(number, Arc::clone(&frames));
-        frames
+        let resolved = self.read(tables.stacks.get(&number).map_or(&[][..], Vec::as_slice));
+        self.stacks.insert(number, resolved.clone());
+        resolved
     }
 
     /// The source code of a stack, the innermost address first.
     pub(in crate::model) fn frames(&mut self, addresses: &[RuntimeAddr]) -> Arc<[Arc<Frame>]> {
+        self.read(addresses).frames
+    }
+
+    fn read(&mut self, addresses: &[RuntimeAddr]) -> Resolved {
+        let mut may_idle = false;
         let mut frames: Vec<Arc<Frame>> = Vec::with_capacity(addresses.len());
         for (index, address) in addresses.iter().enumerate() {
             // A return address is behind the call; the call may end the function. What a signal found was not called.
             let preempted = frames.last().is_some_and(|frame| *frame.function == *"runtime.asyncPreempt");
             let at = if index == 0 || preempted { *address } else { before(*address) };
             let here = self.at(at);
-            if !here.is_empty() {
-                frames.extend_from_slice(here);
+            may_idle |= here.may_idle;
+            if !here.frames.is_empty() {
+                frames.extend_from_slice(&here.frames);
             } else if frames.last().is_none_or(|frame| *frame.function != *NOT_GO) {
                 frames.push(Arc::new(Frame {
                     function: NOT_GO.into(),
@@ -91,12 +105,14 @@ impl<'a> Stacks<'a> {
         while frames.last().is_some_and(|frame| *frame.function == *"runtime.goexit") {
             frames.pop();
         }
-        frames.into()
+        Resolved { frames: frames.into(), may_idle, origin: None }
     }
 
-    fn at(&mut self, address: RuntimeAddr) -> &[Arc<Frame>] {
-        let frames = || self.symbols.frames(address).into_iter().map(Arc::new).collect();
-        self.addresses.entry(address).or_insert_with(frames)
+    fn at(&mut self, address: RuntimeAddr) -> &At {
+        self.addresses.entry(address).or_insert_with(|| {
+            let frames: Box<[_]> = self.symbols.frames(address).into_iter().map(Arc::new).collect();
+            At { may_idle: frames.iter().any(|frame| Idle::is_known(&frame.function)), frames }
+        })
     }
 }
 

@@ -153,7 +153,7 @@ impl ParkingReport {
             if sums.count == 0 && sums.joined == 0 {
                 continue;
             }
-            let Resolved { frames: stack, origin } = parked_at(&total.key, &mut stacks);
+            let Resolved { frames: stack, origin, .. } = parked_at(&total.key, &mut stacks);
             let why = reason(total.key.reason);
             parkings.push(Parking {
                 woken_by: WokenBy::of(&total.key, &why, |gopc| stacks.origin(gopc)),
@@ -181,8 +181,8 @@ impl ParkingReport {
 
 /// Where a goroutine was parked.
 pub(super) fn parked_at(key: &ParkKey, stacks: &mut Stacks<'_>) -> Resolved {
-    let Resolved { frames, origin } = stacks.resolve(key.stack, key.gopc);
+    let Resolved { frames, origin, may_idle } = stacks.resolve(key.stack, key.gopc);
     // Where the scheduler's stack does not lead on to the goroutine's, there is nothing to put it down to.
     let leads_on = frames.last().is_some_and(|frame| *frame.function != *"runtime.mcall");
-    Resolved { frames: if leads_on { frames } else { Arc::default() }, origin }
+    Resolved { frames: if leads_on { frames } else { Arc::default() }, origin, may_idle }
 }

@@ -41,7 +41,7 @@ impl Wakeups {
     /// Those that are kept, the longest first.
     pub(super) fn told(&self, stacks: &mut Stacks<'_>, reason: impl Fn(u8) -> String) -> Vec<Wakeup> {
         let told = self.longest.iter().rev().map(|((_, ran, _), woken)| {
-            let Resolved { frames: stack, origin } = parked_at(&woken.key, stacks);
+            let Resolved { frames: stack, origin, .. } = parked_at(&woken.key, stacks);
             Wakeup {
                 goid: woken.goid,
                 since: woken.since,
