@@ -114,7 +114,9 @@ fn arrange(stacks: &mut [Stack<'_>], is_in_order: bool, narrow: f64) {
     let least = narrow / (100.0 / width(stacks));
     let mut wide = vec![(stacks, 0)];
     while let Some((stacks, depth)) = wide.pop() {
-        if !is_in_order {
+        // As long as all are alike there is nothing to sort.
+        let differ = |pair: &[Stack<'_>]| pair[0].function(depth) != pair[1].function(depth);
+        if !is_in_order && stacks.windows(2).any(differ) {
             stacks.sort_by_cached_key(|stack| stack.part(depth));
         }
         for alike in stacks.chunk_by_mut(|a, b| a.function(depth) == b.function(depth)) {
