@@ -61,7 +61,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 /// Has the example of the same name write a capture.
 fn synthesize(path: &Path, events: u64, stacks: u64) -> Result<()> {
     let mut command = exec::cargo();
-    command.args(["run", "--release", "--quiet", "--package", "tracer", "--example", "synthesize", "--"]);
+    // With the features that gotrace was built with, for the rest of it to be there.
+    command.args(["run", "--release", "--quiet", "--package", "tracer", "--example", "synthesize"]);
+    command.args(build::FEATURES).arg("--");
     VOICE.run("making a capture up", command.arg(path).arg(events.to_string()).arg(stacks.to_string()))
 }
 

@@ -6,8 +6,9 @@ mod kernel_log;
 mod otlp;
 mod suite;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -115,40 +116,36 @@ pub(crate) fn all(args: &Args, tools: Result<Tools>, suite: &mut Suite) -> Resul
             return Ok(());
         }
     };
-    // All at once keeps every processor busy; what does not build is told by the part that runs it.
-    drop(VOICE.run(
-        "building the tests",
-        exec::cargo().args(["test", "--workspace"]).args(FEATURES).arg("--no-run"),
-    ));
+    let built = match integration_tests() {
+        Ok(built) => built,
+        Err(error) => {
+            suite.lost("all tests", "everywhere", &error);
+            return Ok(());
+        }
+    };
     suite.part("unit tests", "here", |part| {
         let mut command = exec::cargo();
         command.args(["test", "--workspace", "--lib", "--bins", "--no-fail-fast"]);
         part.run(command.args(FEATURES))
     });
-    for name in integration_tests()? {
+    for (name, program) in built.iter().filter(|(name, _)| ![PRIVILEGED, BROWSER].contains(&&***name)) {
         suite.part(&format!("{name} tests"), "here", |part| {
-            let mut command = exec::cargo();
-            command.args(["test", "--workspace", "--test", &name]).args(FEATURES);
-            part.run(command.args(["--", "--include-ignored"]).envs(tools.variables()))
+            part.run(integration_test(program).envs(tools.variables()))
         });
     }
     suite.part("manifests", "here", |part| deploy::manifests(&tools.gotrace, part));
     suite.part("alerts, dashboard", "here", deploy::alerts);
-    in_browser(suite);
-    privileged(args, &tools, suite);
+    in_browser(&program_of(&built, BROWSER)?, suite);
+    privileged(args, &tools, &program_of(&built, PRIVILEGED)?, suite);
     Ok(())
 }
 
-fn in_browser(suite: &mut Suite) {
+fn in_browser(program: &Path, suite: &mut Suite) {
     let variables = match browser::variables() {
         Ok(variables) => variables,
         Err(error) => return suite.note(&format!("no page was opened in a browser: {error:#}")),
     };
-    suite.part("browser tests", "here", |part| {
-        let mut command = exec::cargo();
-        command.args(["test", "--workspace", "--test", BROWSER]).args(FEATURES);
-        part.run(command.args(["--", "--include-ignored"]).envs(variables))
-    });
+    suite.part("browser tests", "here", |part| part.run(integration_test(program).envs(variables)));
 }
 
 /// What the tests are given.
@@ -214,12 +211,8 @@ pub(crate) fn alone(test: &str, variable: (&str, &str)) -> Result<ExitCode> {
     suite.finish()
 }
 
-fn privileged(args: &Args, tools: &Tools, suite: &mut Suite) {
-    let binary = match kernel_test_binary() {
-        Ok(binary) => binary,
-        Err(error) => return suite.lost("kernel tests", "everywhere", &error),
-    };
-    natively(tools, &binary, suite);
+fn privileged(args: &Args, tools: &Tools, binary: &Path, suite: &mut Suite) {
+    natively(tools, binary, suite);
     if args.no_vm {
         suite.note("--no-vm: not run on Debian's 6.1 and 6.12 kernels");
         return;
@@ -230,7 +223,7 @@ fn privileged(args: &Args, tools: &Tools, suite: &mut Suite) {
         .map(|kernel| {
             (
                 format!("QEMU, {kernel}"),
-                guest(kernel, tools, &binary, |fixture| IN_VM.contains(&&*fixture.name)),
+                guest(kernel, tools, binary, |fixture| IN_VM.contains(&&*fixture.name)),
             )
         })
         .into();
@@ -325,33 +318,35 @@ pub(crate) fn guest(
     Ok(guest)
 }
 
-/// The names of the test programs in tracer/tests that need neither privileges nor a browser.
-fn integration_tests() -> Result<Vec<String>> {
-    let metadata = build::metadata()?;
-    let packages = metadata["packages"].as_array().context("cargo's metadata has no packages")?;
-    let targets = packages
-        .iter()
-        .filter(|package| package["name"] == "tracer")
-        .filter_map(|package| package["targets"].as_array())
-        .flatten();
-    let names =
-        targets.filter(|target| target["kind"][0] == "test").filter_map(|target| target["name"].as_str());
-    Ok(names.filter(|name| ![PRIVILEGED, BROWSER].contains(name)).map(str::to_owned).collect())
+/// Builds all tests at once, which keeps every processor busy, and with the same features of all crates, and gives the
+/// programs of those in tracer/tests by their names.
+fn integration_tests() -> Result<BTreeMap<String, PathBuf>> {
+    VOICE.say("building the tests");
+    let mut command = exec::cargo();
+    command.args(["test", "--workspace", "--no-run", "--message-format=json-render-diagnostics"]);
+    let messages = exec::text(command.args(FEATURES).stderr(Stdio::inherit()))?;
+    let program = |message: serde_json::Value| {
+        let target = &message["target"];
+        let name = target["name"].as_str().filter(|_| target["kind"][0] == "test")?;
+        Some((name.to_owned(), PathBuf::from(message["executable"].as_str()?)))
+    };
+    Ok(messages.lines().filter_map(|line| program(serde_json::from_str(line).ok()?)).collect())
+}
+
+fn program_of(built: &BTreeMap<String, PathBuf>, name: &str) -> Result<PathBuf> {
+    built.get(name).cloned().with_context(|| format!("cargo built no tests named {name}"))
+}
+
+/// Runs them where cargo would.
+fn integration_test(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.arg("--include-ignored").current_dir(exec::workspace().join("tracer"));
+    command
 }
 
 /// Builds the privileged tests, and gives the program that runs them.
 pub(crate) fn kernel_test_binary() -> Result<PathBuf> {
-    VOICE.say("building the privileged tests");
-    let mut command = exec::cargo();
-    command.args(["test", "--workspace", "--test", PRIVILEGED, "--no-run", "--message-format=json"]);
-    command.args(FEATURES);
-    let messages = exec::text(&mut command)?;
-    messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .filter(|message| message["target"]["name"] == PRIVILEGED)
-        .find_map(|message| Some(PathBuf::from(message["executable"].as_str()?)))
-        .context("cargo named no program for the privileged tests")
+    program_of(&integration_tests()?, PRIVILEGED)
 }
 
 /// The same program without its debug information, which the guest would unpack for nothing.

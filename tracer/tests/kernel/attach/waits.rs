@@ -239,12 +239,12 @@ fn those_that_are_parked_still_are_told_and_those_from_before_counted() {
     let report = follower.end();
     let from_before = |line: &&Value| line["kind"] == "wait" && line["joined"].as_u64() > Some(0);
     let joined: Vec<&Value> = report.0.iter().filter(from_before).collect();
-    // Main, one that waits and one that sleeps; of main's next waits the beginning is seen.
+    // Main, and one that waits and one that sleeps unless they were just awake; of main's next waits the beginning is seen.
     let of_main: Vec<&&Value> =
         joined.iter().filter(|line| line["origin"]["function"] == "runtime.newproc").collect();
     assert_eq!(of_main.iter().map(|line| number(&line["joined"])).sum::<u64>(), 1, "{joined:?}");
     let all = joined.iter().map(|line| number(&line["joined"])).sum::<u64>();
-    assert!((2..=3).contains(&all), "{joined:?}");
+    assert!((1..=3).contains(&all), "{joined:?}");
 }
 
 fn boot_clock() -> u64 {
