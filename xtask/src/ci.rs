@@ -29,7 +29,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         gate(&mut suite, "lints", clippy.args(["--", "-D", "warnings"]));
         let mut least = exec::cargo();
         least.args(["clippy", "--package", "tracer", "--", "-D", "warnings"]);
-        gate(&mut suite, "lints, without features", &mut least);
+        gate(&mut suite, "lints, no features", &mut least);
         let mut doc = exec::cargo();
         doc.args(["doc", "--workspace", "--no-deps"]).args(build::FEATURES);
         doc.env("RUSTDOCFLAGS", "-D warnings");
