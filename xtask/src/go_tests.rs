@@ -35,12 +35,12 @@ pub(crate) struct Args {
     packages: Vec<String>,
 }
 
-/// How the tests run.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
+/// How the tests run: alone, or under that gotrace.
+#[derive(Clone, Copy)]
+enum Way<'a> {
     Alone,
-    Run,
-    Attach,
+    Run(&'a Path),
+    Attach(&'a Path),
 }
 
 /// What became of each test (and each part of it): how often each of passed, failed and skipped.
@@ -74,9 +74,9 @@ fn compare(gotrace: &Path, package: &str, tests: &Tests, runs: u32) -> Result<us
     let mut alone = Vec::new();
     let mut traced = Vec::new();
     for turn in 0..runs {
-        let way = if turn % 2 == 0 { Way::Run } else { Way::Attach };
-        alone.push(tests.run(gotrace, Way::Alone)?);
-        traced.push((way, tests.run(gotrace, way)?));
+        let way = if turn % 2 == 0 { Way::Run(gotrace) } else { Way::Attach(gotrace) };
+        alone.push(tests.run(Way::Alone)?);
+        traced.push((way, tests.run(way)?));
         VOICE.say(format_args!("{package}: {} of {runs} runs under gotrace", turn + 1));
     }
     let names: BTreeSet<&String> = alone.iter().flat_map(BTreeMap::keys).collect();
@@ -117,17 +117,17 @@ impl Tests {
         }
         let mut tests = Self { binary, folder, goroot, count: 1 };
         let begun = Instant::now();
-        tests.run(Path::new(""), Way::Alone)?;
+        tests.run(Way::Alone)?;
         let milliseconds = begun.elapsed().as_millis().max(1);
         tests.count = u32::try_from(LEAST.as_millis() / milliseconds + 1).unwrap_or(u32::MAX);
         Ok(tests)
     }
 
     /// The tests, or what runs them.
-    fn command(&self, gotrace: Option<(&Path, &Path)>) -> Command {
-        let mut command = match gotrace {
-            None => Command::new(&self.binary),
-            Some((gotrace, report)) => {
+    fn command(&self, way: Way<'_>, report: &Path) -> Command {
+        let mut command = match way {
+            Way::Alone | Way::Attach(_) => Command::new(&self.binary),
+            Way::Run(gotrace) => {
                 let mut command = Command::new(gotrace);
                 command.args(["run", "-q", "--until", "exit", "-o"]).arg(report).arg("--").arg(&self.binary);
                 command
@@ -146,19 +146,19 @@ impl Tests {
         command
     }
 
-    fn run(&self, gotrace: &Path, way: Way) -> Result<Results> {
+    fn run(&self, way: Way<'_>) -> Result<Results> {
         let folder = tempfile::tempdir().context("creating a folder for reports")?;
         let (said, report) = (folder.path().join("said"), folder.path().join("report.ndjson"));
-        let mut command = self.command((way == Way::Run).then_some((gotrace, &report)));
+        let mut command = self.command(way, &report);
         command.stdout(File::create(&said).context("creating a file for what the tests say")?);
         let mut tests = command.spawn().with_context(|| format!("starting {}", line(&command)))?;
-        if way == Way::Attach {
+        if let Way::Attach(gotrace) = way {
             let mut attach = Command::new(gotrace);
             attach.args(["attach", "-q", "--waits", "-o"]).arg(&report).arg(tests.id().to_string());
             exec::text(&mut attach)?;
         }
         let status = tests.wait().context("waiting for the tests")?;
-        if way != Way::Alone {
+        if !matches!(way, Way::Alone) {
             saw_something(&report)?;
         }
         let said = fs::read(&said).context("reading what the tests said")?;
@@ -168,12 +168,12 @@ impl Tests {
     }
 }
 
-impl Way {
+impl Way<'_> {
     fn name(self) -> &'static str {
         match self {
             Self::Alone => "alone",
-            Self::Run => "under gotrace run",
-            Self::Attach => "under gotrace attach --waits",
+            Self::Run(_) => "under gotrace run",
+            Self::Attach(_) => "under gotrace attach --waits",
         }
     }
 }
