@@ -8,7 +8,8 @@ use std::io::{self, Write};
 use schemars::{Schema, SchemaGenerator};
 use tracer_ebpf::wire::syscall::wait_kind;
 
-use self::line::{Line, Object, Origin, Times, functions};
+use self::line::{Line, Object, Origin, Times};
+use super::functions;
 use super::header::{Header, write_line};
 use super::shared_lines::{FindingLine, MissingLine};
 use crate::event::WaitKind;

@@ -90,6 +90,11 @@ pub fn printable(name: &str) -> String {
     name.chars().map(escape).collect()
 }
 
+/// A stack as formats list it: each function with its file and line, the innermost first.
+fn functions(stack: &[impl ToString]) -> Vec<String> {
+    stack.iter().map(ToString::to_string).collect()
+}
+
 /// The marks that turn the direction of text around (Unicode's "Trojan Source" set).
 fn is_direction_mark(character: char) -> bool {
     matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')

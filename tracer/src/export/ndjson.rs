@@ -8,9 +8,9 @@ use std::io::{self, Write};
 use schemars::{Schema, SchemaGenerator};
 
 use self::line::{Line, Parts, Step};
-use super::Export;
 use super::header::{Header, write_line};
 use super::shared_lines::{FindingLine, MissingLine};
+use super::{Export, functions};
 use crate::model::blocking::BlockingReport;
 use crate::model::{self, Counts, Ending, Init, Phase, Report, StartupTimeline, TimedFunction, findings};
 
@@ -130,7 +130,7 @@ fn happenings(
             start_ns: wait.start,
             duration_ns: wait.duration,
             goid: wait.goid,
-            stack: wait.stack.iter().map(ToString::to_string).collect(),
+            stack: functions(&wait.stack),
         })?;
     }
     for call in &timeline.calls {

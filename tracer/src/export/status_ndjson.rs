@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
+use super::functions;
 use super::header::{Header, write_line};
 use crate::model::{MainView, Stage, StatusReport};
 use crate::units::Nanos;
@@ -160,7 +161,7 @@ impl StatusReport {
             for_ns: stays,
             evidence: main.stays.map(|stays| stays.evidence.name()),
             at_most_ns: self.age(),
-            stack: main.stack.frames.iter().map(ToString::to_string).collect(),
+            stack: functions(&main.stack.frames),
             stack_whole: main.stack.whole,
         }
     }

@@ -74,21 +74,13 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
-    use crate::probe::Probe;
-    use crate::target::gobin::{Site, SiteKind};
-    use crate::units::{FileOffset, VirtAddr};
+    use crate::probe::own_site;
+    use crate::units::FileOffset;
 
     fn site(offset: u64) -> PlannedSite {
-        let site = Site {
-            address: VirtAddr(0),
-            file_offset: FileOffset(offset),
-            bytes: vec![0x55],
-            instruction: "push rbp".to_owned(),
-            kind: SiteKind::FramePush,
-            register: None,
-            emulated: true,
-        };
-        PlannedSite { hook: Probe::Init, function: "main.init".to_owned(), site }
+        let mut planned = own_site().unwrap();
+        planned.site.file_offset = FileOffset(offset);
+        planned
     }
 
     /// How much this process has locked, in KiB (proc_pid_status(5)).

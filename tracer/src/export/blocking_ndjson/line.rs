@@ -1,7 +1,6 @@
 //! The lines of a report on a running program. Fields may be added, never renamed.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -212,9 +211,4 @@ impl<'a> Origin<'a> {
         let (function, file) = (&*place.function, place.file.as_deref());
         Some(Self { function, file, line: file.map(|_| place.line) })
     }
-}
-
-/// A stack, the innermost function first, with file and line.
-pub(super) fn functions(stack: &[Arc<Frame>]) -> Vec<String> {
-    stack.iter().map(ToString::to_string).collect()
 }

@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
+use crate::export::functions;
 use crate::export::header::write_line;
 use crate::export::shared_lines::{FindingLine, MissingLine};
 use crate::model::gc::{GcReport, HeldUpBy, Incident, StopSums, ToldCycle, WorldStop};
-use crate::target::gobin::Frame;
 use crate::units::Nanos;
 
 /// A line about the garbage collector, among those of run, watch and attach.
@@ -177,7 +176,7 @@ impl GcReport {
                 share: site.share,
                 cpu_ns: site.cpu,
                 created_by: site.origin.as_ref().map(ToString::to_string),
-                stack: frames(&site.stack),
+                stack: functions(&site.stack),
             })?;
         }
         self.findings.iter().try_for_each(|finding| line(&Line::Finding(FindingLine::of(finding))))?;
@@ -276,7 +275,7 @@ fn stop_line(stop: &WorldStop) -> Line<'_> {
         cycle: stop.cycle,
         goid: stop.goid,
         created_by: stop.origin.as_ref().map(ToString::to_string),
-        stack: frames(&stop.stack),
+        stack: functions(&stop.stack),
         looks: stop.looks,
         held_up_by: stop.holder.as_ref().map(holder),
     }
@@ -288,7 +287,7 @@ fn holder(holder: &HeldUpBy) -> Holder {
         goid: seen.goid,
         tid: seen.tid,
         created_by: holder.origin.as_ref().map(ToString::to_string),
-        stack: frames(&holder.stack),
+        stack: functions(&holder.stack),
         running: seen.running,
         looks: seen.looks,
         on_cpu: seen.on_cpu,
@@ -320,8 +319,4 @@ fn incident(incident: &Incident) -> Line<'_> {
         blocked_untold: incident.blocked_untold,
         throttled_ns: incident.throttled,
     }
-}
-
-fn frames(stack: &[Arc<Frame>]) -> Vec<String> {
-    stack.iter().map(ToString::to_string).collect()
 }

@@ -7,6 +7,7 @@ use anstyle::Style;
 use super::markup::Words;
 use super::page::{chart, end, section};
 use super::table::{Cell, Column, Kind, Table};
+use crate::export::functions;
 use crate::export::gc::text::{meanwhile, words};
 use crate::model::gc::{AssistSite, GcReport, Incident, ToldCycle, Trigger, WorldStop, megabytes};
 
@@ -73,7 +74,7 @@ fn assists(gc: &GcReport, out: &mut dyn Write) -> io::Result<()> {
             Cell::time(*cpu),
             Cell::share(cpu.0, gc.totals.assist.0),
             Cell::count(*count),
-            Cell::Folded(place, stack.iter().map(ToString::to_string).collect()),
+            Cell::Folded(place, functions(stack)),
         ]
     };
     Table {
@@ -190,7 +191,7 @@ fn stops(gc: &GcReport, out: &mut dyn Write) -> io::Result<()> {
             Cell::words(stop.reason.name()),
             Cell::maybe(stop.total),
             Cell::maybe(stop.stopping),
-            Cell::Folded(site, stop.stack.iter().map(ToString::to_string).collect()),
+            Cell::Folded(site, functions(&stop.stack)),
             Cell::words(holder.unwrap_or_default()),
         ]
     };

@@ -5,14 +5,12 @@ mod now;
 mod sites;
 
 use std::io::{self, Write};
-use std::sync::Arc;
 
 use super::page::{chart, end, section};
 use super::table::{Cell, Column, Kind};
 use super::{account, collector, findings, parking};
 use crate::export::BlockingText;
 use crate::model::blocking::{BlockingReport, Sums};
-use crate::target::gobin::Frame;
 
 /// The first lines of the text report.
 pub(super) fn heading(report: &BlockingReport) -> io::Result<Vec<String>> {
@@ -43,10 +41,6 @@ pub(super) fn write(report: &BlockingReport, out: &mut dyn Write) -> io::Result<
     }
     calls::rest(report, out)?;
     data(report, out)
-}
-
-fn frames(stack: &[Arc<Frame>]) -> Vec<String> {
-    stack.iter().map(ToString::to_string).collect()
 }
 
 /// How often and how long: count, median, 99th percentile and maximum.

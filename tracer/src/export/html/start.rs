@@ -7,7 +7,7 @@ use super::table::{Cell, Column, Kind, Length, Table};
 use super::{account, collector, findings};
 use crate::export::text::phases::label;
 use crate::export::text::shares::{parts as in_words, share};
-use crate::export::{InitOrder, Text};
+use crate::export::{InitOrder, Text, functions};
 use crate::model::{Cause, Init, Parts, Phase, PhaseName, Report, TimedFunction, findings as findings_of};
 use crate::units::{Nanos, saturating_sum};
 
@@ -220,7 +220,7 @@ fn beside(report: &Report, out: &mut dyn Write) -> io::Result<()> {
             Cell::time(wait.start.since(timeline.begin)),
             Cell::time(wait.duration),
             Cell::words(wait.cause.name().replace('_', " ")),
-            Cell::Folded(what, wait.stack.iter().map(ToString::to_string).collect()),
+            Cell::Folded(what, functions(&wait.stack)),
             Cell::words(wait.object.clone().unwrap_or_default()),
             package(wait.init),
         ]

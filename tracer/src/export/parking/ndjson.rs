@@ -1,11 +1,11 @@
 //! The lines of why goroutines did not run. Fields may be added, never renamed.
 
 use std::io::{self, Write};
-use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
+use crate::export::functions;
 use crate::export::header::write_line;
 use crate::export::shared_lines::MissingLine;
 use crate::model::blocking::{Idle, Site, Sums};
@@ -178,8 +178,4 @@ fn overhead_line(overhead: &Overhead, undecodable: u64) -> Line<'static> {
 
 const fn class(idle: Option<Idle>) -> &'static str {
     if idle.is_some() { "idle" } else { "suffered" }
-}
-
-fn functions(stack: &[Arc<Frame>]) -> Vec<String> {
-    stack.iter().map(ToString::to_string).collect()
 }

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::super::functions;
 use super::collector::goal;
 use crate::model::blocking::{BlockedNow, Entry, Idle, Site, SlowCall};
 use crate::model::gc::{HeldUpBy, Incident, ToldCycle, Trigger, WorldStop};
@@ -49,7 +50,7 @@ impl Args<'_> {
                 "object": wait.object,
                 "wait_reason": wait.reason,
                 "goid": wait.goid,
-                "stack": stack(&wait.stack),
+                "stack": functions(&wait.stack),
             }),
             Self::Library(library) => json!({ "path": library.path, "bytes": library.bytes }),
             Self::Slow(call, entry) => slow(call, *entry),
@@ -63,7 +64,7 @@ impl Args<'_> {
                 "total_is_estimated": stop.total_is_estimated.then_some(true),
                 "asked_by_goroutine": stop.goid,
                 "asked_at": place(&stop.site),
-                "stack": stack(&stop.stack),
+                "stack": functions(&stop.stack),
                 "looks": stop.looks,
                 "held_up_by_goroutine": stop.holder.as_ref().map(|holder| holder.seen.goid),
                 "held_up_at": stop.holder.as_ref().and_then(|holder| place(&holder.site)),
@@ -79,7 +80,7 @@ impl Args<'_> {
                 "disk": holder.seen.disk,
                 "sleeping": holder.seen.sleeping,
                 "at": place(&holder.site),
-                "stack": stack(&holder.stack),
+                "stack": functions(&holder.stack),
             }),
             Self::Parked(wakeup) => json!({
                 "wait_reason": wakeup.reason,
@@ -87,7 +88,7 @@ impl Args<'_> {
                 "ready_ns": wakeup.ran.since(wakeup.ready),
                 "woken_by_goroutine": wakeup.waker_goid,
                 "origin": wakeup.origin.as_ref().map(ToString::to_string),
-                "stack": stack(&wakeup.stack),
+                "stack": functions(&wakeup.stack),
             }),
             Self::Wakes(wakeup) => json!({ "goroutine": wakeup.goid, "wait_reason": wakeup.reason }),
         };
@@ -127,7 +128,7 @@ fn slow(call: &SlowCall, entry: Option<&Entry>) -> Value {
         "tid": call.tid,
         "site": entry.and_then(|entry| place(&entry.site)),
         "origin": entry.and_then(|entry| entry.origin.as_ref()).map(ToString::to_string),
-        "stack": entry.map(|entry| stack(&entry.stack)),
+        "stack": entry.map(|entry| functions(&entry.stack)),
     })
 }
 
@@ -142,7 +143,7 @@ fn blocked_now(one: &BlockedNow) -> Value {
         "tid": one.tid,
         "since_is_exact": one.since.map(crate::model::blocking::Since::is_exact),
         "origin": one.origin.as_ref().map(ToString::to_string),
-        "stack": stack(&one.stack),
+        "stack": functions(&one.stack),
     })
 }
 
@@ -168,11 +169,6 @@ fn cycle(told: &ToldCycle, incident: Option<&Incident>) -> Value {
         "verdict": incident.map(|incident| incident.verdict.name()),
         "text": incident.map(|incident| incident.text.as_str()),
     })
-}
-
-/// Innermost first, with file and line.
-fn stack(frames: &[impl ToString]) -> Vec<String> {
-    frames.iter().map(ToString::to_string).collect()
 }
 
 fn place(site: &Site) -> Option<String> {

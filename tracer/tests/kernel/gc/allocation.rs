@@ -1,15 +1,13 @@
 //! How fast the program allocates, while the collector marks and between its cycles.
 
-use super::Program;
+use super::{Program, default_builds};
 use crate::number;
-use crate::support::{Fixture, fixtures_of};
+use crate::support::Fixture;
 
 #[test]
 #[ignore = "needs root, BPF and fixtures: cargo xtask test"]
 fn a_program_that_allocates_evenly_does_so_in_every_phase() {
-    let mut fixtures = fixtures_of("collector");
-    fixtures.retain(|fixture| fixture.build == "default");
-    fixtures.sort_by_key(|fixture| fixture.name.clone());
+    let fixtures = default_builds();
     let (oldest, newest) = (fixtures.first().expect("a build"), fixtures.last().expect("a build"));
     for fixture in [oldest, newest] {
         // Where others want the processors too, less is allocated while it marks, and more afterwards.

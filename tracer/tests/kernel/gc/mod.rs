@@ -24,12 +24,17 @@ use self::account::Account;
 use crate::blocking::{Attached, Report};
 use crate::support::{Fixture, fixtures_of};
 
-/// The build of the fixture for which one is enough.
-fn one_build() -> Fixture {
+/// The fixture as each Go version builds it by default, the oldest first.
+fn default_builds() -> Vec<Fixture> {
     let mut found = fixtures_of("collector");
     found.retain(|fixture| fixture.build == "default");
     found.sort_by_key(|fixture| fixture.name.clone());
-    found.pop().expect("a default build of collector")
+    found
+}
+
+/// The build of the fixture for which one is enough.
+fn one_build() -> Fixture {
+    default_builds().pop().expect("a default build of collector")
 }
 
 /// The fixture, which does one step after the other, and Go's own words of its cycles.

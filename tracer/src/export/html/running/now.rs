@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use super::super::collector::folded;
 use super::super::page::{end, section};
 use super::super::table::{Cell, Column, Kind, Table};
-use super::frames;
 use crate::export::blocking_text::{origin_name, site_name};
+use crate::export::functions;
 use crate::model::blocking::{BlockedGroup, BlockingReport, Standing};
 
 pub(super) fn blocked_now(report: &BlockingReport, out: &mut dyn Write) -> io::Result<()> {
@@ -29,7 +29,7 @@ pub(super) fn blocked_now(report: &BlockingReport, out: &mut dyn Write) -> io::R
             let sign = if since.is_exact() { "" } else { "≥ " };
             Cell::Number(time.0, format!("{sign}{}", time.for_people()))
         });
-        let mut stack = frames(&longest.stack);
+        let mut stack = functions(&longest.stack);
         stack.extend(longest.origin.as_ref().map(|origin| format!("made at {}", origin_name(origin))));
         vec![
             lasts,

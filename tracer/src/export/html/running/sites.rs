@@ -5,9 +5,10 @@ use std::io::{self, Write};
 use super::super::collector::folded;
 use super::super::page::{end, section};
 use super::super::table::{Cell, Column, Kind, Length, Table};
-use super::{TIMES, frames, times};
+use super::{TIMES, times};
 use crate::export::blocking_text::sites::what;
 use crate::export::blocking_text::{origin_name, site_name};
+use crate::export::functions;
 use crate::model::blocking::{BlockingCause, BlockingReport, Class, Group, ObjectSums, Site, Sums};
 use crate::units::{Nanos, saturating_sum};
 
@@ -33,7 +34,7 @@ pub(super) fn sites(report: &BlockingReport, out: &mut dyn Write) -> io::Result<
                 Cell::share(group.sums.total.0, all.0),
                 Cell::Bar(vec![length], widest),
                 Cell::words(cause.name()),
-                Cell::Folded(site_name(site), frames(&group.largest.stack)),
+                Cell::Folded(site_name(site), functions(&group.largest.stack)),
                 Cell::words(what(group)),
             ];
             row.extend(times(&group.sums));
@@ -66,7 +67,7 @@ fn without_retry(report: &BlockingReport, out: &mut dyn Write) -> io::Result<()>
             Cell::count(group.sums.count),
             Cell::Number(group.sums.longest.0, format!("≤ {}", group.sums.longest.for_people())),
             Cell::words(group.key.1.name()),
-            Cell::Folded(site_name(&group.key.0), frames(&group.largest.stack)),
+            Cell::Folded(site_name(&group.key.0), functions(&group.largest.stack)),
             Cell::words(what(group)),
         ]
     };
