@@ -1,5 +1,7 @@
 //! What `slowinit` notes of itself, and what gotrace reports, in numbers.
 
+use std::ops::RangeInclusive;
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -20,6 +22,8 @@ pub(crate) struct Entry {
     pub(crate) on_cpu_ns: u64,
     /// Of it, by the kernel's schedstat; none where the kernel does not count that.
     pub(crate) runnable_ns: Option<u64>,
+    /// What a hypervisor took at most meanwhile, which is in neither; none where the kernel does not tell.
+    pub(crate) stolen_ns: Option<i64>,
     /// How far these two may be off.
     pub(crate) uncertain_ns: u64,
     /// Blocks read from storage meanwhile.
@@ -27,9 +31,12 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// The time that it was neither on a CPU nor ready for one.
-    pub(crate) fn blocked_ns(&self) -> Option<u64> {
-        Some(self.spent_ns.saturating_sub(self.on_cpu_ns + self.runnable_ns?))
+    /// The time that it was neither on a CPU nor ready for one, at least and at most: what a hypervisor took is on a
+    /// CPU for gotrace.
+    pub(crate) fn blocked_ns(&self) -> Option<RangeInclusive<u64>> {
+        let most = self.spent_ns.saturating_sub(self.on_cpu_ns + self.runnable_ns?);
+        let stolen = self.stolen_ns.unwrap_or(0).max(0).unsigned_abs();
+        Some(most.saturating_sub(stolen)..=most)
     }
 }
 
