@@ -45,8 +45,9 @@ impl Deltas {
         if !is_as_long {
             put(out, record.len() as u64);
         }
+        let expected = self.expected(probe, record.len());
         for (index, word) in words.iter().enumerate() {
-            let difference = word.wrapping_sub(self.expected(probe, record.len(), &words[..index]));
+            let difference = word.wrapping_sub(expected.of(index, words[0]));
             // Small ones first, whichever their sign.
             put(out, (difference << 1) ^ (difference >> 63).wrapping_neg());
         }
@@ -70,10 +71,12 @@ impl Deltas {
         // The last record's words are read while these are written.
         let mut words = std::mem::take(&mut self.spare);
         words.clear();
-        for _ in 0..length / 8 {
+        let expected = self.expected(probe, length);
+        for index in 0..length / 8 {
             let folded = take(&mut bytes)?;
             let difference = (folded >> 1) ^ (folded & 1).wrapping_neg();
-            words.push(difference.wrapping_add(self.expected(probe, length, &words)));
+            let time = words.first().copied().unwrap_or_default();
+            words.push(difference.wrapping_add(expected.of(index, time)));
         }
         if bytes.len() != length % 8 {
             return None;
@@ -84,24 +87,37 @@ impl Deltas {
         Some(())
     }
 
-    /// What the word behind these is told as the difference to.
-    fn expected(&self, probe: usize, length: usize, words: &[u64]) -> u64 {
-        let last = &self.last[probe];
-        match (words, last.words.get(words.len())) {
-            // Time goes on from any probe's record to any other's.
-            ([], _) => self.time,
-            (_, None) => 0,
-            ([time, ..], Some(word)) if words.len() == ON_CPU && length == size_of::<Hit>() => {
-                word.wrapping_add(time.wrapping_sub(last.words[0]))
-            }
-            (_, Some(word)) => *word,
-        }
+    /// What the words of a record of that probe are told as the differences to.
+    fn expected(&self, probe: usize, length: usize) -> Expected<'_> {
+        let last = self.last[probe].words.as_slice();
+        Expected { time: self.time, last, on_cpu: (length == size_of::<Hit>()).then_some(ON_CPU) }
     }
 
     fn note(&mut self, probe: usize, length: usize, words: Vec<u64>) {
         self.time = words.first().copied().unwrap_or(self.time);
         let before = std::mem::replace(&mut self.last[probe], Last { length, words });
         self.spare = before.words;
+    }
+}
+
+struct Expected<'a> {
+    time: u64,
+    last: &'a [u64],
+    on_cpu: Option<usize>,
+}
+
+impl Expected<'_> {
+    /// The word at `index` of a record whose first is `time`.
+    fn of(&self, index: usize, time: u64) -> u64 {
+        if index == 0 {
+            // Time goes on from any probe's record to any other's.
+            return self.time;
+        }
+        match self.last.get(index) {
+            None => 0,
+            Some(word) if self.on_cpu == Some(index) => word.wrapping_add(time.wrapping_sub(self.last[0])),
+            Some(word) => *word,
+        }
     }
 }
 

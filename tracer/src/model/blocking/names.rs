@@ -1,5 +1,8 @@
 //! What descriptors stand for, in words.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+
 use crate::event::blocking::{Object, Socket};
 
 /// Linux gives these to sockets that ask for no port (`net.ipv4.ip_local_port_range`).
@@ -14,39 +17,79 @@ pub trait ObjectNames {
 }
 
 /// `tcp 10.0.0.1:4242->10.0.0.7:443`
-pub(super) fn socket_name(socket: &Socket) -> String {
-    let Socket { local, .. } = socket;
-    match socket.peer {
-        Some(peer) => format!("{} {local}->{peer}", protocol(socket)),
-        None => format!("{} {local}", protocol(socket)),
-    }
+fn socket_name(socket: &Socket) -> String {
+    let Socket { socket_type, local, peer } = socket;
+    let protocol = protocol(*socket_type);
+    peer.map_or_else(|| format!("{protocol} {local}"), |peer| format!("{protocol} {local}->{peer}"))
 }
 
-fn protocol(socket: &Socket) -> &'static str {
-    match i32::from(socket.socket_type) {
+fn protocol(socket_type: u16) -> &'static str {
+    match i32::from(socket_type) {
         libc::SOCK_STREAM => "tcp",
         libc::SOCK_DGRAM => "udp",
         _ => "socket",
     }
 }
 
-/// What connections have in common: a client's have the peer, a server's its own address. Where the ports do not tell
-/// which is which, both ends.
-pub(super) fn group(object: &Object, name: Option<&str>, redact: bool) -> String {
-    let name = || name.unwrap_or_else(|| kind(object)).to_owned();
-    let Some(socket) = object.socket.filter(|_| !redact) else { return name() };
-    let Some(peer) = socket.peer else { return name() };
-    match (socket.local.port() >= EPHEMERAL, peer.port() >= EPHEMERAL) {
-        (true, false) => format!("{} *->{peer}", protocol(&socket)),
-        (false, true) => format!("{} {}->*", protocol(&socket), socket.local),
-        _ => name(),
+/// What a descriptor is called. Small: most are only counted, and their words are made where they are told.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Named {
+    /// A connection by its addresses, whichever descriptor it has.
+    Socket(Socket),
+    /// What was asked about by the answer.
+    Asked(Arc<str>),
+    /// By its kind only: names are left out.
+    Redacted(&'static str),
+}
+
+impl Named {
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Socket(socket) => socket_name(socket),
+            Self::Asked(name) => name.as_ref().to_owned(),
+            Self::Redacted(kind) => (*kind).to_owned(),
+        }
+    }
+}
+
+/// What descriptors have in common that are summed up together. Where a connection's ports do not tell which end is
+/// which, it is by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum ObjectGroup {
+    /// A client's connections have the peer.
+    To(u16, SocketAddr),
+    /// A server's its own address.
+    Of(u16, SocketAddr),
+    /// All that are called so.
+    One(Named),
+}
+
+impl ObjectGroup {
+    pub(super) fn of(named: &Named) -> Self {
+        let Named::Socket(Socket { socket_type, local, peer: Some(peer) }) = named else {
+            return Self::One(named.clone());
+        };
+        match (local.port() >= EPHEMERAL, peer.port() >= EPHEMERAL) {
+            (true, false) => Self::To(*socket_type, *peer),
+            (false, true) => Self::Of(*socket_type, *local),
+            _ => Self::One(named.clone()),
+        }
+    }
+
+    /// `tcp *->10.0.0.7:443`, `tcp 10.0.0.1:80->*`
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::To(socket_type, peer) => format!("{} *->{peer}", protocol(*socket_type)),
+            Self::Of(socket_type, local) => format!("{} {local}->*", protocol(*socket_type)),
+            Self::One(named) => named.text(),
+        }
     }
 }
 
 /// What kind of thing it is.
 pub(super) fn kind(object: &Object) -> &'static str {
     if let Some(socket) = &object.socket {
-        return protocol(socket);
+        return protocol(socket.socket_type);
     }
     type_name(object.mode & libc::S_IFMT)
 }
@@ -85,10 +128,10 @@ pub(super) mod tests {
     fn connections_are_grouped_by_the_end_that_stays() {
         let group = |local, peer| {
             let object = connection(local, peer);
-            group(&object, Some("both"), false)
+            ObjectGroup::of(&Named::Socket(object.socket.unwrap())).text()
         };
         assert_eq!(group("10.0.0.1:40000", "10.0.0.7:443"), "tcp *->10.0.0.7:443");
         assert_eq!(group("10.0.0.1:80", "10.0.0.7:40000"), "tcp 10.0.0.1:80->*");
-        assert_eq!(group("10.0.0.1:40000", "10.0.0.7:40001"), "both");
+        assert_eq!(group("10.0.0.1:40000", "10.0.0.7:40001"), "tcp 10.0.0.1:40000->10.0.0.7:40001");
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ahash::RandomState;
 
-use super::names::{ObjectNames, group, kind, socket_name};
+use super::names::{Named, ObjectGroup, ObjectNames, kind};
 use crate::event::blocking::{Key, Object, Slow};
 use crate::units::Nanos;
 
@@ -66,8 +66,8 @@ pub struct SlowCalls {
     pub count: u64,
     sums: HashMap<Key, OfSum, RandomState>,
     objects_of_all: usize,
-    /// Names that were asked for, and those of sockets.
-    names: HashMap<(Object, Option<u64>), Named, RandomState>,
+    /// Names that were asked for.
+    names: HashMap<(Object, u64), Asked, RandomState>,
     /// Slow calls whose object or sum there was no room for.
     pub untold: u64,
     /// Whether addresses and paths are left out.
@@ -78,17 +78,15 @@ pub struct SlowCalls {
 #[derive(Clone, Debug)]
 struct OfSum {
     worst: SlowCall,
-    objects: HashMap<Arc<str>, ObjectSums, RandomState>,
+    objects: HashMap<ObjectGroup, ObjectSums, RandomState>,
 }
 
-/// What an object is called.
+/// What an object is called that the process was asked about.
 #[derive(Clone, Debug)]
-pub struct Named {
+struct Asked {
     /// When the call that asked ended.
     at: Nanos,
     name: Arc<str>,
-    /// What it is summed up under.
-    group: Arc<str>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,7 +120,7 @@ impl SlowCalls {
     /// Takes note of one that ended at `end` on the thread `tid`. Best at once, while its descriptor is still the same.
     /// Returns what its object is called.
     pub fn note(&mut self, end: Nanos, tid: u32, slow: &Slow, names: &dyn ObjectNames) -> Option<Named> {
-        let named = slow.object.map(|object| self.named(&object, descriptor(slow), end, names));
+        let named = slow.object.map(|object| self.named(&object, slow.arguments[0], end, names));
         self.add(end, tid, slow, named.as_ref());
         named
     }
@@ -131,13 +129,7 @@ impl SlowCalls {
     pub fn add(&mut self, end: Nanos, tid: u32, slow: &Slow, named: Option<&Named>) {
         self.count += 1;
         let fd = descriptor(slow);
-        let call = || SlowCall {
-            end,
-            tid,
-            call: slow.clone(),
-            fd,
-            object: named.map(|named| named.name.as_ref().to_owned()),
-        };
+        let call = || SlowCall { end, tid, call: slow.clone(), fd, object: named.map(Named::text) };
         // Most are not among the slowest of all, nor of their sum: nothing is made of them.
         let rank = (slow.duration, end, tid);
         let least = self.slowest.peek().map(|Reverse(least)| least.rank());
@@ -159,15 +151,15 @@ impl SlowCalls {
         if of_sum.worst.call.duration < slow.duration {
             of_sum.worst = call();
         }
-        let Some(Named { group, .. }) = named else { return };
+        let Some(group) = named.map(ObjectGroup::of) else { return };
         let sums = ObjectSums { count: 1, total: slow.duration, longest: slow.duration };
-        if let Some(known) = of_sum.objects.get_mut(&**group) {
+        if let Some(known) = of_sum.objects.get_mut(&group) {
             known.add(&sums);
         } else if of_sum.objects.len() >= MOST_OBJECTS || self.objects_of_all >= MOST_OBJECTS_OF_ALL {
             self.untold += 1;
         } else {
             self.objects_of_all += 1;
-            of_sum.objects.insert(Arc::clone(group), sums);
+            of_sum.objects.insert(group, sums);
         }
     }
 
@@ -182,8 +174,11 @@ impl SlowCalls {
     /// What the objects of one sum took, by name.
     #[must_use]
     pub fn objects(&self, key: &Key) -> BTreeMap<String, ObjectSums> {
-        let known = self.sums.get(key).into_iter().flat_map(|of_sum| &of_sum.objects);
-        known.map(|(name, sums)| (name.as_ref().to_owned(), *sums)).collect()
+        let mut objects = BTreeMap::<String, ObjectSums>::new();
+        for (group, sums) in self.sums.get(key).into_iter().flat_map(|of_sum| &of_sum.objects) {
+            objects.entry(group.text()).or_default().add(sums);
+        }
+        objects
     }
 
     /// The slowest of one sum.
@@ -192,26 +187,26 @@ impl SlowCalls {
         self.sums.get(key).map(|of_sum| &of_sum.worst)
     }
 
-    fn named(&mut self, object: &Object, fd: Option<u64>, at: Nanos, names: &dyn ObjectNames) -> Named {
+    fn named(&mut self, object: &Object, fd: u64, at: Nanos, names: &dyn ObjectNames) -> Named {
+        if self.redact {
+            return Named::Redacted(kind(object));
+        }
+        if let Some(socket) = object.socket {
+            return Named::Socket(socket);
+        }
         if self.names.len() >= MOST_NAMES {
             self.names.clear();
         }
-        // A connection's name is its addresses, whichever descriptor it has.
-        let fd = fd.filter(|_| object.socket.is_none());
-        let redact = self.redact;
-        let lasts = |known: &Named| redact || object.socket.is_some() || at.since(known.at) <= NAME_LASTS;
-        if let Some(known) = self.names.get(&(*object, fd)).filter(|known| lasts(known)) {
-            return known.clone();
+        match self.names.entry((*object, fd)) {
+            Entry::Occupied(known) if at.since(known.get().at) <= NAME_LASTS => {
+                Named::Asked(Arc::clone(&known.get().name))
+            }
+            entry => {
+                let name =
+                    names.name(object, Some(fd)).unwrap_or_else(|| as_the_kernel_has_it(object)).into();
+                Named::Asked(Arc::clone(&entry.insert_entry(Asked { at, name }).get().name))
+            }
         }
-        let name = match &object.socket {
-            _ if redact => kind(object).to_owned(),
-            Some(socket) => socket_name(socket),
-            None => names.name(object, fd).unwrap_or_else(|| as_the_kernel_has_it(object)),
-        };
-        let group = group(object, Some(&name), redact).into();
-        let named = Named { at, name: name.into(), group };
-        self.names.insert((*object, fd), named.clone());
-        named
     }
 }
 
@@ -304,7 +299,7 @@ mod tests {
         }
         let names = Counting(std::cell::Cell::new(0));
         let mut slow = SlowCalls::new(false);
-        let mut name = |at| slow.named(&file(7), Some(3), Nanos(at), &names).name.to_string();
+        let mut name = |at| slow.named(&file(7), 3, Nanos(at), &names).text();
         assert_eq!([name(1), name(NAME_LASTS.0), name(NAME_LASTS.0 + 2)], ["file /1", "file /1", "file /2"]);
     }
 }
