@@ -7,6 +7,8 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::capabilities::{Capability, Rights};
 use super::descriptor::{Identity, identity};
@@ -182,10 +184,8 @@ impl Process {
         path: &Path,
         memory: &ProcessMemory,
     ) -> Result<u64, ProcessError> {
-        let auxv = fs::read(self.path("auxv")).map_err(|error| self.failed("auxv", &error))?;
         let other = |what| ProcessError::OtherProgram { pid: self.pid, exe: path.to_owned(), what };
-        let entry = aux_value(&auxv, libc::AT_ENTRY)
-            .ok_or_else(|| other("the kernel names no entry point (it is starting, or ending)"))?;
+        let entry = self.entry()?.ok_or_else(|| other("the kernel names no entry point"))?;
         let bias = entry.wrapping_sub(landmarks.entry.0);
         let at = |address: u64| RuntimeAddr(address.wrapping_add(bias));
         let word =
@@ -198,6 +198,23 @@ impl Process {
             return Err(other("its function table is another one"));
         }
         Ok(bias)
+    }
+
+    /// Where its program begins; none when the kernel names no place. Waits for one that is in the middle of its execve:
+    /// it has its new memory and its executable before it has that (fs/binfmt_elf.c, `create_elf_tables`).
+    fn entry(&self) -> Result<Option<u64>, ProcessError> {
+        const AT_MOST: Duration = Duration::from_secs(1);
+        let began = Instant::now();
+        loop {
+            let auxv = fs::read(self.path("auxv")).map_err(|error| self.failed("auxv", &error))?;
+            let entry = aux_value(&auxv, libc::AT_ENTRY);
+            if entry.is_some() || began.elapsed() > AT_MOST {
+                return Ok(entry);
+            }
+            // One that ends has no memory any more.
+            self.check()?;
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// The Go library that it has loaded, if any. Only asked when its executable is not Go.

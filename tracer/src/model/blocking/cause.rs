@@ -75,8 +75,8 @@ impl BlockingCause {
             "fcntl" if stack.frames.is_empty() || has_any(&stack.frames, &LOCKS) => Self::Lock,
             // These wait for whatever was registered.
             "fcntl" | "epoll_wait" | "epoll_pwait" | "epoll_pwait2" => Self::Other,
-            // Who wakes another does not wait.
-            "futex" if has_any(&stack.frames, &["runtime.futexwakeup"]) => Self::Other,
+            // Who wakes another does not wait, and who stops the world waits for all who run, not for a lock.
+            "futex" if has_any(&stack.frames, &NO_LOCKS) => Self::Other,
             name if PATHS.contains(&name) => Self::File,
             _ => match (wait_kind(key.syscall), key.file_type) {
                 (WaitKind::Sleep, _) => Self::Sleep,
@@ -103,6 +103,9 @@ const LOCKS: [&str; 4] = [
     "cmd/go/internal/lockedfile/",
     "internal/filelock.",
 ];
+
+/// Who calls futex(2) without a lock to wait for; `forEachP` waits as a stop does.
+const NO_LOCKS: [&str; 3] = ["runtime.futexwakeup", "runtime.stopTheWorldWithSema", "runtime.forEachP"];
 
 /// System calls about files that `wait_kind` has no word for: they name a path, or write what was written.
 const PATHS: [&str; 32] = [
@@ -178,6 +181,13 @@ mod tests {
         assert_eq!(call(fcntl, Some(libc::S_IFREG), &main), "other");
         assert_eq!(call(futex, None, &["runtime.futexsleep", "runtime.lock2"]), "lock");
         assert_eq!(call(futex, None, &["runtime.futexwakeup", "runtime.ready"]), "other");
+        let stops = [
+            "runtime.futexsleep",
+            "runtime.notetsleep",
+            "runtime.stopTheWorldWithSema",
+            "runtime.systemstack",
+        ];
+        assert_eq!(call(futex, None, &stops), "other");
         assert_eq!(call(rename, None, &main), "file");
         assert_eq!(call(close, None, &["syscall.Close", "net.(*netFD).Close"]), "network");
         assert_eq!(call(close, None, &["syscall.Close", "os.(*File).Close"]), "file");

@@ -88,6 +88,9 @@ fn a_loop_that_cannot_be_interrupted_is_named() {
     let (holder, starvation) = (of_verdict("holder"), of_verdict("starvation"));
     assert!(holder >= 3 && holder + starvation >= holds.len(), "{holder} {starvation}: {incidents:?}");
     assert_found(&report, &["main.tight"]);
+    // Who stops the world waits for those who run, not for a lock.
+    let waits = those(&report, "blocking", |entry| is_below(entry, "runtime.stopTheWorldWithSema"));
+    assert!(!waits.is_empty() && waits.iter().all(|entry| entry["cause"] == "other"), "{waits:?}");
 }
 
 #[test]
