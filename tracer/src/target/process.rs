@@ -317,12 +317,12 @@ mod tests {
         let zombie = loop {
             match Process::find(&child.id().to_string()) {
                 Err(error) => break error,
-                Ok(_) => std::thread::yield_now(),
+                Ok(_) => thread::yield_now(),
             }
         };
         assert!(matches!(zombie, ProcessError::Zombie { .. }), "{zombie}");
         child.wait().unwrap();
-        std::thread::scope(|scope| {
+        thread::scope(|scope| {
             let thread = scope.spawn(|| {
                 // SAFETY: gettid has no preconditions.
                 let tid = unsafe { libc::gettid() };

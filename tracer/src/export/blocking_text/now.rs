@@ -20,9 +20,11 @@ impl BlockingText {
         let suffering = count(|standing| standing == Standing::Suffered);
         let parked = count(|standing| standing == Standing::Parked);
         let idle = count(|standing| matches!(standing, Standing::Idle(_)));
+        let is_part = report.missing.iter().any(|missing| missing.probe == "blocked_now");
+        let beside = if is_part { "; these are not all: see \"not seen\"" } else { "" };
         writeln!(
             out,
-            "{bold}blocked now{bold:#}: {suffering} in calls and waits, {parked} parked by the program, {idle} idle"
+            "{bold}blocked now{bold:#}: {suffering} in calls and waits, {parked} parked by the program, {idle} idle{beside}"
         )?;
         let suffered: Vec<&BlockedGroup> =
             report.blocked_groups.iter().filter(|group| group.standing == Standing::Suffered).collect();

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Entry, Report, frames};
+use super::{Attached, Cued, Entry, Report, frames};
 use crate::number;
 use crate::support::fixtures_of;
 
@@ -66,4 +66,41 @@ fn a_stack_that_is_too_deep_is_marked() {
         assert!(frames.len() >= 48, "{line}");
         assert!(!frames.iter().any(|frame| frame.starts_with("main.main ")), "{line}");
     }
+}
+
+/// As many calls a second as are asked for, all told one by one: how many of the records found no room.
+fn flood(a_second: &str, ring_size: &str) -> (u64, u64) {
+    let fixture = fixtures_of("churn").pop().expect("its fixture");
+    let mut cued = Cued::start(&fixture, &["calls", a_second]);
+    let attached = Attached::to(cued.pid(), &["--slow", "0s", "--ring-size", ring_size]);
+    let made = number(&cued.go()["getppid"]);
+    let report = attached.end_complete_or_not();
+    // The sums are the kernel's, so they are exact whatever is lost.
+    let mut lines = report.all("syscall");
+    lines.retain(|line| line["syscall"] == "getppid");
+    assert_eq!(Report::sum(&lines, "count"), made);
+    // And what is lost is counted to the last record.
+    let losses = report.all("loss");
+    let slow = losses.iter().find(|loss| loss["probe"] == "slow").expect("what was lost of slow calls");
+    let (hits, dropped) = (number(&slow["hits"]), number(&slow["dropped"]));
+    assert_eq!(hits, number(&report.summary()["slow"]) + dropped, "{slow} {}", report.summary());
+    assert_eq!(report.summary()["complete"], dropped == 0);
+    eprintln!("{made} calls made, {hits} records, {dropped} dropped");
+    assert!(hits >= made, "{hits} records of {made} calls");
+    (made, dropped)
+}
+
+#[test]
+#[ignore = "needs root, BPF and fixtures: cargo xtask test"]
+fn two_hundred_thousand_calls_a_second_are_told_one_by_one() {
+    // Others may hold gotrace up for longer than the ring has room for, but not always.
+    let is_told = |(made, dropped)| made > 300_000 && dropped == 0;
+    assert!((0..3).any(|_| is_told(flood("200000", "16384"))), "records were lost three times");
+}
+
+#[test]
+#[ignore = "needs root, BPF and fixtures: cargo xtask test"]
+fn what_finds_no_room_is_counted_to_the_last_record() {
+    let (made, dropped) = flood("0", "8");
+    assert!(dropped > made / 10, "{dropped} of {made} are no overload");
 }

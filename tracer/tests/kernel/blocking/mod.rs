@@ -169,13 +169,31 @@ impl Attached {
 
     /// Ctrl-C, and the report.
     pub(super) fn end(self) -> Report {
-        // SAFETY: the child is ours and not waited for, so the number is still its.
-        assert_eq!(unsafe { libc::kill(self.child.id().cast_signed(), libc::SIGINT) }, 0);
+        self.interrupt();
         self.wait()
     }
 
+    /// The same where something may have been lost, which the exit code says as well.
+    pub(super) fn end_complete_or_not(self) -> Report {
+        self.interrupt();
+        let (code, report) = self.ended();
+        assert_eq!(code, Some(if report.summary()["complete"] == true { 0 } else { 5 }));
+        report
+    }
+
+    fn interrupt(&self) {
+        // SAFETY: the child is ours and not waited for, so the number is still its.
+        assert_eq!(unsafe { libc::kill(self.child.id().cast_signed(), libc::SIGINT) }, 0);
+    }
+
     /// The report, when it ends by itself.
-    pub(super) fn wait(mut self) -> Report {
+    pub(super) fn wait(self) -> Report {
+        let (code, report) = self.ended();
+        assert_eq!(code, Some(0), "{:?}", report.summary());
+        report
+    }
+
+    fn ended(mut self) -> (Option<i32>, Report) {
         let begin = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().expect("it can be asked") {
@@ -184,9 +202,9 @@ impl Attached {
             assert!(begin.elapsed() < PATIENCE, "it does not end");
             thread::sleep(Duration::from_millis(2));
         };
-        let report = self.said("stdout");
-        assert_eq!(status.code(), Some(0), "{}", self.said("stderr"));
-        Report { lines: parse(&report) }
+        let report = Report { lines: parse(&self.said("stdout")) };
+        assert!(!report.lines.is_empty(), "{status}: {}", self.said("stderr"));
+        (status.code(), report)
     }
 }
 
