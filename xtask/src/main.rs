@@ -51,6 +51,7 @@ enum Verb {
     Dist,
     Harm(trust::Harm),
     Faults(trust::Faults),
+    Load(trust::Load),
     GoTests(go_tests::Args),
 }
 
@@ -80,6 +81,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
         Verb::Dist => dist::run().map(|_| ExitCode::SUCCESS),
         Verb::Harm(args) => trust::harm(&args),
         Verb::Faults(args) => trust::faults(&args),
+        Verb::Load(args) => trust::load(&args),
         Verb::GoTests(args) => go_tests::run(&args),
         Verb::Build => build::run().map(|_| ExitCode::SUCCESS),
     }

@@ -1,4 +1,4 @@
-//! `cargo xtask harm` and `cargo xtask faults`: what the tests try for a minute, as often as wanted.
+//! `cargo xtask harm`, `cargo xtask faults` and `cargo xtask load`: what the tests try for a minute, as often as wanted.
 
 use std::process::ExitCode;
 
@@ -18,6 +18,14 @@ pub(crate) struct Harm {
 #[derive(clap::Args)]
 pub(crate) struct Faults {}
 
+/// Lets programs come and go in containers, and looks at what the node agent tells and takes.
+#[derive(clap::Args)]
+pub(crate) struct Load {
+    /// How long
+    #[arg(long, value_name = "N", default_value_t = 120)]
+    seconds: u64,
+}
+
 pub(crate) fn harm(args: &Harm) -> Result<ExitCode> {
     let times = args.times.to_string();
     test::alone("trust::harm::a_killed_gotrace_does_no_harm", ("GOTRACE_HARM_TIMES", &times))
@@ -26,4 +34,9 @@ pub(crate) fn harm(args: &Harm) -> Result<ExitCode> {
 pub(crate) fn faults(Faults {}: &Faults) -> Result<ExitCode> {
     let test = "trust::faults::a_system_call_that_fails_is_told_and_does_no_harm";
     test::alone(test, ("GOTRACE_FAULTS", "whole"))
+}
+
+pub(crate) fn load(args: &Load) -> Result<ExitCode> {
+    let seconds = args.seconds.to_string();
+    test::alone("node::load::whatever_comes_and_goes_is_told_of_its_pod", ("GOTRACE_LOAD_SECONDS", &seconds))
 }

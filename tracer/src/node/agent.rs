@@ -74,6 +74,7 @@ impl Session {
     /// When the kernel refuses them.
     pub fn begin(selection: Arc<Selection>, limits: Limits, state: Shared) -> Result<Self, AttachError> {
         let kernel = Kernel::load(limits.ring_bytes)?;
+        let hit_cost = kernel.hit_cost;
         let mut session = Self {
             kernel,
             programs: Programs::default(),
@@ -93,7 +94,7 @@ impl Session {
             busy: true,
             stirred: true,
             refusing: false,
-            budget: limits.overhead.map(|most| Budget::new(most, Instant::now())),
+            budget: limits.overhead.map(|most| Budget::new(most, hit_cost, Instant::now())),
             asked_usage: None,
         };
         let paths: Vec<_> = session.selection.paths().map(ToOwned::to_owned).collect();

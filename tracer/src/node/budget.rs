@@ -4,8 +4,11 @@ use std::time::{Duration, Instant};
 
 use crate::units::Nanos;
 
-/// What a hit is taken to cost its process: a guess, of the upper end of what was measured (README.md, "Cost").
+/// What a hit is taken to cost its process where that could not be measured: the upper end of what was elsewhere.
 const HIT: Nanos = Nanos(3_000);
+
+/// A hit that tells something costs so many times one that does not, at most.
+const TELLING: u64 = 2;
 
 /// Over so long it is judged.
 const WINDOW: Duration = Duration::from_secs(10);
@@ -15,15 +18,18 @@ const WINDOW: Duration = Duration::from_secs(10);
 pub(super) struct Budget {
     /// The part of one processor.
     most: f64,
+    /// What a hit is taken to cost.
+    hit: Nanos,
     begun: Instant,
     cpu: Nanos,
     hits: u64,
 }
 
 impl Budget {
-    /// Of so many processors; usually a small part of one.
-    pub(super) fn new(most: f64, now: Instant) -> Self {
-        Self { most, begun: now, cpu: Nanos(0), hits: 0 }
+    /// Of so many processors; usually a small part of one. `hit_cost` is what a hit that tells nothing costs here.
+    pub(super) fn new(most: f64, hit_cost: Option<Nanos>, now: Instant) -> Self {
+        let hit = hit_cost.map_or(HIT, |cost| Nanos(cost.0.saturating_mul(TELLING)));
+        Self { most, hit, begun: now, cpu: Nanos(0), hits: 0 }
     }
 
     /// Whether the window is over.
@@ -39,7 +45,7 @@ impl Budget {
             return None;
         }
         let window = now.saturating_duration_since(self.begun);
-        let probes = hits.saturating_sub(self.hits).saturating_mul(HIT.0);
+        let probes = hits.saturating_sub(self.hits).saturating_mul(self.hit.0);
         let used = cpu.since(self.cpu).plus(Nanos(probes));
         let part = used.0 as f64 / window.as_nanos() as f64;
         // The time before the first window is the start's.
@@ -57,7 +63,7 @@ mod tests {
     fn own_time_and_hits_count_together_over_a_window() {
         let begin = Instant::now();
         let at = |seconds| begin + Duration::from_secs(seconds);
-        let mut budget = Budget::new(0.01, begin);
+        let mut budget = Budget::new(0.01, None, begin);
         assert_eq!(budget.exceeded(at(5), Nanos(9_000_000_000), 0), None, "too early");
         assert_eq!(budget.exceeded(at(10), Nanos(1_000_000_000), 7), None, "the first one");
         assert_eq!(budget.exceeded(at(20), Nanos(1_090_000_000), 7), None, "0.9 %");
@@ -65,5 +71,9 @@ mod tests {
         let part = budget.exceeded(at(30), Nanos(1_180_000_000), 10_007).unwrap();
         assert!((part - 0.012).abs() < 1e-9, "{part}");
         assert_eq!(budget.exceeded(at(40), Nanos(1_180_000_000), 10_007), None);
+        // As many where a hit costs a fifth of that.
+        let mut budget = Budget::new(0.01, Some(Nanos(300)), begin);
+        assert_eq!(budget.exceeded(at(10), Nanos(1_000_000_000), 7), None);
+        assert_eq!(budget.exceeded(at(20), Nanos(1_090_000_000), 10_007), None, "0.96 %");
     }
 }

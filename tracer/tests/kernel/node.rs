@@ -1,6 +1,7 @@
 //! The agent of a machine: every start of the programs that it is to look at, in the right place.
 
 mod groups;
+mod load;
 mod otlp;
 mod profiles;
 
