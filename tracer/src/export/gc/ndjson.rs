@@ -79,6 +79,9 @@ enum Line<'a> {
         site: Option<String>,
         blocked: Vec<Blocked<'a>>,
         blocked_untold: usize,
+        /// Goroutines that became ready meanwhile, of those that had waited for long until another one ended that, and
+        /// how long they had no P. None without `--waits`.
+        ready: Option<Ready>,
         throttled_ns: Option<Nanos>,
     },
     /// Goroutines that were made to help, by where they allocated.
@@ -146,6 +149,13 @@ struct Blocked<'a> {
     start_ns: Option<Nanos>,
     duration_ns: Option<Nanos>,
     site: Option<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Ready {
+    count: u64,
+    total_ns: Nanos,
+    longest_ns: Nanos,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -317,6 +327,11 @@ fn incident(incident: &Incident) -> Line<'_> {
         site: site(&incident.site),
         blocked: blocked.collect(),
         blocked_untold: incident.blocked_untold,
+        ready: incident.ready.map(|ready| Ready {
+            count: ready.count,
+            total_ns: ready.total,
+            longest_ns: ready.longest,
+        }),
         throttled_ns: incident.throttled,
     }
 }

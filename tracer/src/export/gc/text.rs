@@ -144,6 +144,15 @@ impl GcReport {
             for one in incident.blocked.iter().take(BLOCKED) {
                 writeln!(out, "             {dim}{}{dim:#}", printable(&meanwhile(one)))?;
             }
+            if let Some(ready) = incident.ready.filter(|ready| ready.count > 0) {
+                writeln!(
+                    out,
+                    "             {dim}became ready meanwhile: {} (of those told by --waits), without a P for {} at most, {} in all{dim:#}",
+                    ready.count,
+                    ready.longest.for_people(),
+                    ready.total.for_people()
+                )?;
+            }
         }
         let told: usize = alike.iter().skip(INCIDENTS).map(|(count, _)| count).sum();
         if told > 0 {

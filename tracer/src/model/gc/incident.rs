@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::super::blocking::{BlockingReport, Site};
 use super::cycle::GcCycle;
-use super::meanwhile::{BlockedMeanwhile, Blocking};
+use super::meanwhile::{BlockedMeanwhile, Blocking, ReadyMeanwhile};
 use super::report::{GcReport, ToldCycle};
 use super::stop::{HeldUpBy, StopReason, WorldStop};
 use crate::units::Nanos;
@@ -89,6 +89,8 @@ pub struct Incident {
     pub blocked: Vec<BlockedMeanwhile>,
     /// How many more there were.
     pub blocked_untold: usize,
+    /// Goroutines that became ready meanwhile, and how long they had no P; none where the scheduler is not probed.
+    pub ready: Option<ReadyMeanwhile>,
     /// How long its control group held the program's threads back between the cycles beside it: at most so long
     /// during it. None when that is not known.
     pub throttled: Option<Nanos>,
@@ -118,6 +120,7 @@ pub(super) fn incidents(report: &GcReport, blocking: Option<&BlockingReport>) ->
         if let Some(blocking) = &blocking {
             let end = Nanos(incident.start.0.saturating_add(incident.duration.0));
             (incident.blocked, incident.blocked_untold) = blocking.meanwhile(incident.start, end);
+            incident.ready = blocking.ready(incident.start, end);
         }
         if incident.kind == IncidentKind::Cycle && incident.verdict == Verdict::Unrelated {
             incident.text.push_str(&beside(incident));
@@ -141,6 +144,7 @@ fn of_stop(stop: &WorldStop, report: &GcReport) -> Option<Incident> {
         site,
         blocked: Vec::new(),
         blocked_untold: 0,
+        ready: None,
         throttled,
     })
 }
@@ -221,6 +225,7 @@ fn of_cycle(cycle: &GcCycle, stops: &[&WorldStop], report: &GcReport) -> Inciden
         site,
         blocked: Vec::new(),
         blocked_untold: 0,
+        ready: None,
         throttled,
     }
 }

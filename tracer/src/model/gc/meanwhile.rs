@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use super::super::blocking::{BlockingReport, Class, Entry, Since, Site, Standing};
+use super::super::parking::Wakeup;
 use super::super::waits::syscall_name;
 use crate::event::blocking::Key;
 use crate::units::Nanos;
@@ -26,6 +27,33 @@ pub struct BlockedMeanwhile {
     pub duration: Option<Nanos>,
     /// The line of code.
     pub site: Site,
+}
+
+/// Goroutines that were made ready during an incident, of those whose waits are told one by one: long ones, which
+/// another goroutine ended, of goroutines that did not idle.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReadyMeanwhile {
+    /// How many.
+    pub count: u64,
+    /// How long they were ready without running, in all.
+    pub total: Nanos,
+    /// And the one for which that was longest.
+    pub longest: Nanos,
+}
+
+impl ReadyMeanwhile {
+    fn of(wakeups: &[Wakeup], start: Nanos, end: Nanos) -> Self {
+        let mut ready = Self::default();
+        for wakeup in wakeups.iter().filter(|wakeup| wakeup.idle.is_none()) {
+            if (start..end).contains(&wakeup.ready) {
+                let delay = wakeup.ran.since(wakeup.ready);
+                ready.count += 1;
+                ready.total = ready.total.plus(delay);
+                ready.longest = ready.longest.max(delay);
+            }
+        }
+        ready
+    }
 }
 
 /// What the program was blocked on, for looking up.
@@ -75,5 +103,42 @@ impl<'a> Blocking<'a> {
         let untold = all.len().saturating_sub(MOST_BLOCKED);
         all.truncate(MOST_BLOCKED);
         (all, untold)
+    }
+
+    /// Who was made ready in that time; none where the scheduler is not probed.
+    pub(super) fn ready(&self, start: Nanos, end: Nanos) -> Option<ReadyMeanwhile> {
+        let parking = self.report.parking.as_ref()?;
+        Some(ReadyMeanwhile::of(&parking.wakeups, start, end))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::blocking::Idle;
+    use super::*;
+
+    #[test]
+    fn who_became_ready_meanwhile_and_had_no_p_is_summed_up() {
+        let wakeup = |ready, ran, idle| Wakeup {
+            goid: 7,
+            since: Nanos(1),
+            ready: Nanos(ready),
+            ran: Nanos(ran),
+            reason: "chan receive".to_owned(),
+            stack: [].into(),
+            origin: None,
+            idle,
+            waker_goid: 8,
+            waker_origin: None,
+        };
+        let wakeups = [
+            wakeup(99, 150, None),
+            wakeup(100, 130, None),
+            wakeup(199, 260, None),
+            wakeup(150, 190, Some(Idle::Collector)),
+            wakeup(200, 300, None),
+        ];
+        let ready = ReadyMeanwhile::of(&wakeups, Nanos(100), Nanos(200));
+        assert_eq!(ready, ReadyMeanwhile { count: 2, total: Nanos(91), longest: Nanos(61) });
     }
 }

@@ -24,7 +24,7 @@ pub use cycle::{GcCycle, NO_LIMIT, Surroundings};
 pub use heap::{AllocationRate, Course, HeapCourse, megabytes};
 pub use history::GcHistory;
 pub use incident::{Incident, IncidentKind, Verdict};
-pub use meanwhile::BlockedMeanwhile;
+pub use meanwhile::{BlockedMeanwhile, ReadyMeanwhile};
 pub use report::{GcInput, GcReport, ToldCycle, Trigger};
 pub use stop::{HeldUpBy, StopReason, WorldStop};
 pub use totals::{StopSums, Totals};

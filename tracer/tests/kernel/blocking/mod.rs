@@ -176,8 +176,8 @@ impl Attached {
     /// The same where something may have been lost, which the exit code says as well.
     pub(super) fn end_complete_or_not(self) -> Report {
         self.interrupt();
-        let (code, report) = self.ended();
-        assert_eq!(code, Some(if report.summary()["complete"] == true { 0 } else { 5 }));
+        let (code, said, report) = self.ended();
+        assert_eq!(code, Some(if report.summary()["complete"] == true { 0 } else { 5 }), "{said}");
         report
     }
 
@@ -188,12 +188,13 @@ impl Attached {
 
     /// The report, when it ends by itself.
     pub(super) fn wait(self) -> Report {
-        let (code, report) = self.ended();
-        assert_eq!(code, Some(0), "{:?}", report.summary());
+        let (code, said, report) = self.ended();
+        assert_eq!(code, Some(0), "{said}");
         report
     }
 
-    fn ended(mut self) -> (Option<i32>, Report) {
+    /// Its exit code, what it said, and the report.
+    fn ended(mut self) -> (Option<i32>, String, Report) {
         let begin = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().expect("it can be asked") {
@@ -202,9 +203,7 @@ impl Attached {
             assert!(begin.elapsed() < PATIENCE, "it does not end");
             thread::sleep(Duration::from_millis(2));
         };
-        let report = Report { lines: parse(&self.said("stdout")) };
-        assert!(!report.lines.is_empty(), "{status}: {}", self.said("stderr"));
-        (status.code(), report)
+        (status.code(), self.said("stderr"), Report { lines: parse(&self.said("stdout")) })
     }
 }
 

@@ -91,6 +91,18 @@ fn a_loop_that_cannot_be_interrupted_is_named() {
     // Who stops the world waits for those who run, not for a lock.
     let waits = those(&report, "blocking", |entry| is_below(entry, "runtime.stopTheWorldWithSema"));
     assert!(!waits.is_empty() && waits.iter().all(|entry| entry["cause"] == "other"), "{waits:?}");
+    // Who became ready meanwhile is only known from the scheduler.
+    assert!(incidents.iter().all(|incident| incident["ready"].is_null()), "{incidents:?}");
+    let (_, probed) = program.under_gotrace("tight 3", &["--waits"]);
+    let incidents = probed.all("gc_incident");
+    assert!(!incidents.is_empty());
+    for incident in incidents {
+        let of = |field: &str| number(&incident["ready"][field]);
+        assert!(
+            of("longest_ns") <= of("total_ns") && of("total_ns") <= of("count") * of("longest_ns"),
+            "{incident}"
+        );
+    }
 }
 
 #[test]
