@@ -14,10 +14,8 @@ use super::header::{Header, write_line};
 use super::shared_lines::{FindingLine, MissingLine};
 use crate::event::WaitKind;
 use crate::event::blocking::{Caller, Key, Kind, StackTaken};
-use crate::model::Ending;
-use crate::model::blocking::{
-    BlockedNow, BlockingReport, Class, Entry, ObjectSums, Since, SlowCall, Standing,
-};
+use crate::model::blocking::{BlockedNow, BlockingReport, Class, Entry, Since, SlowCall, Standing};
+use crate::model::{Ending, TimeSums};
 use crate::units::saturating_sum;
 
 /// So many objects are told for each sum, the costliest.
@@ -189,7 +187,7 @@ fn has_line(entry: &Entry) -> bool {
 fn blocking(entry: &Entry) -> Line<'_> {
     let worst = entry.worst.as_ref();
     let is_wait = entry.key.kind != Kind::Call;
-    let mut objects: Vec<(&String, &ObjectSums)> = entry.objects.iter().collect();
+    let mut objects: Vec<(&String, &TimeSums)> = entry.objects.iter().collect();
     objects.sort_by_key(|(name, sums)| (std::cmp::Reverse(sums.total), *name));
     Line::Blocking {
         kind: kind_name(&entry.key),

@@ -1,7 +1,7 @@
 //! What a running program is blocked on, for people: what stands out, who suffers, who is blocked now, and what to
 //! think of the data.
 
-mod now;
+pub(super) mod now;
 pub(super) mod sites;
 mod tables;
 

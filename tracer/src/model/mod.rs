@@ -29,6 +29,7 @@ mod startup;
 mod status;
 mod status_report;
 mod symbols;
+mod time_sums;
 mod waits;
 
 pub use catalogue::{InitCatalogue, InitFunction, InitName};
@@ -53,4 +54,5 @@ pub use startup::{Observation, StartupTimeline, start_began};
 pub use status::{AtLeast, Evidence, MainView, Stage, StartupStatus};
 pub use status_report::{StatusReport, Usage};
 pub use symbols::BinarySymbols;
+pub use time_sums::TimeSums;
 pub use waits::{Symbols, Wait, syscall_name};

@@ -14,7 +14,7 @@ use super::terminal::{Terminal, own_cpu_time};
 use crate::capture::RecordedSymbols;
 use crate::capture::record::Why;
 use crate::export::{Format, Screen, Told, View};
-use crate::model::blocking::BlockingReport;
+use crate::model::blocking::{BLOCKED_NOW, BlockingReport};
 use crate::model::gc::GcHistory;
 use crate::model::{Beginning, Ending, Look, MissingProbe, Subject, Symbols};
 use crate::target::gobin::GoBinary;
@@ -183,7 +183,7 @@ impl<'a> Reporter<'a> {
             None => None,
         };
         let missing = |reason: String| MissingProbe {
-            probe: "blocked_now".into(),
+            probe: BLOCKED_NOW.into(),
             function: "runtime.allgs".to_owned(),
             reason,
             is_detail: true,

@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::super::header::Header;
 use super::super::shared_lines::{FindingLine, MissingLine};
-use crate::model::blocking::{ObjectSums, Site, Sums};
+use crate::model::TimeSums;
+use crate::model::blocking::{Site, Sums};
 use crate::target::gobin::Frame;
 use crate::units::Nanos;
 
@@ -187,7 +188,7 @@ pub(super) struct Object<'a> {
 }
 
 impl<'a> Object<'a> {
-    pub(super) fn of((name, sums): (&'a String, &ObjectSums)) -> Self {
+    pub(super) fn of((name, sums): (&'a String, &TimeSums)) -> Self {
         Self { object: name, count: sums.count, total_ns: sums.total, max_ns: sums.longest }
     }
 }

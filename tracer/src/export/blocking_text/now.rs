@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::super::printable;
 use super::{BlockingText, origin_name, site_name};
-use crate::model::blocking::{BlockedGroup, BlockingReport, Standing};
+use crate::model::blocking::{BLOCKED_NOW, BlockedGroup, BlockingReport, Standing};
 use crate::target::gobin::Frame;
 
 /// So many innermost frames of a stack are shown.
@@ -13,19 +13,7 @@ const FRAMES: usize = 8;
 impl BlockingText {
     pub(super) fn now(self, report: &BlockingReport, out: &mut dyn Write) -> io::Result<()> {
         let (bold, dim) = (self.bold(), self.dim());
-        let count = |wanted: fn(Standing) -> bool| {
-            let groups = report.blocked_groups.iter().filter(|group| wanted(group.standing));
-            groups.map(|group| group.count).sum::<u64>()
-        };
-        let suffering = count(|standing| standing == Standing::Suffered);
-        let parked = count(|standing| standing == Standing::Parked);
-        let idle = count(|standing| matches!(standing, Standing::Idle(_)));
-        let is_part = report.missing.iter().any(|missing| missing.probe == "blocked_now");
-        let beside = if is_part { "; these are not all: see \"not seen\"" } else { "" };
-        writeln!(
-            out,
-            "{bold}blocked now{bold:#}: {suffering} in calls and waits, {parked} parked by the program, {idle} idle{beside}"
-        )?;
+        writeln!(out, "{bold}blocked now{bold:#}: {}", in_all(report))?;
         let suffered: Vec<&BlockedGroup> =
             report.blocked_groups.iter().filter(|group| group.standing == Standing::Suffered).collect();
         for group in self.shown(suffered) {
@@ -56,6 +44,20 @@ impl BlockingText {
         }
         writeln!(out)
     }
+}
+
+/// How many are blocked, and whether these are all.
+pub(in crate::export) fn in_all(report: &BlockingReport) -> String {
+    let count = |wanted: fn(Standing) -> bool| {
+        let groups = report.blocked_groups.iter().filter(|group| wanted(group.standing));
+        groups.map(|group| group.count).sum::<u64>()
+    };
+    let suffering = count(|standing| standing == Standing::Suffered);
+    let parked = count(|standing| standing == Standing::Parked);
+    let idle = count(|standing| matches!(standing, Standing::Idle(_)));
+    let is_part = report.missing.iter().any(|missing| missing.probe == BLOCKED_NOW);
+    let beside = if is_part { "; these are not all: see \"not seen\"" } else { "" };
+    format!("{suffering} in calls and waits, {parked} parked by the program, {idle} idle{beside}")
 }
 
 /// What every wait has at its top, and says nothing that the system call does not.

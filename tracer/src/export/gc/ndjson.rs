@@ -9,7 +9,8 @@ use serde::Serialize;
 use crate::export::functions;
 use crate::export::header::write_line;
 use crate::export::shared_lines::{FindingLine, MissingLine};
-use crate::model::gc::{GcReport, HeldUpBy, Incident, StopSums, ToldCycle, WorldStop};
+use crate::model::TimeSums;
+use crate::model::gc::{GcReport, HeldUpBy, Incident, ToldCycle, WorldStop};
 use crate::units::Nanos;
 
 /// A line about the garbage collector, among those of run, watch and attach.
@@ -228,7 +229,7 @@ impl GcReport {
 }
 
 impl Stops {
-    fn of(sums: &StopSums) -> Self {
+    fn of(sums: &TimeSums) -> Self {
         Self { count: sums.count, total_ns: sums.total, max_ns: sums.longest }
     }
 }

@@ -9,6 +9,7 @@ use super::page::{chart, end, section};
 use super::table::{Cell, Column, Kind, Table};
 use crate::export::functions;
 use crate::export::gc::text::{meanwhile, words};
+use crate::model::TimeSums;
 use crate::model::gc::{AssistSite, GcReport, Incident, ToldCycle, Trigger, WorldStop, megabytes};
 
 /// Writes the section.
@@ -96,7 +97,7 @@ fn reasons(gc: &GcReport, out: &mut dyn Write) -> io::Result<()> {
     if gc.totals.stops.is_empty() {
         return Ok(());
     }
-    let row = |(reason, sums): (&String, &crate::model::gc::StopSums)| {
+    let row = |(reason, sums): (&String, &TimeSums)| {
         vec![
             Cell::words(reason.clone()),
             Cell::count(sums.count),

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use ahash::RandomState;
 
+use super::super::time_sums::TimeSums;
 use super::cause::BlockingCause;
 use super::class::Class;
 use super::site::Site;
-use super::slow::{ObjectSums, SlowCall, SlowCalls};
+use super::slow::{SlowCall, SlowCalls};
 use super::stacks::Resolved;
 use super::sums::{Sums, Tally};
 use crate::event::blocking::{Key, Kind};
@@ -36,7 +37,7 @@ pub struct Entry {
     /// The slowest of it, when that was told by itself.
     pub worst: Option<Box<SlowCall>>,
     /// What the slow ones were on, by name.
-    pub objects: BTreeMap<String, ObjectSums>,
+    pub objects: BTreeMap<String, TimeSums>,
 }
 
 impl Entry {
@@ -73,7 +74,7 @@ pub struct Group<K> {
     /// The one that took most of the time: its stack is the example.
     pub largest: Entry,
     /// What the slow ones were on, the costliest first.
-    pub objects: Vec<(String, ObjectSums)>,
+    pub objects: Vec<(String, TimeSums)>,
 }
 
 /// Puts together what has the same key, the costliest first. What has none is left out.
@@ -97,14 +98,14 @@ pub(super) fn grouped<'a, K: Clone + Eq + Hash + Ord>(
 fn group<K>(key: K, members: &[&Entry]) -> Option<Group<K>> {
     let largest = members.iter().max_by_key(|entry| (entry.sums.total, entry.sums.longest))?;
     let mut sums = Sums::default();
-    let mut objects: BTreeMap<&str, ObjectSums> = BTreeMap::new();
+    let mut objects: BTreeMap<&str, TimeSums> = BTreeMap::new();
     for entry in members {
         sums.add(&entry.sums);
         for (name, more) in &entry.objects {
             objects.entry(name).or_default().add(more);
         }
     }
-    let mut objects: Vec<(String, ObjectSums)> =
+    let mut objects: Vec<(String, TimeSums)> =
         objects.into_iter().map(|(name, sums)| (name.to_owned(), sums)).collect();
     objects.sort_by(|a, b| (b.1.total, &a.0).cmp(&(a.1.total, &b.0)));
     Some(Group { key, sums, largest: (*largest).clone(), objects })

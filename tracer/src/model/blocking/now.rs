@@ -11,6 +11,9 @@ use super::site::Site;
 use crate::target::gobin::{Frame, ReasonKind};
 use crate::units::Nanos;
 
+/// The name under which a report says who of them it cannot tell.
+pub const BLOCKED_NOW: &str = "blocked_now";
+
 /// A goroutine that is blocked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockedNow {

@@ -4,6 +4,7 @@ use super::super::findings::Finding;
 use super::super::gc::GcReport;
 use super::super::parking::ParkingReport;
 use super::super::report::{Ending, MissingProbe, Subject};
+use super::super::time_sums::TimeSums;
 use super::super::waits::{Symbols, syscall_name};
 use super::cause::BlockingCause;
 use super::class::{Class, Idle};
@@ -15,7 +16,7 @@ use super::now::{BlockedGroup, BlockedNow, groups};
 use super::on_cpu::{OnCpu, on_cpu};
 use super::scheduler::Scheduler;
 use super::site::{Place, Site};
-use super::slow::{ObjectSums, SlowCall, SlowCalls};
+use super::slow::{SlowCall, SlowCalls};
 use super::stacks::Stacks;
 use super::sums::tallies;
 use crate::event::blocking::{Caller, Kind};
@@ -234,7 +235,7 @@ impl BlockingReport {
 
     /// What the slow calls of suffering goroutines were on, the costliest first.
     #[must_use]
-    pub fn by_object(&self) -> Vec<(String, ObjectSums)> {
+    pub fn by_object(&self) -> Vec<(String, TimeSums)> {
         let all = grouped(self.suffered(), |_| Some(()));
         all.into_iter().next().map(|group| group.objects).unwrap_or_default()
     }

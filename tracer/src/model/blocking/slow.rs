@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use ahash::RandomState;
 
+use super::super::time_sums::TimeSums;
 use super::names::{Named, ObjectGroup, ObjectNames, kind};
 use crate::event::blocking::{Key, Object, Slow};
 use crate::units::Nanos;
@@ -39,25 +40,6 @@ pub struct SlowCall {
     pub object: Option<String>,
 }
 
-/// What one object took.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ObjectSums {
-    /// How many slow calls and waits.
-    pub count: u64,
-    /// All their time.
-    pub total: Nanos,
-    /// The longest's.
-    pub longest: Nanos,
-}
-
-impl ObjectSums {
-    pub(super) fn add(&mut self, other: &Self) {
-        self.count = self.count.saturating_add(other.count);
-        self.total = self.total.plus(other.total);
-        self.longest = self.longest.max(other.longest);
-    }
-}
-
 /// The slow calls so far. Bounded, whatever comes.
 #[derive(Clone, Debug, Default)]
 pub struct SlowCalls {
@@ -78,7 +60,7 @@ pub struct SlowCalls {
 #[derive(Clone, Debug)]
 struct OfSum {
     worst: SlowCall,
-    objects: HashMap<ObjectGroup, ObjectSums, RandomState>,
+    objects: HashMap<ObjectGroup, TimeSums, RandomState>,
 }
 
 /// What an object is called that the process was asked about.
@@ -152,7 +134,7 @@ impl SlowCalls {
             of_sum.worst = call();
         }
         let Some(group) = named.map(ObjectGroup::of) else { return };
-        let sums = ObjectSums { count: 1, total: slow.duration, longest: slow.duration };
+        let sums = TimeSums::of(slow.duration);
         if let Some(known) = of_sum.objects.get_mut(&group) {
             known.add(&sums);
         } else if of_sum.objects.len() >= MOST_OBJECTS || self.objects_of_all >= MOST_OBJECTS_OF_ALL {
@@ -173,8 +155,8 @@ impl SlowCalls {
 
     /// What the objects of one sum took, by name.
     #[must_use]
-    pub fn objects(&self, key: &Key) -> BTreeMap<String, ObjectSums> {
-        let mut objects = BTreeMap::<String, ObjectSums>::new();
+    pub fn objects(&self, key: &Key) -> BTreeMap<String, TimeSums> {
+        let mut objects = BTreeMap::<String, TimeSums>::new();
         for (group, sums) in self.sums.get(key).into_iter().flat_map(|of_sum| &of_sum.objects) {
             objects.entry(group.text()).or_default().add(sums);
         }

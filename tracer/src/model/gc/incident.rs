@@ -4,8 +4,9 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use super::super::blocking::{BlockingReport, Site};
+use super::super::time_sums::TimeSums;
 use super::cycle::GcCycle;
-use super::meanwhile::{BlockedMeanwhile, Blocking, ReadyMeanwhile};
+use super::meanwhile::{BlockedMeanwhile, Blocking};
 use super::report::{GcReport, ToldCycle};
 use super::stop::{HeldUpBy, StopReason, WorldStop};
 use crate::units::Nanos;
@@ -89,8 +90,9 @@ pub struct Incident {
     pub blocked: Vec<BlockedMeanwhile>,
     /// How many more there were.
     pub blocked_untold: usize,
-    /// Goroutines that became ready meanwhile, and how long they had no P; none where the scheduler is not probed.
-    pub ready: Option<ReadyMeanwhile>,
+    /// Goroutines that became ready meanwhile, and how long they had no P, of those whose waits are told one by one: long
+    /// ones, which another goroutine ended, of goroutines that did not idle. None where the scheduler is not probed.
+    pub ready: Option<TimeSums>,
     /// How long its control group held the program's threads back between the cycles beside it: at most so long
     /// during it. None when that is not known.
     pub throttled: Option<Nanos>,

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use super::super::blocking::{BlockingReport, Class, Entry, Since, Site, Standing};
 use super::super::parking::Wakeup;
+use super::super::time_sums::TimeSums;
 use super::super::waits::syscall_name;
 use crate::event::blocking::Key;
 use crate::units::Nanos;
@@ -27,33 +28,6 @@ pub struct BlockedMeanwhile {
     pub duration: Option<Nanos>,
     /// The line of code.
     pub site: Site,
-}
-
-/// Goroutines that were made ready during an incident, of those whose waits are told one by one: long ones, which
-/// another goroutine ended, of goroutines that did not idle.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ReadyMeanwhile {
-    /// How many.
-    pub count: u64,
-    /// How long they were ready without running, in all.
-    pub total: Nanos,
-    /// And the one for which that was longest.
-    pub longest: Nanos,
-}
-
-impl ReadyMeanwhile {
-    fn of(wakeups: &[Wakeup], start: Nanos, end: Nanos) -> Self {
-        let mut ready = Self::default();
-        for wakeup in wakeups.iter().filter(|wakeup| wakeup.idle.is_none()) {
-            if (start..end).contains(&wakeup.ready) {
-                let delay = wakeup.ran.since(wakeup.ready);
-                ready.count += 1;
-                ready.total = ready.total.plus(delay);
-                ready.longest = ready.longest.max(delay);
-            }
-        }
-        ready
-    }
 }
 
 /// What the program was blocked on, for looking up.
@@ -106,10 +80,20 @@ impl<'a> Blocking<'a> {
     }
 
     /// Who was made ready in that time; none where the scheduler is not probed.
-    pub(super) fn ready(&self, start: Nanos, end: Nanos) -> Option<ReadyMeanwhile> {
+    pub(super) fn ready(&self, start: Nanos, end: Nanos) -> Option<TimeSums> {
         let parking = self.report.parking.as_ref()?;
-        Some(ReadyMeanwhile::of(&parking.wakeups, start, end))
+        Some(ready(&parking.wakeups, start, end))
     }
+}
+
+fn ready(wakeups: &[Wakeup], start: Nanos, end: Nanos) -> TimeSums {
+    let mut ready = TimeSums::default();
+    for wakeup in wakeups.iter().filter(|wakeup| wakeup.idle.is_none()) {
+        if (start..end).contains(&wakeup.ready) {
+            ready.add(&TimeSums::of(wakeup.ran.since(wakeup.ready)));
+        }
+    }
+    ready
 }
 
 #[cfg(test)]
@@ -138,7 +122,7 @@ mod tests {
             wakeup(150, 190, Some(Idle::Collector)),
             wakeup(200, 300, None),
         ];
-        let ready = ReadyMeanwhile::of(&wakeups, Nanos(100), Nanos(200));
-        assert_eq!(ready, ReadyMeanwhile { count: 2, total: Nanos(91), longest: Nanos(61) });
+        let ready = ready(&wakeups, Nanos(100), Nanos(200));
+        assert_eq!(ready, TimeSums { count: 2, total: Nanos(91), longest: Nanos(61) });
     }
 }

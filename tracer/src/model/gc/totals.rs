@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::super::time_sums::TimeSums;
 use super::cycle::GcCycle;
 use super::stop::StopReason;
 use crate::units::Nanos;
@@ -30,22 +31,11 @@ pub struct Totals {
     /// How long it marked.
     pub mark: Nanos,
     /// The stops by what for; both of the collector's together.
-    pub stops: BTreeMap<String, StopSums>,
+    pub stops: BTreeMap<String, TimeSums>,
     /// Cycles that are in these sums alone.
     pub untold_cycles: u64,
     /// Stops that are in these sums alone.
     pub untold_stops: u64,
-}
-
-/// Sums of stops.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct StopSums {
-    /// How many.
-    pub count: u64,
-    /// All their time.
-    pub total: Nanos,
-    /// The longest's.
-    pub longest: Nanos,
 }
 
 impl Totals {
@@ -68,10 +58,6 @@ impl Totals {
     }
 
     pub(super) fn add_stop(&mut self, reason: StopReason, total: Option<Nanos>) {
-        let sums = self.stops.entry(reason.group()).or_default();
-        let total = total.unwrap_or_default();
-        sums.count += 1;
-        sums.total.0 = sums.total.0.saturating_add(total.0);
-        sums.longest = sums.longest.max(total);
+        self.stops.entry(reason.group()).or_default().add(&TimeSums::of(total.unwrap_or_default()));
     }
 }

@@ -3,8 +3,10 @@
 use std::io::{self, Write};
 
 use super::super::collector::folded;
+use super::super::markup::Words;
 use super::super::page::{end, section};
 use super::super::table::{Cell, Column, Kind, Table};
+use crate::export::blocking_text::now::in_all;
 use crate::export::blocking_text::{origin_name, site_name};
 use crate::export::functions;
 use crate::model::blocking::{BlockedGroup, BlockingReport, Standing};
@@ -12,16 +14,7 @@ use crate::model::blocking::{BlockedGroup, BlockingReport, Standing};
 pub(super) fn blocked_now(report: &BlockingReport, out: &mut dyn Write) -> io::Result<()> {
     section("now", "Blocked at the end", out)?;
     let groups = &report.blocked_groups;
-    let count = |wanted: fn(&BlockedGroup) -> bool| -> u64 {
-        groups.iter().filter(|group| wanted(group)).map(|group| group.count).sum()
-    };
-    writeln!(
-        out,
-        "<p>{} in calls and waits, {} parked by the program, {} idle.",
-        count(|group| group.standing == Standing::Suffered),
-        count(|group| group.standing == Standing::Parked),
-        count(|group| matches!(group.standing, Standing::Idle(_)))
-    )?;
+    writeln!(out, "<p>{}.", Words(&in_all(report)))?;
     let row = |group: &BlockedGroup| {
         let longest = &group.longest;
         let lasts = longest.since.map_or(Cell::Nothing, |since| {

@@ -9,7 +9,8 @@ use super::{TIMES, times};
 use crate::export::blocking_text::sites::what;
 use crate::export::blocking_text::{origin_name, site_name};
 use crate::export::functions;
-use crate::model::blocking::{BlockingCause, BlockingReport, Class, Group, ObjectSums, Site, Sums};
+use crate::model::TimeSums;
+use crate::model::blocking::{BlockingCause, BlockingReport, Class, Group, Site, Sums};
 use crate::units::{Nanos, saturating_sum};
 
 pub(super) fn sites(report: &BlockingReport, out: &mut dyn Write) -> io::Result<()> {
@@ -155,7 +156,7 @@ pub(super) fn objects(report: &BlockingReport, out: &mut dyn Write) -> io::Resul
     if objects.is_empty() {
         return writeln!(out, "<p>Nothing is known of what waits and calls of {from} and more were on.");
     }
-    let row = |(name, sums): &(String, ObjectSums)| {
+    let row = |(name, sums): &(String, TimeSums)| {
         vec![
             Cell::time(sums.total),
             Cell::count(sums.count),
