@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::test;
+use crate::vm::Kernel;
 
 /// Kills gotrace at random instants and looks at what becomes of the program that it is attached to.
 #[derive(clap::Args)]
@@ -24,6 +25,9 @@ pub(crate) struct Load {
     /// How long
     #[arg(long, value_name = "N", default_value_t = 120)]
     seconds: u64,
+    /// On this of Debian's kernels, in a virtual machine
+    #[arg(long, value_enum)]
+    kernel: Option<Kernel>,
 }
 
 pub(crate) fn harm(args: &Harm) -> Result<ExitCode> {
@@ -38,5 +42,10 @@ pub(crate) fn faults(Faults {}: &Faults) -> Result<ExitCode> {
 
 pub(crate) fn load(args: &Load) -> Result<ExitCode> {
     let seconds = args.seconds.to_string();
-    test::alone("node::load::whatever_comes_and_goes_is_told_of_its_pod", ("GOTRACE_LOAD_SECONDS", &seconds))
+    let test = "node::load::whatever_comes_and_goes_is_told_of_its_pod";
+    let variable = ("GOTRACE_LOAD_SECONDS", &*seconds);
+    match args.kernel {
+        Some(kernel) => test::chosen(kernel, test, Some(variable)),
+        None => test::alone(test, variable),
+    }
 }

@@ -18,6 +18,8 @@ pub(super) struct Beside {
     pub(super) samples: bool,
     /// Enters another network namespace, to ask who is at the other side of sockets.
     pub(super) enters: bool,
+    /// Holds others' execves.
+    pub(super) holds: bool,
     /// Starts gotrace itself, which is to have what is kept here.
     pub(super) starts_itself: bool,
 }
@@ -63,7 +65,7 @@ fn kept(beside: Beside, permitted: &CapsHashSet) -> CapsHashSet {
         .collect();
     let mut kept = caps::all();
     kept.retain(|capability| needed.contains(&capability.index().into()));
-    if beside.enters || (beside.samples && is_paranoid()) {
+    if beside.enters || beside.holds || (beside.samples && is_paranoid()) {
         kept.insert(Capability::CAP_SYS_ADMIN);
     }
     if beside.writes {

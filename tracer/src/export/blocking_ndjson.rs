@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use schemars::{Schema, SchemaGenerator};
 use tracer_ebpf::wire::syscall::wait_kind;
 
-use self::line::{Line, Object, Origin, Times};
+use self::line::{Bucket, Line, Object, Origin, Times};
 use super::functions;
 use super::header::{Header, write_line};
 use super::shared_lines::{FindingLine, MissingLine};
@@ -36,6 +36,10 @@ impl BlockingReport {
         line(&Line::Header(Header::of(&self.subject, self.began)))?;
         let by_key: HashMap<Key, &Entry> = self.entries.iter().map(|entry| (entry.key, entry)).collect();
         self.entries.iter().filter(|entry| has_line(entry)).try_for_each(|entry| line(&blocking(entry)))?;
+        for group in self.by_cause() {
+            let (times, buckets) = (Times::of(&group.sums), Bucket::of(&group.sums));
+            line(&Line::BlockingByCause { cause: group.key.name(), times, buckets })?;
+        }
         self.blocked_now.iter().try_for_each(|one| line(&self.blocked_now_line(one)))?;
         for group in self.by_caller() {
             let (_, caller) = group.key;

@@ -1,10 +1,12 @@
 //! The agent: who starts, what runs, and which binaries are watched for it.
 
 use std::collections::{HashMap, VecDeque};
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::budget::Budget;
+use super::gate::{Gate, GateError, Offer};
 use super::kernel::Kernel;
 use super::looker::{Looker, Question};
 use super::pace::{Pace, Rest};
@@ -35,6 +37,8 @@ pub struct Limits {
     pub ring_bytes: u32,
     /// What part of one processor the agent and its probes may take; none for any.
     pub overhead: Option<f64>,
+    /// For how long at most the first start of an executable is held until its probes are in place, if it is.
+    pub gate_new: Option<Duration>,
 }
 
 /// One stretch of watching, from loading the programs to taking them away.
@@ -48,6 +52,7 @@ pub struct Session {
     pub(super) selection: Arc<Selection>,
     pub(super) looker: Looker,
     pub(super) limits: Limits,
+    gate: Option<Gate>,
     /// Processes that executed a new file, and when.
     pub(super) executed: VecDeque<(u32, Nanos)>,
     /// Processes that reached `main.main`, and when.
@@ -85,6 +90,7 @@ impl Session {
             selection,
             looker: Looker::default(),
             limits,
+            gate: None,
             executed: VecDeque::new(),
             settling: VecDeque::new(),
             claimed: HashMap::new(),
@@ -104,18 +110,41 @@ impl Session {
         Ok(session)
     }
 
+    /// From now on the first start of an executable is held until its probes are in place, if it is to be.
+    ///
+    /// # Errors
+    /// When the kernel does not let gotrace.
+    pub fn hold_first_starts(&mut self) -> Result<(), GateError> {
+        if let Some(longest) = self.limits.gate_new {
+            let gate = Gate::open(Arc::clone(&self.selection), longest)?;
+            self.state.lock().gate = Some(gate.figures());
+            self.gate = Some(gate);
+        }
+        Ok(())
+    }
+
     /// Lets some time pass: little while there is something to do, else until there is, a quarter of a second at most.
     pub fn rest(&mut self) {
         let busy = std::mem::take(&mut self.busy) || !self.executed.is_empty() || self.looker.waiting() > 0;
         match self.pace.after(busy) {
-            Rest::Sleep(time) => std::thread::sleep(time),
+            Rest::Sleep(time) => match &self.gate {
+                Some(gate) => gate.wait(time),
+                None => std::thread::sleep(time),
+            },
             // A record may be in the making still: then the next turn finds none, and this must not come at once again.
-            Rest::Listen(longest) => self.busy = self.kernel.wait(longest),
+            Rest::Listen(longest) => {
+                let bell = self.gate.as_ref().map(|gate| gate.bell().as_fd());
+                self.busy = self.kernel.wait(bell, longest);
+            }
         }
     }
 
     /// Takes in what happened since.
     pub fn turn(&mut self) {
+        // Somebody waits for these.
+        while let Some(offer) = self.gate.as_ref().and_then(Gate::offer) {
+            self.offered(offer);
+        }
         let events = self.kernel.drain();
         self.busy |= !events.is_empty();
         self.stirred |= !events.is_empty();
@@ -127,6 +156,18 @@ impl Session {
         let patience = Instant::now() + Duration::from_millis(5);
         while let Some(answer) = self.looker.answer(patience.saturating_duration_since(Instant::now())) {
             self.answered(answer);
+        }
+    }
+
+    /// A program is to be watched before its first start goes on.
+    fn offered(&mut self, Offer { file, program, hold }: Offer) {
+        self.stirred = true;
+        if hold.is_over() {
+            return;
+        }
+        let held = self.first_start(file, *program);
+        if let (Some(gate), Some(program)) = (&self.gate, held) {
+            gate.is_known(&program);
         }
     }
 
@@ -169,6 +210,8 @@ impl Session {
 
     /// Takes the probes away. Returns how long that took.
     pub fn end(self) -> Duration {
+        // First of all: nobody waits for what ends.
+        drop(self.gate);
         let mut state = self.state.lock();
         (state.binaries, state.under_way) = (0, 0);
         drop(state);

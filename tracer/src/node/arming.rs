@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::agent::Session;
+use super::collection::collections_time;
 use super::looker::Stamp;
 use super::program::Program;
 use super::programs::Watched;
@@ -61,7 +62,8 @@ impl Session {
     pub(super) fn keep_budget(&mut self) {
         let now = Instant::now();
         let Some(budget) = self.budget.as_mut().filter(|budget| budget.is_due(now)) else { return };
-        let cpu = clock_time(libc::CLOCK_PROCESS_CPUTIME_ID).unwrap_or_default();
+        let own = clock_time(libc::CLOCK_PROCESS_CPUTIME_ID).unwrap_or_default();
+        let cpu = own.plus(collections_time());
         let hits = self.kernel.losses().map_or(0, |losses| losses.iter().map(|loss| loss.hits).sum());
         let Some(part) = budget.exceeded(now, cpu, hits) else { return };
         let Some((number, events)) = self.programs.take_busiest() else { return };

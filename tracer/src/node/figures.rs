@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use prometheus_client::metrics::histogram::Histogram;
 
+use super::blocking::Blocked;
 use super::workload::Workload;
 use crate::model::{InitName, StartupTimeline};
 use crate::units::Nanos;
@@ -52,6 +53,8 @@ pub struct Figures {
     pub phases: BTreeMap<&'static str, Nanos>,
     /// The last that reached `main.main`.
     pub last: Option<Last>,
+    /// What processes were blocked on while they were watched for it; none while none was.
+    pub(super) blocked: Option<Blocked>,
     /// When there was something to tell last, in no unit.
     touched: u64,
 }
@@ -77,6 +80,7 @@ impl Default for Figures {
             joined_late: 0,
             phases: BTreeMap::new(),
             last: None,
+            blocked: None,
             touched: 0,
         }
     }
@@ -180,6 +184,8 @@ pub struct Tally {
     pub suspended: u64,
     /// Executables that did not answer in time.
     pub silent: u64,
+    /// Times that it was not heard what a process is blocked on.
+    pub unheard: u64,
     /// Executables and processes that were not looked at, because there were too many at a time.
     pub skipped: u64,
 }

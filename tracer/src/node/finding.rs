@@ -1,10 +1,11 @@
 //! Which processes and executables there are: what is asked, and what follows from the answers.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::agent::Session;
 use super::looker::{Answer, Looked, Question};
-use super::program::Executable;
+use super::program::{Executable, Program};
 use super::programs::{Known, Watched, wait};
 use super::selector::Facts;
 use super::workload::Workload;
@@ -132,6 +133,26 @@ impl Session {
         if wanted.is_empty() && !by_path {
             return self.programs.refuse(file, boot_clock());
         }
+        self.watch_for(file, program, wanted);
+    }
+
+    /// A program that was found to be selected is about to be run for the first time. Returns it when it is watched.
+    pub(super) fn first_start(&mut self, file: FileId, program: Program) -> Option<Arc<Program>> {
+        if !matches!(self.programs.known(file, boot_clock()), Some(Known::Watched(_))) {
+            if self.programs.len() >= self.limits.binaries || self.refusing {
+                self.state.lock().tally.skipped += 1;
+                return None;
+            }
+            let waiting = self.programs.read(file);
+            self.watch_for(file, program, waiting);
+        }
+        let Some(Known::Watched(number)) = self.programs.known(file, boot_clock()) else { return None };
+        let number = *number;
+        self.programs.get(number).map(|watched| Arc::clone(&watched.program))
+    }
+
+    /// Puts a program's probes in place for these processes.
+    fn watch_for(&mut self, file: FileId, program: Program, wanted: Vec<Looked>) {
         match self.watch(file, program) {
             Ok(number) => wanted.into_iter().for_each(|looked| self.enter(looked, number)),
             Err(error) => {

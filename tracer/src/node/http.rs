@@ -139,6 +139,7 @@ mod tests {
     use std::io::{Read as _, Write as _};
     use std::net::{SocketAddr, TcpStream};
 
+    use super::super::collection::Collections;
     use super::*;
 
     fn server() -> (SocketAddr, Shared) {
@@ -201,7 +202,8 @@ mod tests {
     fn profiles_are_served_to_whoever_may_have_them_and_only_when_that_is_asked_for() {
         let (address, _) = server();
         assert!(get(address, "/pids").starts_with("HTTP/1.1 404 "));
-        let (address, _) = server_with(Some(Arc::new(Profiles::new(None))));
+        let (address, _) =
+            server_with(Some(Arc::new(Profiles::new(None, Arc::new(Collections::of_gotrace())))));
         let asked = |request: &str| ask(address, &format!("{request}\r\nConnection: close\r\n\r\n"));
         let local = |path: &str| asked(&format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1"));
         assert!(local("/pids").ends_with("\r\n\r\n[]\n"), "{}", local("/pids"));

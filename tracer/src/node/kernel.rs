@@ -1,5 +1,6 @@
 //! What the kernel side writes of every start, on this side.
 
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use tracer_ebpf::config::{Config, WatchConfig};
@@ -52,9 +53,9 @@ impl Kernel {
         Ok(Self { watching, ring, decoder, lost, hit_cost: hit_cost.ok() })
     }
 
-    /// Sleeps until something is announced, or that long. Whether there is something to drain.
-    pub(super) fn wait(&self, longest: Duration) -> bool {
-        self.ring.wait(longest)
+    /// Sleeps until something is announced, the other is readable, or that long. Whether there is something to do.
+    pub(super) fn wait(&self, other: Option<BorrowedFd<'_>>, longest: Duration) -> bool {
+        self.ring.wait(other, longest)
     }
 
     /// What happened since, oldest first.

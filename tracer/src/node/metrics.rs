@@ -10,7 +10,10 @@ use prometheus_client::encoding::{
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
+use super::blocking::BOUNDS;
+use super::collection::collections_time;
 use super::figures::seconds;
+use super::gate;
 #[cfg(feature = "otlp")]
 use super::otlp::{Counts, Dropped};
 use super::processes::processes;
@@ -64,6 +67,7 @@ impl Collector for Shared {
         state.scraped = true;
         starts(&state, &mut encoder)?;
         last(&state, &mut encoder)?;
+        blocked(&state, &mut encoder)?;
         running(&state, &mut encoder)?;
         processes(&state, &mut encoder)?;
         own(&state, &mut encoder)
@@ -117,6 +121,34 @@ fn starts(state: &State, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let mut family = counters(encoder, "gotrace_starts_joined_late", help)?;
     for (workload, figures) in all.iter().filter(|(_, figures)| figures.joined_late > 0) {
         count(&mut family, *workload, figures.joined_late)?;
+    }
+    Ok(())
+}
+
+fn blocked(state: &State, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let all = state.workloads.sorted();
+    let all = || all.iter().filter_map(|(workload, figures)| Some((*workload, figures.blocked.as_ref()?)));
+    let help = "Time for which a process was watched for what it is blocked on; none without --blocking";
+    let mut family = counters(encoder, "gotrace_blocking_watched_seconds", help)?;
+    for (workload, blocked) in all() {
+        count(&mut family, workload, seconds(blocked.watched))?;
+    }
+    let help = "Time for which goroutines were blocked meanwhile, by cause; what is idle is left out";
+    let mut family =
+        encoder.encode_descriptor("gotrace_blocked_seconds", help, None, MetricType::Histogram)?;
+    for (workload, blocked) in all() {
+        for (cause, times) in &blocked.causes {
+            let ends = BOUNDS.map(|end| seconds(Nanos(end)));
+            let longer = times.count.saturating_sub(times.shorter.iter().sum());
+            let mut buckets: Vec<(f64, u64)> = ends.into_iter().zip(times.shorter).collect();
+            buckets.push((f64::MAX, longer));
+            family.encode_family(&of(workload, "cause", (*cause).to_owned()))?.encode_histogram::<Labels>(
+                seconds(times.total),
+                times.count,
+                &buckets,
+                None,
+            )?;
+        }
     }
     Ok(())
 }
@@ -187,6 +219,11 @@ fn own(state: &State, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
             state.tally.silent,
         ),
         (
+            "gotrace_blocking_unheard",
+            "Times that it was not heard what a process is blocked on",
+            state.tally.unheard,
+        ),
+        (
             "gotrace_looks_skipped",
             "Processes and executables that were too many to look at",
             state.tally.skipped,
@@ -220,8 +257,15 @@ fn own(state: &State, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let cpu = clock_time(libc::CLOCK_PROCESS_CPUTIME_ID).unwrap_or(Nanos(0));
     counters(encoder, "gotrace_agent_cpu_seconds", help)?
         .encode_counter::<Labels, _, f64>(&seconds(cpu), None)?;
+    let help =
+        "Processor time of what the agent started to collect profiles, and what processes are blocked on";
+    counters(encoder, "gotrace_collections_cpu_seconds", help)?
+        .encode_counter::<Labels, _, f64>(&seconds(collections_time()), None)?;
     let resident = Process::of_pid(std::process::id()).ok().and_then(|own| own.resident()).unwrap_or(0);
     gauges(encoder, "gotrace_agent_resident_bytes", "Memory of the agent itself")?.encode_gauge(&resident)?;
+    if let Some(figures) = &state.gate {
+        gate(figures, encoder)?;
+    }
     #[cfg(feature = "otlp")]
     if let Some(outbox) = &state.outbox {
         sent(outbox.counts(), encoder)?;
@@ -231,6 +275,31 @@ fn own(state: &State, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         gauge(&mut family, &vec![("reason", label(reason))], 1_u64)?;
     }
     Ok(())
+}
+
+fn gate(figures: &gate::Figures, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let help =
+        "How long execves were held, until it was known that they need not be or the probes were in place";
+    let mut family =
+        encoder.encode_descriptor("gotrace_gate_held_seconds", help, None, MetricType::Histogram)?;
+    figures.held.encode(family.encode_family(&Labels::new())?)?;
+    let counted = [
+        (
+            "gotrace_gate_expired",
+            "Execves that went on before that was so, as their time was over",
+            figures.expired(),
+        ),
+        (
+            "gotrace_gate_skipped",
+            "Execves that were not held, as there were too many at a time",
+            figures.skipped(),
+        ),
+    ];
+    for (name, help, value) in counted {
+        counters(encoder, name, help)?.encode_counter::<Labels, _, f64>(&value, None)?;
+    }
+    let help = "1 while execves are held; 0 since one was for too long";
+    gauges(encoder, "gotrace_gate_open", help)?.encode_gauge(&u64::from(!figures.is_closed()))
 }
 
 #[cfg(feature = "otlp")]

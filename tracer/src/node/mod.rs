@@ -2,14 +2,18 @@
 //!
 //! One thread (`agent.rs`) drains the ring, keeps the tables and arms binaries; one looks at processes and executables for
 //! it (`looker.rs`) and may get stuck; one answers over HTTP (`http.rs`), and starts what collects profiles
-//! (`profiles/`); one sends starts as traces, if it is to (`otlp/`).
+//! (`profiles/`); one sends starts as traces, if it is to (`otlp/`). What runs
+//! is blocked on is asked by one more (`blocking/`), and first starts are held by others still (`gate/`), if they are to be.
 
 mod agent;
 mod arming;
+mod blocking;
 mod budget;
+mod collection;
 mod endpoint;
 mod figures;
 mod finding;
+mod gate;
 mod http;
 mod kernel;
 mod looker;
@@ -33,7 +37,10 @@ mod usage;
 mod workload;
 
 pub use agent::{Limits, Session};
+pub use blocking::watch_in_turn;
+pub use collection::Collections;
 pub use endpoint::{Endpoint, EndpointError};
+pub use gate::GateError;
 pub use http::serve;
 pub use profiles::{Profiles, Token, TokenError};
 pub use selector::{Selection, Selector, SelectorError};

@@ -127,6 +127,13 @@ impl Selection {
         needs_module || self.takes(facts, None)
     }
 
+    /// Whether nothing but the program counts, whoever runs it and where.
+    #[must_use]
+    pub fn is_of_programs(&self) -> bool {
+        let of_program = |selector: &Selector| matches!(selector, Selector::Exe(_) | Selector::Module(_));
+        matches!(self, Self::Any(selectors) if selectors.iter().all(of_program))
+    }
+
     /// The executables that are named by their path.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         let selectors = if let Self::Any(selectors) = self { selectors.as_slice() } else { &[] };

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::figures::{Tally, Workloads};
+use super::gate;
 #[cfg(feature = "otlp")]
 use super::otlp::Outbox;
 use super::profiles::KeptStarts;
@@ -29,6 +30,8 @@ pub struct State {
     pub under_way: usize,
     /// Whether somebody has read the metrics since it was asked last what processes have.
     pub scraped: bool,
+    /// What became of starts that were held; none unless first starts are.
+    pub(super) gate: Option<Arc<gate::Figures>>,
     /// The starts of those who run; none unless they are to be kept.
     pub(super) starts: Option<KeptStarts>,
     /// Where starts go that are to be sent; none unless they are.
@@ -67,6 +70,7 @@ impl Shared {
             binaries: 0,
             under_way: 0,
             scraped: false,
+            gate: None,
             starts: None,
             #[cfg(feature = "otlp")]
             outbox: None,

@@ -1,12 +1,13 @@
 //! All that the kernel side writes: its records, its own log, and the counters of what was lost. It wakes nobody for most
 //! of its records: they are fetched on a timer.
 
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::Duration;
 
 use aya::maps::{Array, MapData, RingBuf};
 use aya_log::EbpfLogger;
 use bytes::{Bytes, BytesMut};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::losses::{self, LossesUnknown, ProbeLoss};
 use crate::probe::load::{LoadError, Loaded};
@@ -49,14 +50,15 @@ impl Ring {
         taken
     }
 
-    /// Sleeps until the kernel side announces something, until a signal comes or the time is over. Returns whether
-    /// there is something to take.
+    /// Sleeps until the kernel side announces something, until the other is readable, a signal comes or the time is over.
+    /// Returns whether one of the two is so.
     #[must_use]
-    pub fn wait(&self, longest: Duration) -> bool {
-        let mut ring = libc::pollfd { fd: self.records.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-        let longest = libc::c_int::try_from(longest.as_millis()).unwrap_or(libc::c_int::MAX);
-        // SAFETY: it is one element, which the kernel writes to.
-        unsafe { libc::poll(&raw mut ring, 1, longest) > 0 }
+    pub fn wait(&self, other: Option<BorrowedFd<'_>>, longest: Duration) -> bool {
+        let longest = PollTimeout::try_from(longest).unwrap_or(PollTimeout::MAX);
+        let both = [Some(self.records.as_fd()), other];
+        let mut both: Vec<_> =
+            both.into_iter().flatten().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+        poll(&mut both, longest).is_ok_and(|readable| readable > 0)
     }
 
     /// Every probe's account.

@@ -1,5 +1,8 @@
 //! The agent of a machine: every start of the programs that it is to look at, in the right place.
 
+mod blocking;
+mod fuse;
+mod gate;
 mod groups;
 mod load;
 mod otlp;

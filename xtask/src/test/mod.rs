@@ -54,13 +54,14 @@ const IN_VM: [&str; 17] = [
 
 /// The tests that other kernels could end otherwise, by the beginnings of their names: what comes from probes,
 /// tracepoints and the kernel's own structures. What is made of it afterwards is the same everywhere.
-const OF_THE_KERNEL: [&str; 16] = [
+const OF_THE_KERNEL: [&str; 17] = [
     "blocking::counts",
     "blocking::forever",
     "endings::",
     "gc::cycles",
     "gc::startup",
     "gc::stops",
+    "node::gate",
     "oracle::",
     "output::a_full_ring",
     "slowinit::every_long_wait",
@@ -208,6 +209,19 @@ pub(crate) fn alone(test: &str, variable: (&str, &str)) -> Result<ExitCode> {
         command.args(["--include-ignored", "--nocapture", "--exact", test]);
         part.run(&mut command)
     });
+    suite.finish()
+}
+
+/// Runs chosen privileged tests in a guest, told more by a variable.
+pub(crate) fn chosen(kernel: Kernel, filter: &str, variable: Option<(&str, &str)>) -> Result<ExitCode> {
+    let mut suite = Suite::default();
+    setup::ensure()?;
+    let tools = Tools::of(build::gotrace(), programs(&Args { quick: true, no_vm: false }))?;
+    let mut guest = guest(kernel, &tools, &kernel_test_binary()?, |fixture| IN_VM.contains(&&*fixture.name))?;
+    if let Some((name, value)) = variable {
+        guest.variable(name, value);
+    }
+    suite.part("kernel tests", &format!("QEMU, {kernel}"), |part| in_guest(&mut guest, filter, part));
     suite.finish()
 }
 

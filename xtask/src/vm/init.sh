@@ -6,6 +6,7 @@
 export PATH=/usr/bin:/bin:/sbin:/usr/sbin HOME=/root TERM=vt100 LANG=C.UTF-8
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount -t devtmpfs dev /dev
 mkdir -p /dev/pts /dev/shm
 mount -t devpts devpts /dev/pts

@@ -16,7 +16,7 @@ use self::image::Image;
 pub(crate) use self::kernel::Kernel;
 use crate::exec::Voice;
 use crate::fixtures::{self, Selection};
-use crate::{apt, build, cache};
+use crate::{apt, build, cache, test};
 
 const VOICE: Voice = Voice("vm");
 
@@ -29,12 +29,18 @@ pub(crate) struct Args {
     /// End it after this many seconds
     #[arg(long, default_value_t = 600)]
     timeout: u64,
+    /// Runs those of the privileged tests whose names have this in them, instead of a command
+    #[arg(long, value_name = "FILTER", conflicts_with = "command")]
+    tests: Vec<String>,
     /// The command; `gotrace` and the fixtures' programs are on its PATH. Without one, a shell
     #[arg(last = true)]
     command: Vec<String>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    if !args.tests.is_empty() {
+        return test::chosen(args.kernel, &args.tests.join(" "), None);
+    }
     let mut guest = Guest::new(args.kernel)?;
     guest.program(&build::gotrace()?, "/usr/bin/gotrace")?;
     let folder = fixtures::folder()?;
@@ -71,6 +77,9 @@ impl Guest {
         let busybox = cache::root()?.join("busybox");
         cache::once(&busybox, |folder| apt::unpack(VOICE, "busybox-static", folder))?;
         image.file(&busybox.join("bin/busybox"), "/bin/busybox")?;
+        // Busybox's own leaves its child behind when it is killed.
+        image
+            .program(&which::which("unshare").context("finding unshare (util-linux)")?, "/usr/bin/unshare")?;
         image.text("/init", include_str!("init.sh"), 0o755);
         image.text(
             "/etc/passwd",

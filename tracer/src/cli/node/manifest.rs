@@ -34,6 +34,12 @@ pub(super) struct Args {
     /// The namespace that Prometheus is in, the only one that may ask for the metrics
     #[arg(long, value_name = "NAME", default_value = "monitoring")]
     scraped_from: Name,
+    /// Hold first starts until their probes are in place (node run --gate-new), with the capability SYS_ADMIN
+    #[arg(long)]
+    gate_new: bool,
+    /// Also tell what processes are blocked on, by cause (node run --blocking)
+    #[arg(long)]
+    blocking: bool,
     /// Also serve profiles, to whoever forwards a port to a pod of it (node run --pprof)
     #[arg(long)]
     pprof: bool,
@@ -69,6 +75,8 @@ fn manifest(args: &Args) -> Manifest {
         selection,
         scraper: args.scraped_from.clone(),
         sys_admin: args.sys_admin,
+        gate_new: args.gate_new,
+        blocking: args.blocking,
         pprof: args.pprof,
         pod_monitor: args.pod_monitor,
         otlp: args.otlp.clone(),
@@ -105,9 +113,13 @@ mod tests {
     fn node_run_understands_the_arguments_of_the_daemon_set() {
         for selection in [&["--all"][..], &["--select", "namespace=shop", "--select", "cgroup=/a b/*"]] {
             let arguments = arguments(selection);
-            let with_profiles = self::arguments(&[selection, &["--pprof"]].concat());
-            let more: Vec<&String> = with_profiles.iter().filter(|one| !arguments.contains(one)).collect();
-            assert_eq!(more, ["--pprof"]);
+            for option in ["--pprof", "--gate-new", "--blocking"] {
+                let with = self::arguments(&[selection, &[option]].concat());
+                let more: Vec<&String> = with.iter().filter(|one| !arguments.contains(one)).collect();
+                assert_eq!(more, [option]);
+                let cli = [&["gotrace".to_owned()], &with[..]].concat();
+                assert!(Cli::try_parse_from(&cli).is_ok(), "{cli:?}");
+            }
             let sending = self::arguments(&[selection, &["--otlp", "http://collector:4318"]].concat());
             assert!(sending.contains(&"--otlp=http://collector:4318".to_owned()), "{sending:?}");
             let cli = [&["gotrace".to_owned()], &sending[..]].concat();

@@ -15,12 +15,15 @@ use super::super::ring::{DRAIN_INTERVAL, ring_size};
 use super::super::{Common, Exit};
 use super::sending::Receiver;
 use crate::doctor::{self, Check, Verdict};
-use crate::node::{Endpoint, Limits, Profiles, Selection, Selector, Session, Shared, Token, serve};
+use crate::node::{
+    Collections, Endpoint, Limits, Profiles, Selection, Selector, Session, Shared, Token, serve,
+    watch_in_turn,
+};
 
 /// How often it is looked whether what kept the agent from its work still does.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// So long it is waited for the end of profiles that are being collected, which are killed.
+/// So long it is waited for the end of what is being collected, which is killed.
 const COLLECTION_END: Duration = Duration::from_millis(500);
 
 /// Watch the starts of a machine's Go processes and serve metrics of them
@@ -72,6 +75,16 @@ pub(super) struct Args {
     /// While there is this file, no probe is in place
     #[arg(long, value_name = "FILE")]
     kill_switch: Option<PathBuf>,
+    /// Hold the first start of an executable that gotrace does not know until its probes are in place, for 20 ms or that
+    /// TIME at most: then it is seen from its first instruction on, too. Takes CAP_SYS_ADMIN
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "20ms",
+        value_parser = hold)]
+    gate_new: Option<Duration>,
+    /// Also tell what the selected processes are blocked on, by cause: in each TIME (60s) the one that was not for longest is
+    /// watched for ten seconds, by a probe on the machine's system calls
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "60s",
+        value_parser = turn)]
+    blocking: Option<Duration>,
     /// Also serve profiles of the selected processes: /pids lists them, and /pids/PID/debug/pprof/profile, block and
     /// startup are for go tool pprof. To whoever asks from this machine; from elsewhere with --pprof-token only
     #[arg(long)]
@@ -95,12 +108,20 @@ pub(super) struct Args {
 /// Runs the verb.
 pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     // Before anything is put in place.
-    let profiles = profiles(args)?.map(Arc::new);
+    let collects = args.pprof || args.blocking.is_some();
+    let collections = Arc::new(Collections::of_gotrace());
+    let profiles = profiles(args, &collections)?.map(Arc::new);
     let receiver = Receiver::of(args.otlp.as_ref())?;
     let listener = TcpListener::bind(args.listen)
         .map_err(|error| EnvironmentRefused(format!("cannot listen on {}: {error}", args.listen)))?;
     let address = listener.local_addr()?;
-    rights::narrow(Beside { samples: args.pprof, starts_itself: args.pprof, ..Beside::default() });
+    let beside = Beside {
+        samples: args.pprof,
+        starts_itself: collects,
+        holds: args.gate_new.is_some(),
+        ..Beside::default()
+    };
+    rights::narrow(beside);
     let ended = ended()?;
     raise_open_files();
     let selection = Arc::new(selection(args));
@@ -109,12 +130,16 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
         memory: args.max_rss,
         ring_bytes: args.ring_size * 1024,
         overhead: args.max_overhead,
+        gate_new: args.gate_new,
     };
     let state = Shared::new(args.max_processes as usize);
     if args.pprof {
         state.keep_starts();
     }
-    serve(listener, state.clone(), profiles.clone())?;
+    serve(listener, state.clone(), profiles)?;
+    if let Some(each) = args.blocking {
+        watch_in_turn(state.clone(), Arc::clone(&collections), each)?;
+    }
     common.note(&format!("metrics at http://{address}/metrics; SIGTERM ends"));
     let sending = receiver.begin(&state)?;
 
@@ -122,11 +147,13 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
         let reasons = unfit(args.kill_switch.as_deref());
         if reasons.is_empty() {
             match Session::begin(Arc::clone(&selection), limits, state.clone()) {
-                Ok(session) => {
-                    tell(&state, lacking());
+                Ok(mut session) => {
+                    let held = session.hold_first_starts();
+                    let held = held.err().map(|error| ("gate", error.to_string()));
+                    tell(&state, lacking().into_iter().chain(held).collect());
                     tracing::info!("watching");
-                    allow(profiles.as_deref(), true);
-                    watch(session, &ended, args.kill_switch.as_deref(), profiles.as_deref());
+                    collections.allow(true);
+                    watch(session, &ended, args.kill_switch.as_deref(), &collections);
                     continue;
                 }
                 Err(error) => tell(&state, vec![("kernel", error.to_string())]),
@@ -144,24 +171,18 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
 }
 
 /// Whether and to whom profiles are served.
-fn profiles(args: &Args) -> Result<Option<Profiles>, EnvironmentRefused> {
+fn profiles(args: &Args, collections: &Arc<Collections>) -> Result<Option<Profiles>, EnvironmentRefused> {
     let read = |path: &PathBuf| {
         Token::read(path).map_err(|error| {
             EnvironmentRefused(format!("cannot use the token in {}: {error}", path.display()))
         })
     };
     let token = args.pprof_token.as_ref().map(read).transpose()?;
-    Ok(args.pprof.then(|| Profiles::new(token)))
-}
-
-fn allow(profiles: Option<&Profiles>, allowed: bool) {
-    if let Some(profiles) = profiles {
-        profiles.allow(allowed);
-    }
+    Ok(args.pprof.then(|| Profiles::new(token, Arc::clone(collections))))
 }
 
 /// Until it is to end, or not to watch.
-fn watch(mut session: Session, ended: &AtomicBool, kill_switch: Option<&Path>, profiles: Option<&Profiles>) {
+fn watch(mut session: Session, ended: &AtomicBool, kill_switch: Option<&Path>, collections: &Collections) {
     let mut ticked: Option<Instant> = None;
     while !ended.load(Ordering::SeqCst) {
         if ticked.is_none_or(|last| last.elapsed() >= Duration::from_secs(1)) {
@@ -176,9 +197,9 @@ fn watch(mut session: Session, ended: &AtomicBool, kill_switch: Option<&Path>, p
         session.rest();
     }
     // They are taken away meanwhile.
-    allow(profiles, false);
+    collections.allow(false);
     let took = session.end();
-    if !profiles.is_none_or(|profiles| profiles.wait_for_end(COLLECTION_END)) {
+    if !collections.wait_for_end(COLLECTION_END) {
         tracing::warn!("a collection does not end");
     }
     tracing::info!(milliseconds = took.as_millis(), "every probe is gone");
@@ -220,6 +241,23 @@ fn part(text: &str) -> Result<f64, String> {
         Ok(part) if part > 0.0 && part <= 1024.0 => Ok(part),
         _ => Err("a positive number is needed, such as 0.05".to_owned()),
     }
+}
+
+/// How long others may be held.
+fn hold(text: &str) -> Result<Duration, String> {
+    duration(text, "1ms", "1s")
+}
+
+/// How often somebody's turn may be.
+fn turn(text: &str) -> Result<Duration, String> {
+    duration(text, "1s", "1day")
+}
+
+fn duration(text: &str, shortest: &str, longest: &str) -> Result<Duration, String> {
+    let parse = |text| humantime::parse_duration(text).map_err(|error| error.to_string());
+    let time = parse(text)?;
+    let fits = (parse(shortest)?..=parse(longest)?).contains(&time);
+    fits.then_some(time).ok_or(format!("{shortest} to {longest} is needed"))
 }
 
 /// What was asked for; an executable also by the path that its processes show, when it is a link here.

@@ -41,6 +41,13 @@ pub(super) enum Line<'a> {
         origin: Option<Origin<'a>>,
         stack: Vec<String>,
     },
+    /// All that goroutines suffered for one cause: sums that can be added to those of other spans and processes.
+    BlockingByCause {
+        cause: &'static str,
+        #[serde(flatten)]
+        times: Times,
+        buckets: Vec<Bucket>,
+    },
     /// A goroutine that had not come back when the span ended.
     BlockedNow {
         goid: u64,
@@ -175,6 +182,20 @@ impl Times {
             p50_ns: sums.quantile(500),
             p99_ns: sums.quantile(990),
         }
+    }
+}
+
+/// How many took that long: less than `to_ns`, and not less than a quarter less; the last bucket of all has no end.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Bucket {
+    to_ns: Option<Nanos>,
+    count: u64,
+}
+
+impl Bucket {
+    /// Those that hold something.
+    pub(super) fn of(sums: &Sums) -> Vec<Self> {
+        sums.buckets().map(|(to_ns, count)| Self { to_ns, count }).collect()
     }
 }
 

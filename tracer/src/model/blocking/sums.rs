@@ -131,6 +131,14 @@ impl Sums {
         None
     }
 
+    /// The buckets that hold something: the first duration that is too long for one, but for the last there is, and how many
+    /// it holds.
+    pub fn buckets(&self) -> impl Iterator<Item = (Option<Nanos>, u64)> {
+        let end = |index| (index + 1 < BUCKETS).then(|| Nanos(bucket_end(index)));
+        let all = self.histogram.iter().enumerate().map(move |(index, count)| (end(index), *count));
+        all.filter(|(_, count)| *count > 0)
+    }
+
     /// How many were certainly at least that long: those of the buckets that begin there or later.
     #[must_use]
     pub fn at_least(&self, duration: Nanos) -> u64 {

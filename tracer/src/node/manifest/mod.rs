@@ -25,6 +25,10 @@ pub struct Manifest {
     pub scraper: Name,
     /// Whether the nodes' kernels take probes with `CAP_SYS_ADMIN` only: those before 6.6.
     pub sys_admin: bool,
+    /// Whether first starts are held until their probes are in place.
+    pub gate_new: bool,
+    /// Whether it is told what processes are blocked on.
+    pub blocking: bool,
     /// Whether profiles are served to whoever forwards a port to the pod.
     pub pprof: bool,
     /// Whether there is a `PodMonitor`, for the Prometheus operator.
@@ -67,6 +71,12 @@ impl Manifest {
     fn arguments(&self) -> String {
         let mut lines: Vec<String> =
             self.selection.iter().map(|argument| format!("            - {}", quoted(argument))).collect();
+        if self.gate_new {
+            lines.push("            - --gate-new".to_owned());
+        }
+        if self.blocking {
+            lines.push("            - --blocking".to_owned());
+        }
         if self.pprof {
             lines.push(
                 "            # To whoever may `kubectl port-forward` to the pod, and to nobody else."
@@ -98,14 +108,16 @@ impl Manifest {
                 capability.name()
             );
         }
-        if self.sys_admin {
-            let capability = Capability::SysAdmin;
-            let _ = writeln!(
-                out,
-                "                # {}\n                - {}",
-                why(capability),
-                capability.name()
-            );
+        if self.sys_admin || self.gate_new {
+            if self.gate_new {
+                out.push_str(
+                    "                # To be asked before a file is executed (fanotify): --gate-new.\n",
+                );
+            }
+            if self.sys_admin {
+                let _ = writeln!(out, "                # {}", why(Capability::SysAdmin));
+            }
+            let _ = writeln!(out, "                - {}", Capability::SysAdmin.name());
         } else {
             out.push_str(
                 "                # Not SYS_ADMIN: only kernels before 6.6 ask for it (--sys-admin).\n",
@@ -144,6 +156,8 @@ mod tests {
             selection: selection.iter().map(ToString::to_string).collect(),
             scraper: "monitoring".parse().unwrap(),
             sys_admin: false,
+            gate_new: false,
+            blocking: false,
             pprof: false,
             pod_monitor: true,
             otlp: None,
@@ -185,8 +199,11 @@ mod tests {
         };
         let four = ["BPF", "PERFMON", "SYS_PTRACE", "DAC_READ_SEARCH"];
         assert_eq!(added(&manifest(&["--all"]).yaml()), four);
-        let more = Manifest { sys_admin: true, ..manifest(&["--all"]) };
-        assert_eq!(added(&more.yaml()), [&four[..], &["SYS_ADMIN"]].concat());
+        let older = Manifest { sys_admin: true, ..manifest(&["--all"]) };
+        let holds = Manifest { gate_new: true, ..manifest(&["--all"]) };
+        for more in [&older, &holds, &Manifest { gate_new: true, ..older.clone() }] {
+            assert_eq!(added(&more.yaml()), [&four[..], &["SYS_ADMIN"]].concat());
+        }
     }
 
     #[test]

@@ -1,13 +1,11 @@
 //! `/pids`: profiles of processes that have no endpoint of their own, as `net/http/pprof` serves them.
 
 mod access;
-mod collection;
 mod request;
 mod startup;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::Arc;
 
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -21,9 +19,9 @@ use serde::Serialize;
 use thiserror::Error;
 
 pub use self::access::{Token, TokenError};
-use self::collection::{CollectError, Collections, Target};
 use self::request::{Kind, Request, RequestError};
 pub(super) use self::startup::{KeptStarts, SeenWhole};
+use super::collection::{CollectError, Collections, Subject, Target};
 use super::state::Shared;
 use super::workload::Workload;
 use crate::export::printable;
@@ -32,7 +30,7 @@ use crate::export::printable;
 #[derive(Debug)]
 pub struct Profiles {
     token: Option<Token>,
-    collections: Collections,
+    collections: Arc<Collections>,
 }
 
 /// Why there is no profile.
@@ -71,22 +69,10 @@ struct Listed<'a> {
 }
 
 impl Profiles {
-    /// For whoever is on this machine or, with a token, for whoever shows it. Nothing is collected until it is allowed.
+    /// For whoever is on this machine or, with a token, for whoever shows it.
     #[must_use]
-    pub fn new(token: Option<Token>) -> Self {
-        // The file that runs, whatever its path names by now.
-        Self { token, collections: Collections::by(PathBuf::from("/proc/self/exe")) }
-    }
-
-    /// From now on profiles may be collected, or none: then those under way end.
-    pub fn allow(&self, allowed: bool) {
-        self.collections.allow(allowed);
-    }
-
-    /// Waits until no profile is being collected, for so long. Whether that is so.
-    #[must_use]
-    pub fn wait_for_end(&self, patience: Duration) -> bool {
-        self.collections.wait_for_end(patience)
+    pub const fn new(token: Option<Token>, collections: Arc<Collections>) -> Self {
+        Self { token, collections }
     }
 
     /// Whether a path is answered here.
@@ -132,8 +118,9 @@ impl Profiles {
             Request::Profile { pid, kind: Kind::Startup, .. } => Ok(file(Kind::Startup, start(state, pid)?)),
             Request::Profile { pid, kind, time } => {
                 let target = target(state, pid)?;
+                let subject = if kind == Kind::Profile { Subject::OnCpu } else { Subject::Blocked };
                 tracing::info!(%peer, pid, kind = kind.name(), seconds = time.as_secs(), "a profile is asked for");
-                let profile = self.collections.collect(target, kind, time).await.inspect_err(|error| {
+                let profile = self.collections.collect(target, subject, time).await.inspect_err(|error| {
                     tracing::info!(%peer, pid, kind = kind.name(), "no profile: {error}");
                 })?;
                 Ok(file(kind, profile))
@@ -181,11 +168,7 @@ impl Refused {
 
 /// The process of that number, if it is one that is looked at.
 fn target(state: &Shared, pid: u32) -> Result<Target, Refused> {
-    let state = state.lock();
-    let running = state.registry.get(pid).ok_or(Refused::Unknown(pid))?;
-    // It may have ended since, and another one have its number; or it became another program.
-    let identity = running.process.is_who().filter(|identity| identity.file == running.file);
-    Ok(Target { pid, identity: identity.ok_or(Refused::Unknown(pid))? })
+    Target::of(state, pid).ok_or(Refused::Unknown(pid))
 }
 
 fn start(state: &Shared, pid: u32) -> Result<Vec<u8>, Refused> {

@@ -8,13 +8,16 @@ use std::time::{Duration, Instant};
 
 use super::groups::{Container, hierarchy};
 use super::{Agent, programs, select};
+use crate::support::is_emulated;
 
 /// So many processes there are at any time, in so many containers of pods of their own.
 const PROCESSES: usize = 200;
 const CONTAINERS: usize = 20;
 
-/// So many end, and so many begin.
-const A_SECOND: u32 = 20;
+/// So many end, and so many begin; where the processor is emulated, each takes many times as long.
+fn a_second() -> u32 {
+    if is_emulated() { 5 } else { 20 }
+}
 
 /// What the agent may take, in bytes, and of one CPU.
 const MOST_RESIDENT: f64 = 100e6;
@@ -83,10 +86,10 @@ fn whatever_comes_and_goes_is_told_of_its_pod() {
         }
         stop(running.pop_front().expect("one runs"));
         all = start_next(&mut running);
-        if turn.is_multiple_of(A_SECOND) {
+        if turn.is_multiple_of(a_second()) {
             resident.push(of("gotrace_agent_resident_bytes"));
         }
-        thread::sleep((turn * Duration::from_secs(1) / A_SECOND).saturating_sub(began.elapsed()));
+        thread::sleep((turn * Duration::from_secs(1) / a_second()).saturating_sub(began.elapsed()));
     }
     let took = (of("gotrace_agent_cpu_seconds_total") - cpu) / began.elapsed().as_secs_f64();
     agent.wait_for("every start", |agent| agent.sum("gotrace_starts_total") == all);
@@ -107,7 +110,7 @@ fn whatever_comes_and_goes_is_told_of_its_pod() {
         last / 1e6,
     );
     assert!(last < MOST_RESIDENT && last - middle < MOST_RESIDENT / 20.0, "{resident:?}");
-    assert!(asked.is_none() || took < MOST_CPU, "{took}");
+    assert!(asked.is_none() || is_emulated() || took < MOST_CPU, "{took}");
     running.into_iter().for_each(stop);
     agent.end();
     let patience = Instant::now() + Duration::from_secs(10);

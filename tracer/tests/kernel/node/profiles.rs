@@ -10,12 +10,12 @@ use super::{Agent, select};
 use crate::support::{children, fixtures_of};
 
 /// A program under a name of its own, which does what it is told on standard input.
-struct Program {
+pub(super) struct Program {
     child: Child,
 }
 
 impl Program {
-    fn start(path: &Path, args: &[&str], line: &str) -> Self {
+    pub(super) fn start(path: &Path, args: &[&str], line: &str) -> Self {
         let mut command = Command::new(path);
         let mut child =
             command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
@@ -40,7 +40,7 @@ impl Drop for Program {
 }
 
 /// A copy of the newest build of a program, so that nobody else runs it.
-fn copy(program: &str, folder: &Path) -> PathBuf {
+pub(super) fn copy(program: &str, folder: &Path) -> PathBuf {
     let mut builds = fixtures_of(program);
     builds.retain(|fixture| fixture.build == "default");
     let newest = builds.iter().max_by(|a, b| a.name.cmp(&b.name)).expect("it was built");

@@ -1,4 +1,4 @@
-//! A profile of a running process: another gotrace attaches to it for that long, and hands the profile back.
+//! What is collected of a running process: another gotrace attaches to it for that long, and hands back what it saw.
 //!
 //! It is a process of its own so that what it needs in memory goes with it, and what goes wrong with one binary goes
 //! wrong there. It puts no probe on an instruction (`--no-gc`), so it can be killed at any time: what it has in the
@@ -10,33 +10,47 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::{TimeVal, TimeValLike as _};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, Command};
 use tokio::sync::{Semaphore, oneshot, watch};
 
-use super::request::Kind;
+use super::state::Shared;
 use crate::export::printable;
 use crate::target::process_identity::ProcessIdentity;
+use crate::units::Nanos;
 
 /// So many are collected at a time.
-pub(super) const MOST: usize = 2;
+const MOST: usize = 2;
 
-/// A profile may come so much later than its time is over: on a busy machine it takes long to load the programs and to read a
+/// It may come so much later than its time is over: on a busy machine it takes long to load the programs and to read a
 /// binary of hundreds of megabytes. With the longest time it is less than a connection may last.
 const GRACE: Duration = Duration::from_secs(45);
 
-/// No profile is larger.
+/// Nothing larger is collected.
 const LARGEST: u64 = 32 << 20;
 
 /// So much of what is said about a failure.
 const MOST_SAID: u64 = 2048;
 
-/// Why there is no profile.
+/// What is collected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Subject {
+    /// A profile of where it is on a CPU.
+    OnCpu,
+    /// A profile of what it is blocked on.
+    Blocked,
+    /// The report on that, as NDJSON.
+    BlockedReport,
+}
+
+/// Why there is none.
 #[derive(Debug, Error)]
 pub(super) enum CollectError {
     /// Others are being collected.
-    #[error("{MOST} profiles are being collected already; try again later")]
+    #[error("{MOST} collections are under way already; try again later")]
     Busy,
     /// The agent may not, or ends.
     #[error("nothing is looked at now: /readyz says why")]
@@ -48,23 +62,34 @@ pub(super) enum CollectError {
     #[error("{0}")]
     Unfit(String),
     /// It failed otherwise.
-    #[error("the profile could not be collected: {0}")]
+    #[error("it could not be collected: {0}")]
     Failed(String),
     /// It did not end.
-    #[error("the profile did not come in time")]
+    #[error("it did not come in time")]
     Late,
 }
 
-/// Who is to be profiled.
+/// Of whom.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Target {
     pub(super) pid: u32,
     pub(super) identity: ProcessIdentity,
 }
 
+impl Target {
+    /// The process of that number, if it is one that is looked at, and runs.
+    pub(super) fn of(state: &Shared, pid: u32) -> Option<Self> {
+        let state = state.lock();
+        let running = state.registry.get(pid)?;
+        // It may have ended since, and another one have its number; or it became another program.
+        let identity = running.process.is_who().filter(|identity| identity.file == running.file)?;
+        Some(Self { pid, identity })
+    }
+}
+
 /// The collections, a few at a time.
 #[derive(Debug)]
-pub(super) struct Collections {
+pub struct Collections {
     /// What is started: gotrace itself.
     program: PathBuf,
     room: Arc<Semaphore>,
@@ -72,18 +97,25 @@ pub(super) struct Collections {
 }
 
 impl Collections {
-    /// By that program; none is allowed yet.
-    pub(super) fn by(program: PathBuf) -> Self {
+    /// By gotrace itself; none is allowed yet.
+    #[must_use]
+    pub fn of_gotrace() -> Self {
+        // The file that runs, whatever its path names by now.
+        Self::by(PathBuf::from("/proc/self/exe"))
+    }
+
+    fn by(program: PathBuf) -> Self {
         Self { program, room: Arc::new(Semaphore::new(MOST)), allowed: watch::Sender::new(false) }
     }
 
     /// From now on some may be collected, or none: then those under way end.
-    pub(super) fn allow(&self, allowed: bool) {
+    pub fn allow(&self, allowed: bool) {
         self.allowed.send_replace(allowed);
     }
 
     /// Waits until none is under way, for so long. Whether that is so.
-    pub(super) fn wait_for_end(&self, patience: Duration) -> bool {
+    #[must_use]
+    pub fn wait_for_end(&self, patience: Duration) -> bool {
         let until = Instant::now() + patience;
         while self.room.available_permits() < MOST {
             if Instant::now() >= until {
@@ -98,7 +130,7 @@ impl Collections {
     pub(super) async fn collect(
         &self,
         target: Target,
-        kind: Kind,
+        subject: Subject,
         time: Duration,
     ) -> Result<Vec<u8>, CollectError> {
         let place = Arc::clone(&self.room).try_acquire_owned().map_err(|_| CollectError::Busy)?;
@@ -106,12 +138,12 @@ impl Collections {
         if !*allowed.borrow_and_update() {
             return Err(CollectError::Off);
         }
-        let child = self.command(target, kind, time).spawn();
+        let child = self.command(target, subject, time).spawn();
         let mut child = child.map_err(|error| CollectError::Failed(error.to_string()))?;
         let (mut tell, told) = oneshot::channel();
         tokio::spawn(async move {
             let result = tokio::select! {
-                result = profile(&mut child) => result,
+                result = hear(&mut child) => result,
                 _ = allowed.wait_for(|allowed| !allowed) => Err(CollectError::Off),
                 () = tell.closed() => Err(CollectError::Off),
                 () = tokio::time::sleep(time + GRACE) => Err(CollectError::Late),
@@ -126,14 +158,15 @@ impl Collections {
         told.await.unwrap_or(Err(CollectError::Off))
     }
 
-    fn command(&self, Target { pid, identity }: Target, kind: Kind, time: Duration) -> Command {
-        let (flame, frequency) = match kind {
-            Kind::Profile => ("cpu", "99"),
-            Kind::Block | Kind::Startup => ("blocked", "0"),
+    fn command(&self, Target { pid, identity }: Target, subject: Subject, time: Duration) -> Command {
+        let (format, flame, frequency) = match subject {
+            Subject::OnCpu => ("pprof", "cpu", "99"),
+            Subject::Blocked => ("pprof", "blocked", "0"),
+            Subject::BlockedReport => ("ndjson", "blocked", "0"),
         };
         let mut command = Command::new(&self.program);
         command
-            .args(["--quiet", "attach", "--format", "pprof", "--no-gc", "--flame", flame])
+            .args(["--quiet", "attach", "--format", format, "--no-gc", "--flame", flame])
             .args(["--frequency", frequency, "--duration", &format!("{}s", time.as_secs())])
             .args(["--identity", &identity.to_string(), &pid.to_string()])
             .stdin(Stdio::null())
@@ -154,8 +187,18 @@ impl Collections {
     }
 }
 
+/// Processor time of all collections that are over: nothing else is started by the agent.
+pub(super) fn collections_time() -> Nanos {
+    let all = getrusage(UsageWho::RUSAGE_CHILDREN).map(|usage| {
+        let of =
+            |time: TimeVal| Nanos(u64::try_from(time.num_microseconds()).unwrap_or(0).saturating_mul(1000));
+        of(usage.user_time()).plus(of(usage.system_time()))
+    });
+    all.unwrap_or_default()
+}
+
 /// What it writes, when it has ended.
-async fn profile(child: &mut Child) -> Result<Vec<u8>, CollectError> {
+async fn hear(child: &mut Child) -> Result<Vec<u8>, CollectError> {
     let failed = |error: io::Error| CollectError::Failed(error.to_string());
     let (out, err) = (child.stdout.take(), child.stderr.take());
     let (out, said) = tokio::join!(read(out, LARGEST + 1), read(err, MOST_SAID));
@@ -175,7 +218,7 @@ async fn read(from: Option<impl AsyncRead + Unpin>, most: u64) -> io::Result<Vec
     Ok(bytes)
 }
 
-/// By its exit code, as people know it (README.md, "Exit codes"); what was lost the profile itself tells.
+/// By its exit code, as people know it (README.md, "Exit codes"); what was lost it tells itself.
 fn judge(status: ExitStatus, out: Vec<u8>, said: &[u8]) -> Result<Vec<u8>, CollectError> {
     let said = String::from_utf8_lossy(said);
     let said = said.trim().strip_prefix("gotrace: ").unwrap_or(said.trim());
@@ -214,7 +257,7 @@ mod tests {
     async fn collect(collections: &Collections) -> Result<Vec<u8>, CollectError> {
         let pid = std::process::id();
         let identity = Process::of_pid(pid).unwrap().is_who().unwrap();
-        collections.collect(Target { pid, identity }, Kind::Profile, Duration::from_secs(1)).await
+        collections.collect(Target { pid, identity }, Subject::OnCpu, Duration::from_secs(1)).await
     }
 
     fn block_on<T>(future: impl Future<Output = T>) -> T {
