@@ -3,6 +3,7 @@
 mod groups;
 mod load;
 mod otlp;
+mod pauses;
 mod profiles;
 
 use std::collections::BTreeMap;
