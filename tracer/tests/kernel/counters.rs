@@ -26,7 +26,7 @@ pub(crate) struct Program {
 /// What the program says: in the order of its line.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Said {
-    cycles: u64,
+    pub(crate) cycles: u64,
     forced: u64,
     marked: u64,
     goal: u64,
@@ -66,7 +66,7 @@ impl Distribution {
         Self { negative: histogram.negative(), buckets: histogram.buckets().collect() }
     }
 
-    fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.buckets.iter().map(|(_, count)| count).sum()
     }
 }
