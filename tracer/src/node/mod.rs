@@ -22,6 +22,7 @@ mod metrics;
 #[cfg(feature = "otlp")]
 pub mod otlp;
 mod pace;
+mod pauses;
 mod place;
 mod processes;
 mod profiles;

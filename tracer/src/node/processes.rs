@@ -3,6 +3,7 @@
 use std::fmt;
 
 use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::metrics::MetricType;
 
 use super::figures::seconds;
 use super::metrics::{Labels, count, counters, gauge, gauges};
@@ -68,6 +69,7 @@ pub(super) fn processes(state: &State, encoder: &mut DescriptorEncoder<'_>) -> f
         }
     }
     blocked(&running, encoder)?;
+    stops(&running, encoder)?;
     let counted = || running.iter().filter_map(|process| Some((*process, process.usage.counters.as_ref()?)));
     for (name, help, figure) in TIMES {
         let mut family = counters(encoder, name, help)?;
@@ -102,6 +104,21 @@ fn blocked(running: &[&Running], encoder: &mut DescriptorEncoder<'_>) -> fmt::Re
             let (workload, mut labels) = labels(process);
             labels.push(("reason", reason.to_owned()));
             gauge(&mut family, &(workload, labels), count)?;
+        }
+    }
+    Ok(())
+}
+
+/// How long the world was stopped, by reason.
+fn stops(running: &[&Running], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let help = "Stops of the world, from where they begin until it is started again; of the sum up to a fifth is missing";
+    let mut family = encoder.encode_descriptor("gotrace_stw_seconds", help, None, MetricType::Histogram)?;
+    for process in running {
+        let Some(stops) = &process.usage.stops else { continue };
+        for (reason, durations) in [("gc", &stops.gc), ("other", &stops.other)] {
+            let (workload, mut labels) = labels(process);
+            labels.push(("reason", reason.to_owned()));
+            durations.encode(family.encode_family(&(workload, labels))?)?;
         }
     }
     Ok(())

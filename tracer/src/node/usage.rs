@@ -1,7 +1,8 @@
 //! What a running process has and its runtime counts, read from /proc and its memory.
 
+use super::pauses::Stops;
 use super::program::Program;
-use crate::target::counters::Counters;
+use crate::target::counters::{Counters, Pauses};
 use crate::target::goroutines::Census;
 use crate::target::memory::Memory;
 use crate::target::process::Process;
@@ -15,6 +16,8 @@ pub struct Usage {
     pub threads: Option<u64>,
     /// What its runtime counts.
     pub counters: Option<Counters>,
+    /// How long the world was stopped.
+    pub stops: Option<Stops>,
     /// What its goroutines do.
     pub census: Option<Census>,
 }
@@ -40,10 +43,15 @@ impl Usage {
             .counters
             .as_ref()
             .and_then(|places| Counters::read(memory, bias, places).inspect_err(|error| untold(error)).ok());
+        let stops = program
+            .counters
+            .as_ref()
+            .and_then(|places| Pauses::read(memory, bias, places).inspect_err(|error| untold(error)).ok()?)
+            .map(|pauses| Stops::of(&pauses));
         let census = program
             .census
             .as_ref()
             .and_then(|places| places.count(bias, memory).inspect_err(|error| untold(error)).ok().flatten());
-        Self { counters, census, ..self }
+        Self { counters, stops, census, ..self }
     }
 }

@@ -1,8 +1,11 @@
 //! What a running program's runtime counts of itself, read from its memory: no probe, nothing stopped, and the program
-//! does nothing for it. A reading costs about a dozen system calls, and one for each P.
+//! does nothing for it. A reading of [`Counters`] costs about a dozen system calls, and one for each P; one of [`Pauses`]
+//! nine.
 
 mod goal;
+mod histogram;
 mod notes;
+mod pauses;
 mod scheduled;
 
 use std::io;
@@ -12,10 +15,14 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::gobin::{
-    CollectorGlobals, CollectorLayout, CollectorRefusal, GoBinary, SchedulerGlobals, SchedulerLayout,
+    CollectorGlobals, CollectorLayout, CollectorRefusal, GoBinary, PausesLayout, SchedulerGlobals,
+    SchedulerLayout,
 };
 use super::memory::Memory;
+use crate::units::VirtAddr;
+pub use histogram::TimeHistogram;
 use notes::Notes;
+pub use pauses::Pauses;
 use scheduled::Scheduled;
 
 /// What the runtime counts. Each figure was true at some moment of the reading; those of the collector's cycles belong
@@ -61,6 +68,8 @@ pub struct CounterPlaces {
     globals: CollectorGlobals,
     /// Where goroutines are counted. A detail: without it all else is told.
     pub scheduler: Result<(SchedulerLayout, SchedulerGlobals), CollectorRefusal>,
+    /// Where stops of the world are counted, in `runtime.sched`, which is there. A detail as well.
+    pub pauses: Result<(PausesLayout, VirtAddr), CollectorRefusal>,
 }
 
 /// Why no counters were read.
@@ -70,10 +79,10 @@ pub enum CounterError {
     #[error("its memory cannot be read: {0}")]
     Memory(#[from] io::Error),
     /// Whenever it was read, it had changed by the time that all of it was.
-    #[error("its collector's notes changed whenever they were read")]
+    #[error("its runtime's notes changed whenever they were read")]
     Changing,
     /// The values cannot be what they are taken for.
-    #[error("what is read as its collector's notes cannot be them: {0}")]
+    #[error("what is read as its runtime's notes cannot be them: {0}")]
     Impossible(&'static str),
 }
 
@@ -84,7 +93,7 @@ impl CounterPlaces {
     /// When the version's layout is not known, or the binary's code does not confirm it.
     pub fn of(binary: &GoBinary) -> Result<Self, CollectorRefusal> {
         let (layout, globals) = binary.collector()?;
-        Ok(Self { layout, globals, scheduler: binary.scheduler() })
+        Ok(Self { layout, globals, scheduler: binary.scheduler(), pauses: binary.pauses() })
     }
 }
 

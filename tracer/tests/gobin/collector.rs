@@ -1,7 +1,7 @@
 //! Where the garbage collector keeps its notes in real programs, against their symbol tables and their own code.
 
 use gotrace::probe::gc;
-use gotrace::target::gobin::{CollectorLayout, CollectorRefusal, GoBinary, SchedulerLayout};
+use gotrace::target::gobin::{CollectorLayout, CollectorRefusal, GoBinary, PausesLayout, SchedulerLayout};
 use object::read::elf::ElfFile64;
 use object::{LittleEndian, Object as _, ObjectSymbol as _};
 
@@ -39,6 +39,13 @@ fn the_collectors_variables_are_where_the_symbol_table_has_them() {
         let (scheduler, counts) =
             binary.scheduler().unwrap_or_else(|refusal| panic!("{}: {refusal}", fixture.name));
         let stopnote = u64::from(scheduler.gcwaiting) + 8;
+        if binary.version().minor() == 21 {
+            let refusal = CollectorRefusal::Layout(binary.version().to_string());
+            assert_eq!(binary.pauses(), Err(refusal), "{}", fixture.name);
+        } else {
+            let (_, sched) = binary.pauses().unwrap_or_else(|refusal| panic!("{}: {refusal}", fixture.name));
+            assert_eq!(sched, counts.sched, "{}", fixture.name);
+        }
         for (name, found) in [
             ("runtime.work", globals.work.0),
             ("runtime.gcController", globals.controller.0),
@@ -151,6 +158,48 @@ fn every_wrong_count_of_goroutines_is_refused() {
         refused(SchedulerLayout { free_without_stack: other, ..right });
     }
     assert!(planted >= 300, "{planted} only");
+}
+
+/// The same of the histograms of stops of the world.
+#[test]
+#[ignore = "needs fixtures: cargo xtask test"]
+fn every_wrong_histogram_of_stops_is_refused() {
+    let mut planted = 0;
+    for (fixture, binary) in of_known_versions() {
+        if fixture.program != "parked" {
+            continue;
+        }
+        let Some(right) = PausesLayout::of(binary.version()) else { continue };
+        let fields: [fn(&mut PausesLayout) -> &mut u32; 6] = [
+            |layout| &mut layout.stopping_gc,
+            |layout| &mut layout.stopping_other,
+            |layout| &mut layout.total_gc,
+            |layout| &mut layout.total_other,
+            |layout| &mut layout.underflow,
+            |layout| &mut layout.overflow,
+        ];
+        let refused = |wrong: PausesLayout| {
+            let place = binary.pauses_place(&wrong);
+            assert!(place.is_err(), "{}: {wrong:?}: {place:?}", fixture.name);
+        };
+        for (index, field) in fields.into_iter().enumerate() {
+            for by in [-1296, -16, -8, -4, -1, 1, 4, 8, 16, 1296] {
+                let mut wrong = right;
+                let offset = field(&mut wrong);
+                *offset = offset.saturating_add_signed(by);
+                refused(wrong);
+                planted += 1;
+            }
+            for other in &fields[index + 1..] {
+                let mut wrong = right;
+                let (one, two) = (*field(&mut wrong), *other(&mut wrong));
+                (*field(&mut wrong), *other(&mut wrong)) = (two, one);
+                refused(wrong);
+                planted += 1;
+            }
+        }
+    }
+    assert!(planted >= 400, "{planted} only");
 }
 
 /// What a program says of its version is not believed either: where layouts differ, the code does not fit.

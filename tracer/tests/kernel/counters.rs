@@ -5,7 +5,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use gotrace::target::counters::{CounterPlaces, Counters};
+use gotrace::target::counters::{CounterError, CounterPlaces, Counters, Pauses, TimeHistogram};
 use gotrace::target::gobin::GoBinary;
 use gotrace::target::memory::ProcessMemory;
 use gotrace::target::process::Process;
@@ -13,8 +13,8 @@ use gotrace::target::process::Process;
 use crate::support::{Fixture, fixtures_of};
 
 /// The fixture, opened to be looked at.
-struct Program {
-    child: Child,
+pub(crate) struct Program {
+    pub(crate) child: Child,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
     process: Process,
@@ -25,8 +25,8 @@ struct Program {
 
 /// What the program says: in the order of its line.
 #[derive(Debug, PartialEq)]
-struct Said {
-    cycles: u64,
+pub(crate) struct Said {
+    pub(crate) cycles: u64,
     forced: u64,
     marked: u64,
     goal: u64,
@@ -40,11 +40,42 @@ struct Said {
     /// Seconds, as the bits of a float.
     assist: u64,
     pause: u64,
+    /// Stops of the world; none before Go 1.22.
+    pub(crate) gc: Option<Distribution>,
+    pub(crate) other: Option<Distribution>,
+}
+
+/// How many stops were how long.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Distribution {
+    negative: u64,
+    /// By the lower ends of Go's buckets, in nanoseconds.
+    pub(crate) buckets: Vec<(u64, u64)>,
+}
+
+impl Distribution {
+    fn parse(word: &str) -> Option<Self> {
+        let mut all = word.strip_prefix(':')?.split(',');
+        let number = |text: &str| text.parse().expect("a number");
+        let negative = number(all.next()?);
+        let bucket = |text: &str| text.split_once(':').map(|(lower, count)| (number(lower), number(count)));
+        Some(Self { negative, buckets: all.map(|text| bucket(text).expect("a bucket")).collect() })
+    }
+
+    fn of(histogram: &TimeHistogram) -> Self {
+        Self { negative: histogram.negative(), buckets: histogram.buckets().collect() }
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.buckets.iter().map(|(_, count)| count).sum()
+    }
 }
 
 impl Said {
     fn parse(line: &str) -> Self {
-        let numbers: Vec<u64> = line.split_whitespace().map(|word| word.parse().expect("a number")).collect();
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let (numbers, [gc, other]) = words.split_at(words.len() - 2) else { panic!("{line}") };
+        let numbers: Vec<u64> = numbers.iter().map(|word| word.parse().expect("a number")).collect();
         let [
             cycles,
             forced,
@@ -78,12 +109,14 @@ impl Said {
             gomaxprocs,
             assist,
             pause,
+            gc: Distribution::parse(gc),
+            other: Distribution::parse(other),
         }
     }
 
     /// The same by what gotrace has read. Go's numbers for what is not there are its own.
     #[expect(clippy::cast_precision_loss, reason = "as the runtime does")]
-    fn of(counters: &Counters) -> Self {
+    fn of((counters, pauses): &(Counters, Option<Pauses>)) -> Self {
         Self {
             cycles: counters.gc_cycles,
             forced: counters.gc_forced,
@@ -97,12 +130,14 @@ impl Said {
             gomaxprocs: counters.gomaxprocs.expect("GOMAXPROCS"),
             assist: (counters.gc_assist_ns_total as f64 / 1e9).to_bits(),
             pause: counters.gc_pause_ns_total,
+            gc: pauses.as_ref().map(|pauses| Distribution::of(&pauses.gc)),
+            other: pauses.as_ref().map(|pauses| Distribution::of(&pauses.other)),
         }
     }
 }
 
 impl Program {
-    fn start(fixture: &Fixture) -> (Self, Said) {
+    pub(crate) fn start(fixture: &Fixture) -> (Self, Said) {
         let mut command = Command::new(&fixture.path);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
         let stdin = child.stdin.take().expect("a pipe");
@@ -118,18 +153,26 @@ impl Program {
         (Self { child, stdin, stdout, process, memory, bias, places }, Said::parse(&first))
     }
 
-    fn tell(&mut self, step: &str) {
+    pub(crate) fn tell(&mut self, step: &str) {
         writeln!(self.stdin, "{step}").expect("it listens");
     }
 
-    fn hear(&mut self) -> Said {
+    pub(crate) fn hear(&mut self) -> Said {
         let mut line = String::new();
         self.stdout.read_line(&mut line).expect("a line");
         Said::parse(&line)
     }
 
-    fn read(&self) -> Counters {
+    fn read(&self) -> (Counters, Option<Pauses>) {
+        (self.counters(), self.pauses().expect("pauses"))
+    }
+
+    fn counters(&self) -> Counters {
         Counters::read(&self.memory, self.bias, &self.places).expect("counters")
+    }
+
+    fn pauses(&self) -> Result<Option<Pauses>, CounterError> {
+        Pauses::read(&self.memory, self.bias, &self.places)
     }
 
     fn threads(&self) -> u64 {
@@ -175,8 +218,12 @@ fn counters_are_what_the_program_says_of_itself() {
         let (mut program, ready) = Program::start(&fixture);
         let scheduler = &program.places.scheduler;
         assert!(scheduler.is_ok(), "{}: {scheduler:?}", fixture.name);
+        // Go 1.21 has none.
+        let pauses = &program.places.pauses;
+        assert_eq!(pauses.is_ok(), ready.gc.is_some(), "{}: {pauses:?}", fixture.name);
+        assert_eq!(ready.gc.is_some(), !fixture.name.contains("go1.21"), "{}", fixture.name);
         assert_eq!(Said::of(&program.read()), ready, "{}: at first", fixture.name);
-        let mut live = program.read().heap_live_bytes;
+        let mut live = program.counters().heap_live_bytes;
         let mut last = ready;
         for step in STEPS {
             program.tell(step);
@@ -192,17 +239,33 @@ fn counters_are_what_the_program_says_of_itself() {
             }
             assert_eq!(Said::of(&read), said, "{}: {step}", fixture.name);
             // Of this Go says nothing. What it keeps is in it; what was freed may be.
+            let (read, _) = read;
             assert!(read.heap_live_bytes >= said.marked, "{}: {step}: {read:?}", fixture.name);
             let grown = said.allocated - last.allocated + (1 << 20);
             assert!(read.heap_live_bytes <= live + grown, "{}: {step}: {read:?}", fixture.name);
             (live, last) = (read.heap_live_bytes, said);
         }
         assert!(f64::from_bits(last.assist) > 0.0, "{}: no goroutine had to help", fixture.name);
-        let begin = Instant::now();
-        for _ in 0..1000 {
-            program.read();
-        }
-        println!("{}: {:?} a reading, {last:?}", fixture.name, begin.elapsed() / 1000);
+        // Two stops a cycle, or more; of the others the program itself asks for some with each step.
+        let stops = |distribution: &Option<Distribution>| distribution.as_ref().map(Distribution::count);
+        let (gc, other) = (stops(&last.gc), stops(&last.other));
+        assert!(gc.is_none_or(|stops| stops >= 2 * last.cycles), "{}: {last:?}", fixture.name);
+        assert!(other.is_none_or(|stops| stops >= STEPS.len() as u64), "{}: {last:?}", fixture.name);
+        let a_reading = |read: &dyn Fn()| {
+            let begin = Instant::now();
+            (0..1000).for_each(|_| read());
+            begin.elapsed() / 1000
+        };
+        let counters = a_reading(&|| {
+            program.counters();
+        });
+        let pauses = a_reading(&|| {
+            program.pauses().expect("pauses");
+        });
+        println!(
+            "{}: {counters:?} a reading, {pauses:?} one of pauses; {} cycles, stops {gc:?} and {other:?}",
+            fixture.name, last.cycles
+        );
         assert_eq!(program.process.stat().expect("its stat").threads, program.threads(), "{}", fixture.name);
     }
 }
@@ -220,8 +283,8 @@ fn a_program_that_never_rests_is_read_all_the_same() {
         let before = program.hear();
         program.tell("garbage 500");
         let begin = Instant::now();
-        let mut readings = Vec::new();
-        let mut changing = 0;
+        let (mut readings, mut pauses) = (Vec::new(), Vec::new());
+        let (mut changing, mut refused) = (0, 0);
         while begin.elapsed() < Duration::from_millis(300) {
             match Counters::read(&program.memory, program.bias, &program.places) {
                 Ok(counters) => readings.push(counters),
@@ -230,8 +293,18 @@ fn a_program_that_never_rests_is_read_all_the_same() {
                     println!("{}: {error}", fixture.name);
                 }
             }
+            match program.pauses() {
+                Ok(read) => pauses.extend(read),
+                Err(error) => {
+                    refused += 1;
+                    println!("{}: pauses: {error}", fixture.name);
+                }
+            }
         }
         let after = program.hear();
+        assert!(refused * 100 <= readings.len(), "{}: {refused} of {}", fixture.name, readings.len());
+        assert_eq!(pauses.is_empty(), after.gc.is_none(), "{}", fixture.name);
+        only_grow(&pauses, &before, &after);
         let growing = |counters: &Counters| {
             let Counters { gc_cycles, gc_pause_ns_total, allocated_bytes_total, .. } = *counters;
             [gc_cycles, gc_pause_ns_total, allocated_bytes_total, counters.gc_assist_ns_total]
@@ -249,10 +322,29 @@ fn a_program_that_never_rests_is_read_all_the_same() {
         }
         assert!(changing * 100 <= readings.len(), "{}: {changing} of {}", fixture.name, readings.len());
         println!(
-            "{}: {} readings while there were {} cycles",
+            "{}: {} readings while there were {} cycles, and {} of pauses",
             fixture.name,
             readings.len(),
-            after.cycles - before.cycles
+            after.cycles - before.cycles,
+            pauses.len()
         );
+    }
+}
+
+/// No bucket is ever less than before or more than after.
+fn only_grow(pauses: &[Pauses], before: &Said, after: &Said) {
+    let both = |pauses: &Pauses| [Distribution::of(&pauses.gc), Distribution::of(&pauses.other)];
+    let grows = |old: &Distribution, new: &Distribution| {
+        old.buckets.iter().zip(&new.buckets).all(|((_, old), (_, new))| old <= new)
+    };
+    let mut last = [before.gc.as_ref(), before.other.as_ref()];
+    let all: Vec<_> = pauses.iter().map(both).collect();
+    for read in
+        all.iter().map(|read| read.each_ref().map(Some)).chain([[after.gc.as_ref(), after.other.as_ref()]])
+    {
+        for (old, new) in last.into_iter().flatten().zip(read.into_iter().flatten()) {
+            assert!(grows(old, new), "{old:?}, then {new:?}");
+        }
+        last = read;
     }
 }

@@ -6,6 +6,7 @@ mod gate;
 mod groups;
 mod load;
 mod otlp;
+mod pauses;
 mod profiles;
 
 use std::collections::BTreeMap;

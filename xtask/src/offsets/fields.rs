@@ -34,9 +34,10 @@ pub(super) struct Layout {
 
 const WORK: &str = "runtime.workType";
 const SCHED: &str = "runtime.schedt";
+const HISTOGRAM: &str = "runtime.timeHistogram";
 const CONTROLLER: &str = "runtime.gcControllerState";
 
-pub(super) const LAYOUTS: [Layout; 9] = [
+pub(super) const LAYOUTS: [Layout; 10] = [
     Layout {
         name: "g",
         of_type: "GLayout",
@@ -156,6 +157,20 @@ pub(super) const LAYOUTS: [Layout; 9] = [
             field("free", SCHED, &["gFree.n", "gFree.stack.size"]),
             optional("free_without_stack", SCHED, &["gFree.noStack.size"]),
             field("free_of_p", "runtime.p", &["gFree.n", "gFree.size", "gFree.gList.size"]),
+        ],
+    },
+    Layout {
+        name: "pauses",
+        of_type: "PausesLayout",
+        // Go 1.21 has a histogram of the collector's stops alone, in memstats.
+        since: 22,
+        fields: &[
+            field("stopping_gc", SCHED, &["stwStoppingTimeGC"]),
+            field("stopping_other", SCHED, &["stwStoppingTimeOther"]),
+            field("total_gc", SCHED, &["stwTotalTimeGC"]),
+            field("total_other", SCHED, &["stwTotalTimeOther"]),
+            field("underflow", HISTOGRAM, &["underflow"]),
+            field("overflow", HISTOGRAM, &["overflow"]),
         ],
     },
 ];

@@ -1,3 +1,5 @@
+mod pauses;
+
 use std::cell::Cell;
 
 use proptest::prelude::*;
@@ -9,7 +11,7 @@ use crate::units::{RuntimeAddr, VirtAddr};
 const WORK: u64 = 0x1000;
 const CONTROLLER: u64 = 0x2000;
 const STATS: u64 = 0x3000;
-const SCHED: u64 = 0x6000;
+const SCHED: u64 = 0x10000;
 const ALLGLEN: u64 = 0x7000;
 const ALLP: u64 = 0x7100;
 const PS: u64 = 0x7200;
@@ -52,6 +54,9 @@ fn places(version: &str) -> CounterPlaces {
             SchedulerLayout::of(&version).unwrap(),
             SchedulerGlobals { sched, allglen: VirtAddr(ALLGLEN), allp: VirtAddr(ALLP) },
         )),
+        pauses: PausesLayout::of(&version)
+            .map(|layout| (layout, sched))
+            .ok_or_else(|| CollectorRefusal::Layout(version.to_string())),
     }
 }
 
@@ -203,7 +208,7 @@ fn the_goal_is_what_go_makes_of_it() {
 proptest! {
     #[test]
     fn any_memory_is_read_or_refused(
-        bytes in proptest::collection::vec(any::<u8>(), 0..400), at in 0_u64..0x9000, version in 0_usize..4,
+        bytes in proptest::collection::vec(any::<u8>(), 0..400), at in 0_u64..0x12000, version in 0_usize..4,
     ) {
         let places = places(["go1.21.13", "go1.23.9", "go1.25.5", "go1.27.3"][version]);
         let mut image = Image::at_rest(&places);
@@ -214,6 +219,9 @@ proptest! {
         if let Ok(read) = Counters::read(&image, BIAS, &places) {
             prop_assert!(read.gc_forced <= read.gc_cycles);
             prop_assert!(read.goroutines.is_none_or(|goroutines| goroutines > 0));
+        }
+        if let Ok(Some(read)) = Pauses::read(&image, BIAS, &places) {
+            prop_assert!(read.gc.count() <= read.gc.below(u64::MAX));
         }
     }
 }

@@ -4,7 +4,7 @@ mod measured;
 
 use super::collector::{ControllerLayout, StatsLayout, WorkLayout};
 use super::runtime_layout::{GLayout, MLayout, PLayout, PollLayout};
-use super::{GoVersion, HeapLayout, SchedulerLayout};
+use super::{GoVersion, HeapLayout, PausesLayout, SchedulerLayout};
 
 /// One release's layouts. Where one is none, gotrace reads nothing of it.
 #[derive(Debug)]
@@ -21,6 +21,7 @@ pub(super) struct Measured {
     pub(super) controller: Option<ControllerLayout>,
     pub(super) stats: Option<StatsLayout>,
     pub(super) scheduler: Option<SchedulerLayout>,
+    pub(super) pauses: Option<PausesLayout>,
 }
 
 /// Of the machine that gotrace runs on, which a program that it follows is built for too.

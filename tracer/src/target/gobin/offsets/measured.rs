@@ -4,8 +4,8 @@
 //! what is to be read is said in xtask/src/offsets.
 
 use super::super::{
-    ControllerLayout, GLayout, HeapLayout, MLayout, PLayout, PollLayout, SchedulerLayout, StatsLayout,
-    WorkLayout,
+    ControllerLayout, GLayout, HeapLayout, MLayout, PLayout, PausesLayout, PollLayout, SchedulerLayout,
+    StatsLayout, WorkLayout,
 };
 use super::Measured;
 
@@ -121,6 +121,14 @@ const WORK_AMD64_1_22_10: WorkLayout = WorkLayout {
     pause_ns: 448,
     heap0: 456,
     cpu_assist: 480,
+};
+const PAUSES_AMD64_1_22_10: PausesLayout = PausesLayout {
+    stopping_gc: 1632,
+    stopping_other: 2928,
+    total_gc: 4224,
+    total_other: 5520,
+    underflow: 1280,
+    overflow: 1288,
 };
 const G_AMD64_1_23_1: GLayout = GLayout {
     m: 48,
@@ -241,6 +249,14 @@ const SCHEDULER_AMD64_1_25_0: SchedulerLayout = SchedulerLayout {
     free_without_stack: Some(200),
     free_of_p: 2464,
 };
+const PAUSES_AMD64_1_25_0: PausesLayout = PausesLayout {
+    stopping_gc: 1656,
+    stopping_other: 2952,
+    total_gc: 4248,
+    total_other: 5544,
+    underflow: 1280,
+    overflow: 1288,
+};
 const G_AMD64_1_26_0: GLayout = GLayout {
     m: 48,
     sched_sp: 56,
@@ -277,6 +293,14 @@ const SCHEDULER_AMD64_1_26_0: SchedulerLayout = SchedulerLayout {
     free: 200,
     free_without_stack: Some(216),
     free_of_p: 2472,
+};
+const PAUSES_AMD64_1_26_0: PausesLayout = PausesLayout {
+    stopping_gc: 1672,
+    stopping_other: 2968,
+    total_gc: 4264,
+    total_other: 5560,
+    underflow: 1280,
+    overflow: 1288,
 };
 const WORK_ARM64_1_21_13: WorkLayout = WorkLayout {
     size: 704,
@@ -359,6 +383,7 @@ pub(super) static AMD64: &[Measured] = &[
         controller: None,
         stats: None,
         scheduler: None,
+        pauses: None,
     },
     Measured {
         minor: 21,
@@ -372,6 +397,7 @@ pub(super) static AMD64: &[Measured] = &[
         controller: Some(CONTROLLER_AMD64_1_21_13),
         stats: Some(STATS_AMD64_1_21_13),
         scheduler: Some(SCHEDULER_AMD64_1_21_13),
+        pauses: None,
     },
     Measured {
         minor: 22,
@@ -385,6 +411,7 @@ pub(super) static AMD64: &[Measured] = &[
         controller: Some(CONTROLLER_AMD64_1_21_13),
         stats: Some(STATS_AMD64_1_21_13),
         scheduler: Some(SCHEDULER_AMD64_1_21_13),
+        pauses: Some(PAUSES_AMD64_1_22_10),
     },
     Measured {
         minor: 23,
@@ -398,6 +425,7 @@ pub(super) static AMD64: &[Measured] = &[
         controller: Some(CONTROLLER_AMD64_1_21_13),
         stats: Some(STATS_AMD64_1_21_13),
         scheduler: Some(SCHEDULER_AMD64_1_23_1),
+        pauses: Some(PAUSES_AMD64_1_22_10),
     },
     Measured {
         minor: 23,
@@ -411,6 +439,7 @@ pub(super) static AMD64: &[Measured] = &[
         controller: Some(CONTROLLER_AMD64_1_21_13),
         stats: Some(STATS_AMD64_1_21_13),
         scheduler: Some(SCHEDULER_AMD64_1_23_1),
+        pauses: Some(PAUSES_AMD64_1_22_10),
     },
     Measured {
         minor: 24,
@@ -424,6 +453,7 @@ pub(super) static AMD64: &[Measured] = &[
         controller: Some(CONTROLLER_AMD64_1_21_13),
         stats: Some(STATS_AMD64_1_21_13),
         scheduler: Some(SCHEDULER_AMD64_1_23_1),
+        pauses: Some(PAUSES_AMD64_1_22_10),
     },
     Measured {
         minor: 25,
@@ -437,6 +467,7 @@ pub(super) static AMD64: &[Measured] = &[
         controller: Some(CONTROLLER_AMD64_1_21_13),
         stats: Some(STATS_AMD64_1_25_0),
         scheduler: Some(SCHEDULER_AMD64_1_25_0),
+        pauses: Some(PAUSES_AMD64_1_25_0),
     },
     Measured {
         minor: 26,
@@ -450,6 +481,7 @@ pub(super) static AMD64: &[Measured] = &[
         controller: Some(CONTROLLER_AMD64_1_21_13),
         stats: Some(STATS_AMD64_1_25_0),
         scheduler: Some(SCHEDULER_AMD64_1_26_0),
+        pauses: Some(PAUSES_AMD64_1_26_0),
     },
     Measured {
         minor: 27,
@@ -463,6 +495,7 @@ pub(super) static AMD64: &[Measured] = &[
         controller: Some(CONTROLLER_AMD64_1_21_13),
         stats: Some(STATS_AMD64_1_25_0),
         scheduler: Some(SCHEDULER_AMD64_1_26_0),
+        pauses: Some(PAUSES_AMD64_1_26_0),
     },
 ];
 
@@ -480,6 +513,7 @@ pub(super) static ARM64: &[Measured] = &[
         controller: None,
         stats: None,
         scheduler: None,
+        pauses: None,
     },
     Measured {
         minor: 21,
@@ -493,6 +527,7 @@ pub(super) static ARM64: &[Measured] = &[
         controller: Some(CONTROLLER_AMD64_1_21_13),
         stats: Some(STATS_AMD64_1_21_13),
         scheduler: Some(SCHEDULER_AMD64_1_21_13),
+        pauses: None,
     },
     Measured {
         minor: 22,
@@ -506,6 +541,7 @@ pub(super) static ARM64: &[Measured] = &[
         controller: Some(CONTROLLER_AMD64_1_21_13),
         stats: Some(STATS_AMD64_1_21_13),
         scheduler: Some(SCHEDULER_AMD64_1_21_13),
+        pauses: Some(PAUSES_AMD64_1_22_10),
     },
     Measured {
         minor: 23,
@@ -519,6 +555,7 @@ pub(super) static ARM64: &[Measured] = &[
         controller: Some(CONTROLLER_AMD64_1_21_13),
         stats: Some(STATS_AMD64_1_21_13),
         scheduler: Some(SCHEDULER_AMD64_1_23_1),
+        pauses: Some(PAUSES_AMD64_1_22_10),
     },
     Measured {
         minor: 23,
@@ -532,6 +569,7 @@ pub(super) static ARM64: &[Measured] = &[
         controller: Some(CONTROLLER_AMD64_1_21_13),
         stats: Some(STATS_AMD64_1_21_13),
         scheduler: Some(SCHEDULER_AMD64_1_23_1),
+        pauses: Some(PAUSES_AMD64_1_22_10),
     },
     Measured {
         minor: 24,
@@ -545,6 +583,7 @@ pub(super) static ARM64: &[Measured] = &[
         controller: Some(CONTROLLER_AMD64_1_21_13),
         stats: Some(STATS_AMD64_1_21_13),
         scheduler: Some(SCHEDULER_AMD64_1_23_1),
+        pauses: Some(PAUSES_AMD64_1_22_10),
     },
     Measured {
         minor: 25,
@@ -558,6 +597,7 @@ pub(super) static ARM64: &[Measured] = &[
         controller: Some(CONTROLLER_AMD64_1_21_13),
         stats: Some(STATS_AMD64_1_25_0),
         scheduler: Some(SCHEDULER_AMD64_1_25_0),
+        pauses: Some(PAUSES_AMD64_1_25_0),
     },
     Measured {
         minor: 26,
@@ -571,6 +611,7 @@ pub(super) static ARM64: &[Measured] = &[
         controller: Some(CONTROLLER_AMD64_1_21_13),
         stats: Some(STATS_AMD64_1_25_0),
         scheduler: Some(SCHEDULER_AMD64_1_26_0),
+        pauses: Some(PAUSES_AMD64_1_26_0),
     },
     Measured {
         minor: 27,
@@ -584,5 +625,6 @@ pub(super) static ARM64: &[Measured] = &[
         controller: Some(CONTROLLER_AMD64_1_21_13),
         stats: Some(STATS_AMD64_1_25_0),
         scheduler: Some(SCHEDULER_AMD64_1_26_0),
+        pauses: Some(PAUSES_AMD64_1_26_0),
     },
 ];
