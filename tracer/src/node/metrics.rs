@@ -11,8 +11,6 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::figures::seconds;
-#[cfg(feature = "otlp")]
-use super::otlp::{Counts, Dropped};
 use super::processes::processes;
 use super::state::{Shared, State};
 use super::workload::{Workload, label};
@@ -60,8 +58,7 @@ pub(super) fn prometheus(open_metrics: &str) -> String {
 
 impl Collector for Shared {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut state = self.lock();
-        state.scraped = true;
+        let state = self.lock();
         starts(&state, &mut encoder)?;
         last(&state, &mut encoder)?;
         running(&state, &mut encoder)?;
@@ -223,28 +220,12 @@ fn own(state: &State, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let resident = Process::of_pid(std::process::id()).ok().and_then(|own| own.resident()).unwrap_or(0);
     gauges(encoder, "gotrace_agent_resident_bytes", "Memory of the agent itself")?.encode_gauge(&resident)?;
     #[cfg(feature = "otlp")]
-    if let Some(outbox) = &state.outbox {
-        sent(outbox.counts(), encoder)?;
-    }
+    state.sent.encode(encoder)?;
     let mut family = gauges(encoder, "gotrace_not_ready", "What keeps the agent from its work")?;
     for reason in state.reasons.keys() {
         gauge(&mut family, &vec![("reason", label(reason))], 1_u64)?;
     }
     Ok(())
-}
-
-#[cfg(feature = "otlp")]
-fn sent(counts: &Counts, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let help = "Starts that the OTLP receiver has taken";
-    counters(encoder, "gotrace_otlp_starts_sent", help)?
-        .encode_counter::<Labels, _, f64>(&counts.sent(), None)?;
-    let mut family = counters(encoder, "gotrace_otlp_starts_dropped", "Starts that were not sent by OTLP")?;
-    for why in Dropped::ALL {
-        count(&mut family, &vec![("reason", why.name().to_owned())], counts.dropped(why))?;
-    }
-    let help = "Spans that the OTLP receiver did not want of the starts that it took";
-    counters(encoder, "gotrace_otlp_spans_rejected", help)?
-        .encode_counter::<Labels, _, f64>(&counts.rejected(), None)
 }
 
 pub(super) fn counters<'a>(

@@ -2,7 +2,7 @@
 //!
 //! One thread (`agent.rs`) drains the ring, keeps the tables and arms binaries; one looks at processes and executables for
 //! it (`looker.rs`) and may get stuck; one answers over HTTP (`http.rs`), and starts what collects profiles
-//! (`profiles/`); one sends starts as traces, if it is to (`otlp/`).
+//! (`profiles/`); one sends starts as traces, and one metrics, if they are to (`otlp/`).
 
 mod agent;
 mod arming;
@@ -11,6 +11,7 @@ mod endpoint;
 mod figures;
 mod finding;
 mod http;
+mod interval;
 mod kernel;
 mod looker;
 pub mod manifest;
@@ -35,6 +36,7 @@ mod workload;
 pub use agent::{Limits, Session};
 pub use endpoint::{Endpoint, EndpointError};
 pub use http::serve;
+pub use interval::INTERVALS;
 pub use profiles::{Profiles, Token, TokenError};
 pub use selector::{Selection, Selector, SelectorError};
 pub use state::{Shared, State};
