@@ -17,7 +17,7 @@ use crate::node::{Selector, SelectorError};
 #[derive(clap::Args)]
 #[command(after_long_help = "Examples:
   gotrace node manifest --image registry.example/gotrace:1 --select namespace=shop | kubectl apply -f -
-  gotrace node manifest --all --otlp 'http://$(NODE_IP):4318' > base/gotrace.yaml
+  gotrace node manifest --all --otlp 'http://$(NODE_IP):4318' --otlp-metrics > base/gotrace.yaml
   gotrace node manifest --all --pod-monitor --namespace tracing > base/gotrace.yaml")]
 pub(super) struct Args {
     /// Look at processes that are so: exe=PATH, module=NAME, cgroup=GLOB, container=ID, namespace=NS or pod=NS/NAME.

@@ -135,12 +135,8 @@ impl<'a> Reader<'a> {
         let mut below = 0;
         loop {
             let bucket = sample(self.next()?)?;
-            let (("le", bound), others) =
-                bucket.labels.split_first().map(|(first, others)| ((first.0, &first.1), others))?
-            else {
-                return None;
-            };
-            if bucket.name.strip_prefix(name)? != "_bucket" || others != labels {
+            let ((key, bound), others) = bucket.labels.split_first()?;
+            if bucket.name.strip_prefix(name)? != "_bucket" || *key != "le" || others != labels {
                 return None;
             }
             let up_to: u64 = bucket.value.parse().ok()?;
