@@ -104,8 +104,8 @@ fn agent_with(programs: &[PathBuf], url: &str, more: &[&str], variables: &[(&str
 
 /// Where nobody listens.
 fn nobody() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    format!("http://{}", listener.local_addr().unwrap())
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    format!("http://{}", listener.local_addr().expect("its address"))
 }
 
 fn unix_ns() -> u64 {

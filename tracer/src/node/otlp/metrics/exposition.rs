@@ -250,7 +250,7 @@ mod tests {
         else {
             panic!("no histogram")
         };
-        assert_eq!((histogram.count, histogram.sum), (5, 1_000_000.7035));
+        assert_eq!((histogram.count, histogram.sum), (5, 1e6 + 0.7035));
         assert_eq!(histogram.buckets, [2, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1]);
         assert_eq!((histogram.bounds.len(), histogram.bounds[8]), (12, 1.0));
         // What nobody has is there, with nothing.

@@ -118,7 +118,8 @@ struct Server(Child);
 
 impl Server {
     fn start(program: &Path) -> Self {
-        Self(Command::new(program).args(["-sleep", "60s"]).stdout(Stdio::null()).spawn().unwrap())
+        let mut command = Command::new(program);
+        Self(command.args(["-sleep", "60s"]).stdout(Stdio::null()).spawn().expect("it starts"))
     }
 
     fn pid(&self) -> String {
