@@ -116,11 +116,12 @@ fn said(status: StatusCode, body: &[u8]) -> String {
     }
 }
 
-/// Seconds, or a date.
+/// Seconds, or a date; at least a second, lest a receiver that says 0 is asked all the time.
 fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let date = || httpdate::parse_http_date(value).ok()?.duration_since(now).ok();
-    value.parse().map(Duration::from_secs).ok().or_else(date)
+    let after = value.parse().map(Duration::from_secs).ok().or_else(date);
+    after.map(|after| after.max(Duration::from_secs(1)))
 }
 
 #[cfg(test)]
@@ -168,5 +169,6 @@ mod tests {
         assert_eq!(of("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::from_secs(30)));
         assert_eq!(of("Sun, 06 Nov 1983 08:49:37 GMT"), None);
         assert_eq!(of("soon"), None);
+        assert_eq!(of("0"), Some(Duration::from_secs(1)));
     }
 }
