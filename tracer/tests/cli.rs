@@ -324,6 +324,20 @@ fn who_cannot_be_sent_to_is_refused_before_anything_is_put_in_place() {
     assert_eq!((code, said.lines().count()), (Some(3), 1), "{said}");
     let why = if cfg!(feature = "otlp") { "only http/protobuf" } else { "built without the feature `otlp`" };
     assert!(said.contains(why), "{said}");
+    let (code, said) = refused(&[&sends[..], &["--otlp-metrics", "10ms"]].concat(), &[]);
+    assert!(code == Some(2) && said.contains("from 1s to 1day"), "{said}");
+    let (code, said) = refused(&["--otlp-metrics"], &[("OTEL_EXPORTER_OTLP_ENDPOINT", "")]);
+    if cfg!(feature = "otlp") {
+        assert!(
+            code == Some(2) && said.contains("needs a receiver: --otlp URL") && said.contains("Usage:"),
+            "{said}"
+        );
+        let often = [&sends[..], &["--otlp-metrics"]].concat();
+        let (code, said) = refused(&often, &[("OTEL_METRIC_EXPORT_INTERVAL", "1s")]);
+        assert!(code == Some(3) && said.contains("a number of milliseconds"), "{said}");
+    } else {
+        assert!(code == Some(3) && said.contains("built without the feature `otlp`"), "{said}");
+    }
     if cfg!(feature = "otlp") {
         let (code, said) = refused(&sends, &[("OTEL_EXPORTER_OTLP_HEADERS", "a=secret%00")]);
         assert!(code == Some(3) && !said.contains("secret"), "{said}");

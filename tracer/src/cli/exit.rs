@@ -59,6 +59,13 @@ impl From<Exit> for ExitCode {
 
 /// Prints the error of a failed verb, with its causes, and finds its exit code.
 pub(super) fn code_of(result: anyhow::Result<Exit>) -> ExitCode {
+    // What clap could not know of the command line, in its own words.
+    if let Err(error) = &result
+        && let Some(usage) = error.downcast_ref::<clap::Error>()
+    {
+        let _ = usage.print();
+        return ExitCode::from(2);
+    }
     let exit = result.unwrap_or_else(|error| {
         let process = match error.downcast_ref() {
             Some(ObserveError::Process(process)) => Some(process),

@@ -117,7 +117,7 @@ fn answer(request: &Parts, state: &Shared) -> Response<Full<Bytes>> {
             }
             text(StatusCode::SERVICE_UNAVAILABLE, lines)
         }
-        _ => match open_metrics(state) {
+        _ => match read_metrics(state) {
             Ok(metrics) if accepts(request).contains("application/openmetrics-text") => {
                 respond(StatusCode::OK, OPEN_METRICS, metrics)
             }
@@ -125,6 +125,12 @@ fn answer(request: &Parts, state: &Shared) -> Response<Full<Bytes>> {
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
         },
     }
+}
+
+/// The metrics, for somebody who will ask again.
+fn read_metrics(state: &Shared) -> Result<String, std::fmt::Error> {
+    state.lock().scraped = true;
+    open_metrics(state)
 }
 
 fn respond(status: StatusCode, kind: &'static str, text: String) -> Response<Full<Bytes>> {

@@ -10,12 +10,9 @@ use prometheus_client::encoding::{
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use super::blocking::BOUNDS;
+use super::blocking;
 use super::collection::collections_time;
 use super::figures::seconds;
-use super::gate;
-#[cfg(feature = "otlp")]
-use super::otlp::{Counts, Dropped};
 use super::processes::processes;
 use super::state::{Shared, State};
 use super::workload::{Workload, label};
@@ -63,11 +60,10 @@ pub(super) fn prometheus(open_metrics: &str) -> String {
 
 impl Collector for Shared {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut state = self.lock();
-        state.scraped = true;
+        let state = self.lock();
         starts(&state, &mut encoder)?;
         last(&state, &mut encoder)?;
-        blocked(&state, &mut encoder)?;
+        blocking::encode(&state, &mut encoder)?;
         running(&state, &mut encoder)?;
         processes(&state, &mut encoder)?;
         own(&state, &mut encoder)
@@ -76,7 +72,7 @@ impl Collector for Shared {
 
 pub(super) type Labels = Vec<(&'static str, String)>;
 
-fn of(workload: &Workload, more: &'static str, value: String) -> (Workload, Labels) {
+pub(super) fn of(workload: &Workload, more: &'static str, value: String) -> (Workload, Labels) {
     (workload.clone(), vec![(more, value)])
 }
 
@@ -121,34 +117,6 @@ fn starts(state: &State, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let mut family = counters(encoder, "gotrace_starts_joined_late", help)?;
     for (workload, figures) in all.iter().filter(|(_, figures)| figures.joined_late > 0) {
         count(&mut family, *workload, figures.joined_late)?;
-    }
-    Ok(())
-}
-
-fn blocked(state: &State, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let all = state.workloads.sorted();
-    let all = || all.iter().filter_map(|(workload, figures)| Some((*workload, figures.blocked.as_ref()?)));
-    let help = "Time for which a process was watched for what it is blocked on; none without --blocking";
-    let mut family = counters(encoder, "gotrace_blocking_watched_seconds", help)?;
-    for (workload, blocked) in all() {
-        count(&mut family, workload, seconds(blocked.watched))?;
-    }
-    let help = "Time for which goroutines were blocked meanwhile, by cause; what is idle is left out";
-    let mut family =
-        encoder.encode_descriptor("gotrace_blocked_seconds", help, None, MetricType::Histogram)?;
-    for (workload, blocked) in all() {
-        for (cause, times) in &blocked.causes {
-            let ends = BOUNDS.map(|end| seconds(Nanos(end)));
-            let longer = times.count.saturating_sub(times.shorter.iter().sum());
-            let mut buckets: Vec<(f64, u64)> = ends.into_iter().zip(times.shorter).collect();
-            buckets.push((f64::MAX, longer));
-            family.encode_family(&of(workload, "cause", (*cause).to_owned()))?.encode_histogram::<Labels>(
-                seconds(times.total),
-                times.count,
-                &buckets,
-                None,
-            )?;
-        }
     }
     Ok(())
 }
@@ -264,56 +232,15 @@ fn own(state: &State, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let resident = Process::of_pid(std::process::id()).ok().and_then(|own| own.resident()).unwrap_or(0);
     gauges(encoder, "gotrace_agent_resident_bytes", "Memory of the agent itself")?.encode_gauge(&resident)?;
     if let Some(figures) = &state.gate {
-        gate(figures, encoder)?;
+        figures.encode(encoder)?;
     }
     #[cfg(feature = "otlp")]
-    if let Some(outbox) = &state.outbox {
-        sent(outbox.counts(), encoder)?;
-    }
+    state.sent.encode(encoder)?;
     let mut family = gauges(encoder, "gotrace_not_ready", "What keeps the agent from its work")?;
     for reason in state.reasons.keys() {
         gauge(&mut family, &vec![("reason", label(reason))], 1_u64)?;
     }
     Ok(())
-}
-
-fn gate(figures: &gate::Figures, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let help =
-        "How long execves were held, until it was known that they need not be or the probes were in place";
-    let mut family =
-        encoder.encode_descriptor("gotrace_gate_held_seconds", help, None, MetricType::Histogram)?;
-    figures.held.encode(family.encode_family(&Labels::new())?)?;
-    let counted = [
-        (
-            "gotrace_gate_expired",
-            "Execves that went on before that was so, as their time was over",
-            figures.expired(),
-        ),
-        (
-            "gotrace_gate_skipped",
-            "Execves that were not held, as there were too many at a time",
-            figures.skipped(),
-        ),
-    ];
-    for (name, help, value) in counted {
-        counters(encoder, name, help)?.encode_counter::<Labels, _, f64>(&value, None)?;
-    }
-    let help = "1 while execves are held; 0 since one was for too long";
-    gauges(encoder, "gotrace_gate_open", help)?.encode_gauge(&u64::from(!figures.is_closed()))
-}
-
-#[cfg(feature = "otlp")]
-fn sent(counts: &Counts, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let help = "Starts that the OTLP receiver has taken";
-    counters(encoder, "gotrace_otlp_starts_sent", help)?
-        .encode_counter::<Labels, _, f64>(&counts.sent(), None)?;
-    let mut family = counters(encoder, "gotrace_otlp_starts_dropped", "Starts that were not sent by OTLP")?;
-    for why in Dropped::ALL {
-        count(&mut family, &vec![("reason", why.name().to_owned())], counts.dropped(why))?;
-    }
-    let help = "Spans that the OTLP receiver did not want of the starts that it took";
-    counters(encoder, "gotrace_otlp_spans_rejected", help)?
-        .encode_counter::<Labels, _, f64>(&counts.rejected(), None)
 }
 
 pub(super) fn counters<'a>(

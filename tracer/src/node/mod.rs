@@ -2,7 +2,7 @@
 //!
 //! One thread (`agent.rs`) drains the ring, keeps the tables and arms binaries; one looks at processes and executables for
 //! it (`looker.rs`) and may get stuck; one answers over HTTP (`http.rs`), and starts what collects profiles
-//! (`profiles/`); one sends starts as traces, if it is to (`otlp/`). What runs
+//! (`profiles/`); one sends starts as traces, and one metrics, if they are to (`otlp/`). What runs
 //! is blocked on is asked by one more (`blocking/`), and first starts are held by others still (`gate/`), if they are to be.
 
 mod agent;
@@ -15,6 +15,7 @@ mod figures;
 mod finding;
 mod gate;
 mod http;
+mod interval;
 mod kernel;
 mod looker;
 pub mod manifest;
@@ -43,6 +44,7 @@ pub use collection::Collections;
 pub use endpoint::{Endpoint, EndpointError};
 pub use gate::GateError;
 pub use http::serve;
+pub use interval::INTERVALS;
 pub use profiles::{Profiles, Token, TokenError};
 pub use selector::{Selection, Selector, SelectorError};
 pub use state::{Shared, State};

@@ -11,6 +11,8 @@ use super::workload::Workload;
 use crate::target::descriptor::Identity as FileId;
 use crate::target::pidfd::pidfd_of;
 use crate::target::process::Process;
+#[cfg(feature = "otlp")]
+use crate::units::wall_clock_at;
 
 /// A process that runs.
 #[derive(Debug)]
@@ -23,6 +25,9 @@ pub struct Running {
     pub(super) file: FileId,
     /// That, and where.
     pub workload: Workload,
+    /// When it began, in nanoseconds since 1970; none when it had ended by then.
+    #[cfg(feature = "otlp")]
+    pub(super) began: Option<u64>,
     /// What it has, as it was when somebody asked last.
     pub usage: Usage,
     ended: OwnedFd,
@@ -67,8 +72,17 @@ impl Registry {
             }
         }
         self.next += 1;
-        let running =
-            Running { process, program, file, workload, usage: Usage::default(), ended, order: self.next };
+        let running = Running {
+            #[cfg(feature = "otlp")]
+            began: process.stat().ok().map(|stat| wall_clock_at(stat.start)),
+            process,
+            program,
+            file,
+            workload,
+            usage: Usage::default(),
+            ended,
+            order: self.next,
+        };
         self.running.insert(pid, running);
     }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::figures::{Tally, Workloads};
 use super::gate;
 #[cfg(feature = "otlp")]
-use super::otlp::Outbox;
+use super::otlp::{Outbox, Sent};
 use super::profiles::KeptStarts;
 use super::registry::Registry;
 use crate::stream::ProbeLoss;
@@ -28,7 +28,7 @@ pub struct State {
     pub binaries: usize,
     /// How many starts are under way.
     pub under_way: usize,
-    /// Whether somebody has read the metrics since it was asked last what processes have.
+    /// Whether somebody has read the metrics, or is about to, since it was asked last what processes have.
     pub scraped: bool,
     /// What became of starts that were held; none unless first starts are.
     pub(super) gate: Option<Arc<gate::Figures>>,
@@ -37,6 +37,9 @@ pub struct State {
     /// Where starts go that are to be sent; none unless they are.
     #[cfg(feature = "otlp")]
     pub(super) outbox: Option<Outbox>,
+    /// What became of what was sent.
+    #[cfg(feature = "otlp")]
+    pub(super) sent: Sent,
     /// What keeps the agent from doing all that it is to do, by name.
     pub reasons: BTreeMap<&'static str, String>,
 }
@@ -74,6 +77,8 @@ impl Shared {
             starts: None,
             #[cfg(feature = "otlp")]
             outbox: None,
+            #[cfg(feature = "otlp")]
+            sent: Sent::default(),
             reasons: BTreeMap::from([("starting", "the probes are not in place yet".to_owned())]),
         })))
     }

@@ -23,7 +23,7 @@ pub(super) fn manifests(gotrace: &Path, part: &mut Part) -> Result<()> {
     let selections: [&[&str]; 3] = [
         &["--all"],
         &["--select", "namespace=shop", "--sys-admin"],
-        &["--all", "--otlp", "http://$(NODE_IP):4318"],
+        &["--all", "--otlp", "http://$(NODE_IP):4318", "--otlp-metrics", "15s"],
     ];
     for (number, selection) in selections.iter().enumerate() {
         let yaml = exec::text(Command::new(gotrace).args(["node", "manifest"]).args(*selection))?;

@@ -1,10 +1,12 @@
 //! `gotrace node manifest`: the agent, for Kubernetes.
 
 use std::io::{self, Write as _};
+use std::time::Duration;
 
 use anyhow::Context as _;
 
 use super::super::Exit;
+use super::interval;
 use crate::node::manifest::{Collector, Image, Manifest, Name};
 use crate::node::{Selector, SelectorError};
 
@@ -15,7 +17,7 @@ use crate::node::{Selector, SelectorError};
 #[derive(clap::Args)]
 #[command(after_long_help = "Examples:
   gotrace node manifest --image registry.example/gotrace:1 --select namespace=shop | kubectl apply -f -
-  gotrace node manifest --all --otlp 'http://$(NODE_IP):4318' > base/gotrace.yaml
+  gotrace node manifest --all --otlp 'http://$(NODE_IP):4318' --otlp-metrics > base/gotrace.yaml
   gotrace node manifest --all --pod-monitor --namespace tracing > base/gotrace.yaml")]
 pub(super) struct Args {
     /// Look at processes that are so: exe=PATH, module=NAME, cgroup=GLOB, container=ID, namespace=NS or pod=NS/NAME.
@@ -47,6 +49,9 @@ pub(super) struct Args {
     /// each node; headers come from the Secret gotrace-otlp, key headers, if it is there
     #[arg(long, value_name = "URL")]
     otlp: Option<Collector>,
+    /// Also send it the metrics, every minute or so often (node run --otlp-metrics)
+    #[arg(long, value_name = "INTERVAL", value_parser = interval, requires = "otlp")]
+    otlp_metrics: Option<Option<Duration>>,
     /// Also a PodMonitor, for the Prometheus operator
     #[arg(long)]
     pod_monitor: bool,
@@ -80,6 +85,7 @@ fn manifest(args: &Args) -> Manifest {
         pprof: args.pprof,
         pod_monitor: args.pod_monitor,
         otlp: args.otlp.clone(),
+        otlp_metrics: args.otlp_metrics,
     }
 }
 
@@ -124,6 +130,16 @@ mod tests {
             assert!(sending.contains(&"--otlp=http://collector:4318".to_owned()), "{sending:?}");
             let cli = [&["gotrace".to_owned()], &sending[..]].concat();
             assert!(Cli::try_parse_from(&cli).is_ok(), "{cli:?}");
+            for (given, taken) in [
+                (&["--otlp-metrics"][..], "--otlp-metrics"),
+                (&["--otlp-metrics", "90s"], "--otlp-metrics=1m 30s"),
+            ] {
+                let more = [selection, &["--otlp", "http://collector:4318"], given].concat();
+                let all = self::arguments(&more);
+                assert!(all.contains(&taken.to_owned()), "{all:?}");
+                let cli = [&["gotrace".to_owned()], &all[..]].concat();
+                assert!(Cli::try_parse_from(&cli).is_ok(), "{cli:?}");
+            }
             let cli = Cli::try_parse_from([&["gotrace".to_owned()], &arguments[..]].concat())
                 .unwrap_or_else(|error| panic!("{arguments:?}: {error}"));
             let Verb::Node(super::super::Args { verb: NodeVerb::Run(_) }) = cli.verb else {
@@ -136,6 +152,10 @@ mod tests {
 
     #[test]
     fn what_node_run_would_refuse_is_refused_here() {
+        let of = |more: &[&str]| {
+            Cli::try_parse_from([&["gotrace", "node", "manifest", "--all"], more].concat()).is_ok()
+        };
+        assert!(!of(&["--otlp-metrics"]) && !of(&["--otlp", "http://a", "--otlp-metrics", "1ms"]));
         for what in ["pod=shop", "exe=server", "container=12", "user=root"] {
             assert!(
                 Cli::try_parse_from(["gotrace", "node", "manifest", "--select", what]).is_err(),

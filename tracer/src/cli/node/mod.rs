@@ -4,8 +4,11 @@ mod manifest;
 mod run;
 mod sending;
 
+use std::time::Duration;
+
 use super::{Common, Exit};
 use crate::cli::log::Format;
+use crate::node::INTERVALS;
 
 /// The agent of a machine: metrics of how its Go processes start
 #[derive(clap::Args)]
@@ -35,5 +38,14 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     match &args.verb {
         Verb::Run(args) => run::run(args, common),
         Verb::Manifest(args) => manifest::run(args),
+    }
+}
+
+/// How often metrics are sent.
+fn interval(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(interval) if INTERVALS.contains(&interval) => Ok(interval),
+        Ok(_) => Err("from 1s to 1day".to_owned()),
+        Err(error) => Err(error.to_string()),
     }
 }

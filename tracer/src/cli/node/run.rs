@@ -6,13 +6,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use clap::CommandFactory as _;
+use clap::error::ErrorKind;
+
 use super::super::ending::ended;
 use super::super::exit::EnvironmentRefused;
 use super::super::log::Format;
 use super::super::recorder::size;
 use super::super::rights::{self, Beside};
 use super::super::ring::{DRAIN_INTERVAL, ring_size};
-use super::super::{Common, Exit};
+use super::super::{Cli, Common, Exit};
+use super::interval;
 use super::sending::Receiver;
 use crate::doctor::{self, Check, Verdict};
 use crate::node::{
@@ -41,10 +45,12 @@ const COLLECTION_END: Duration = Duration::from_millis(500);
   sudo gotrace node run --all --pprof &
   go tool pprof http://127.0.0.1:9464/pids/4242/debug/pprof/profile?seconds=5
   sudo gotrace node run --all --otlp http://127.0.0.1:4318
+  sudo gotrace node run --all --otlp http://127.0.0.1:4318 --otlp-metrics 15s
 
 Variables, for --otlp: OTEL_EXPORTER_OTLP_ENDPOINT (as --otlp, which is stronger), OTEL_EXPORTER_OTLP_HEADERS,
-OTEL_EXPORTER_OTLP_TIMEOUT (milliseconds), OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME (of every start);
-OTEL_EXPORTER_OTLP_PROTOCOL may be http/protobuf only.
+OTEL_EXPORTER_OTLP_TIMEOUT (milliseconds), OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME (of every start, and of the
+agent as who sends metrics); OTEL_EXPORTER_OTLP_PROTOCOL may be http/protobuf only. For --otlp-metrics without INTERVAL:
+OTEL_METRIC_EXPORT_INTERVAL (milliseconds).
 
 Exit codes: 0 after SIGTERM or Ctrl-C; 3 when it cannot listen, has no token where there is to be one, or cannot send
 what it is to.")]
@@ -83,7 +89,7 @@ pub(super) struct Args {
     /// Also tell what the selected processes are blocked on, by cause: in each TIME (60s) the one that was not for longest is
     /// watched for ten seconds, by a probe on the machine's system calls
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "60s",
-        value_parser = turn)]
+        value_parser = interval)]
     blocking: Option<Duration>,
     /// Also serve profiles of the selected processes: /pids lists them, and /pids/PID/debug/pprof/profile, block and
     /// startup are for go tool pprof. To whoever asks from this machine; from elsewhere with --pprof-token only
@@ -97,6 +103,9 @@ pub(super) struct Args {
     /// the root; its phases and the inits that took longest are in it
     #[arg(long, value_name = "URL")]
     otlp: Option<Endpoint>,
+    /// Also send it all that /metrics has: every minute, or so often, such as 15s; and at the end
+    #[arg(long, value_name = "INTERVAL", value_parser = interval)]
+    otlp_metrics: Option<Option<Duration>>,
     /// The size of the buffer between kernel and gotrace, in KiB: a power of two
     #[arg(long, value_name = "KIB", default_value_t = 8192, value_parser = ring_size)]
     ring_size: u32,
@@ -111,7 +120,10 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     let collects = args.pprof || args.blocking.is_some();
     let collections = Arc::new(Collections::of_gotrace());
     let profiles = profiles(args, &collections)?.map(Arc::new);
-    let receiver = Receiver::of(args.otlp.as_ref())?;
+    let receiver = Receiver::of(args.otlp.as_ref(), args.otlp_metrics)?;
+    if args.otlp_metrics.is_some() && receiver.is_nobody() {
+        return Err(no_receiver().into());
+    }
     let listener = TcpListener::bind(args.listen)
         .map_err(|error| EnvironmentRefused(format!("cannot listen on {}: {error}", args.listen)))?;
     let address = listener.local_addr()?;
@@ -168,6 +180,12 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     }
     sending.end();
     Ok(Exit::Ok)
+}
+
+/// It may be named by a variable, so clap cannot tell.
+fn no_receiver() -> clap::Error {
+    let why = "--otlp-metrics needs a receiver: --otlp URL, or OTEL_EXPORTER_OTLP_ENDPOINT";
+    Cli::command().error(ErrorKind::MissingRequiredArgument, why)
 }
 
 /// Whether and to whom profiles are served.
@@ -245,19 +263,9 @@ fn part(text: &str) -> Result<f64, String> {
 
 /// How long others may be held.
 fn hold(text: &str) -> Result<Duration, String> {
-    duration(text, "1ms", "1s")
-}
-
-/// How often somebody's turn may be.
-fn turn(text: &str) -> Result<Duration, String> {
-    duration(text, "1s", "1day")
-}
-
-fn duration(text: &str, shortest: &str, longest: &str) -> Result<Duration, String> {
-    let parse = |text| humantime::parse_duration(text).map_err(|error| error.to_string());
-    let time = parse(text)?;
-    let fits = (parse(shortest)?..=parse(longest)?).contains(&time);
-    fits.then_some(time).ok_or(format!("{shortest} to {longest} is needed"))
+    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let (shortest, longest) = (Duration::from_millis(1), Duration::from_secs(1));
+    (shortest..=longest).contains(&time).then_some(time).ok_or("1ms to 1s is needed".to_owned())
 }
 
 /// What was asked for; an executable also by the path that its processes show, when it is a link here.

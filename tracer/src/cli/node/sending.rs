@@ -1,4 +1,6 @@
-//! Whom starts are sent to, in a build that can.
+//! Whom starts and metrics are sent to, in a build that can.
+
+use std::time::Duration;
 
 use super::super::exit::EnvironmentRefused;
 use crate::node::{Endpoint, Shared};
@@ -8,10 +10,8 @@ pub(super) use self::otlp::Receiver;
 
 #[cfg(feature = "otlp")]
 mod otlp {
-    use std::time::Duration;
-
-    use super::{Endpoint, EnvironmentRefused, Shared};
-    use crate::node::otlp::{Exporter, Settings};
+    use super::{Duration, Endpoint, EnvironmentRefused, Shared};
+    use crate::node::otlp::{Exporter, Metrics, Settings};
 
     /// So long the agent's end may take for what waits to be sent: after the probes are gone, and within the second that
     /// all of it may take.
@@ -24,16 +24,32 @@ mod otlp {
     pub(in super::super) struct Sending(Option<Exporter>);
 
     impl Receiver {
-        /// By the option or the environment's variables.
-        pub(in super::super) fn of(option: Option<&Endpoint>) -> Result<Self, EnvironmentRefused> {
-            let settings = Settings::of(option, |name| std::env::var(name).ok());
+        /// By the options or the environment's variables. Metrics are sent if that is asked for, so often if that is said.
+        pub(in super::super) fn of(
+            option: Option<&Endpoint>,
+            metrics: Option<Option<Duration>>,
+        ) -> Result<Self, EnvironmentRefused> {
+            let metrics = match metrics {
+                None => Metrics::Unsent,
+                Some(None) => Metrics::Sent,
+                Some(Some(interval)) => Metrics::Every(interval),
+            };
+            let settings = Settings::of(option, metrics, |name| std::env::var(name).ok());
             settings.map(Self).map_err(|error| EnvironmentRefused(error.to_string()))
         }
 
-        /// From now on starts are sent.
+        /// Whether there is none.
+        pub(in super::super) const fn is_nobody(&self) -> bool {
+            self.0.is_none()
+        }
+
+        /// From now on starts are sent, and metrics if they are to be.
         pub(in super::super) fn begin(self, state: &Shared) -> std::io::Result<Sending> {
             let Self(Some(settings)) = self else { return Ok(Sending(None)) };
             tracing::info!(url = %settings.endpoint(), "starts are sent by OTLP");
+            if let Some(interval) = settings.metrics() {
+                tracing::info!(seconds = interval.as_secs_f64(), "metrics are sent by OTLP, so often");
+            }
             Exporter::begin(settings, state.clone()).map(|exporter| Sending(Some(exporter)))
         }
     }
@@ -55,15 +71,23 @@ pub(super) struct Receiver;
 #[cfg(not(feature = "otlp"))]
 impl Receiver {
     /// None but nobody.
-    pub(super) fn of(option: Option<&Endpoint>) -> Result<Self, EnvironmentRefused> {
-        match option {
-            None => Ok(Self),
-            Some(_) => Err(EnvironmentRefused(
+    pub(super) fn of(
+        option: Option<&Endpoint>,
+        metrics: Option<Option<Duration>>,
+    ) -> Result<Self, EnvironmentRefused> {
+        match (option, metrics) {
+            (None, None) => Ok(Self),
+            _ => Err(EnvironmentRefused(
                 "this gotrace cannot send by OTLP: it was built without the feature `otlp`. What `cargo xtask dist` makes \
                  has it, and so has `cargo build --release --features otlp`"
                     .to_owned(),
             )),
         }
+    }
+
+    /// Always.
+    pub(super) const fn is_nobody(&self) -> bool {
+        true
     }
 
     /// Nothing is sent.

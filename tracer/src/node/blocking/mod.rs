@@ -2,6 +2,7 @@
 //!
 //! To watch all of them all the time would be a probe on every system call of the machine for each.
 
+mod metrics;
 mod times;
 
 use std::collections::HashMap;
@@ -11,7 +12,8 @@ use std::{io, thread};
 
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-pub(super) use self::times::{BOUNDS, Blocked};
+pub(super) use self::metrics::encode;
+pub(super) use self::times::Blocked;
 use super::collection::{CollectError, Collections, Subject, Target};
 use super::state::Shared;
 use super::workload::Workload;

@@ -9,7 +9,7 @@ use crate::units::Nanos;
 
 /// Ends of buckets of the kernel side's histograms, in nanoseconds, so that nothing is reckoned: about 100 µs, 1 ms, 10 ms,
 /// 100 ms, 1 s and 10 s.
-pub(in crate::node) const BOUNDS: [u64; 6] = [6 << 14, 4 << 18, 5 << 21, 6 << 24, 4 << 28, 5 << 31];
+pub(super) const BOUNDS: [u64; 6] = [6 << 14, 4 << 18, 5 << 21, 6 << 24, 4 << 28, 5 << 31];
 
 /// What processes of a workload were blocked on while they were watched.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

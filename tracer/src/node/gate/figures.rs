@@ -1,9 +1,14 @@
 //! What became of those that were held.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::histogram::Histogram;
+
+use super::super::metrics::{Labels, counters, gauges};
 
 /// From 50 µs to what must not be.
 const BOUNDS: [f64; 9] = [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.0025, 0.005, 0.01, 0.02];
@@ -12,8 +17,10 @@ const BOUNDS: [f64; 9] = [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.0025, 0
 #[derive(Debug)]
 pub(in crate::node) struct Figures {
     /// How long execves were held, in seconds.
-    pub(in crate::node) held: Histogram,
+    held: Histogram,
+    /// How many went on before their probes were in place, as their time was over.
     expired: AtomicU64,
+    /// How many were not held, as there were too many at a time.
     skipped: AtomicU64,
     closed: AtomicBool,
 }
@@ -26,18 +33,34 @@ impl Default for Figures {
 }
 
 impl Figures {
-    /// How many went on before their probes were in place, as their time was over.
-    pub(in crate::node) fn expired(&self) -> u64 {
-        self.expired.load(Ordering::Relaxed)
+    /// Writes them.
+    pub(in crate::node) fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "How long execves were held, until it was known that they need not be or the probes were in place";
+        let mut family =
+            encoder.encode_descriptor("gotrace_gate_held_seconds", help, None, MetricType::Histogram)?;
+        self.held.encode(family.encode_family(&Labels::new())?)?;
+        let counted = [
+            (
+                "gotrace_gate_expired",
+                "Execves that went on before that was so, as their time was over",
+                &self.expired,
+            ),
+            (
+                "gotrace_gate_skipped",
+                "Execves that were not held, as there were too many at a time",
+                &self.skipped,
+            ),
+        ];
+        for (name, help, value) in counted {
+            let value = value.load(Ordering::Relaxed);
+            counters(encoder, name, help)?.encode_counter::<Labels, _, f64>(&value, None)?;
+        }
+        let help = "1 while execves are held; 0 since one was for too long, or the agent did not run";
+        gauges(encoder, "gotrace_gate_open", help)?.encode_gauge(&u64::from(!self.is_closed()))
     }
 
-    /// How many were not held, as there were too many at a time.
-    pub(in crate::node) fn skipped(&self) -> u64 {
-        self.skipped.load(Ordering::Relaxed)
-    }
-
-    /// Whether none is held any more, as one was held for too long.
-    pub(in crate::node) fn is_closed(&self) -> bool {
+    /// Whether none is held any more.
+    pub(super) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)
     }
 

@@ -4,6 +4,7 @@ mod collector;
 mod name;
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 pub use self::collector::Collector;
 pub use self::name::{Image, Name, NameError};
@@ -35,6 +36,8 @@ pub struct Manifest {
     pub pod_monitor: bool,
     /// Where starts are sent as traces, if they are.
     pub otlp: Option<Collector>,
+    /// Whether metrics are sent there too, and how often if that is said.
+    pub otlp_metrics: Option<Option<Duration>>,
 }
 
 impl Manifest {
@@ -89,6 +92,11 @@ impl Manifest {
                 .iter()
                 .map(|collector| format!("            - {}", quoted(&format!("--otlp={collector}")))),
         );
+        if let Some(interval) = self.otlp_metrics {
+            let often = interval.map(|often| format!("={}", humantime::format_duration(often)));
+            let option = format!("--otlp-metrics{}", often.unwrap_or_default());
+            lines.push(format!("            - {}", quoted(&option)));
+        }
         lines.join("\n")
     }
 
@@ -161,6 +169,7 @@ mod tests {
             pprof: false,
             pod_monitor: true,
             otlp: None,
+            otlp_metrics: None,
         }
     }
 

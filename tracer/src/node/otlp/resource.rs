@@ -1,8 +1,8 @@
-//! Who started, in the words of OpenTelemetry's semantic conventions.
+//! Who started and who tells, in the words of OpenTelemetry's semantic conventions.
 
 use std::os::unix::fs::MetadataExt as _;
 
-use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 
 use super::attributes::{number, text};
@@ -46,22 +46,58 @@ impl Common {
         add("k8s.pod.uid", start.identity.pod_uid.as_deref());
         add("k8s.pod.name", start.pod.as_ref().map(|pod| &*pod.name));
         add("k8s.namespace.name", start.pod.as_ref().map(|pod| &*pod.namespace));
-        let known =
-            |attributes: &[KeyValue], key: &str| attributes.iter().any(|attribute| attribute.key == key);
+        // What the SDKs call a service of which nothing is known but its executable has that in front.
+        let name = if start.program.exe.is_empty() { "unknown_service" } else { &start.program.exe };
+        self.complete(attributes, name)
+    }
+
+    /// The agent itself. Its instance is named after its machine, since there is one for each, and stays the same when it
+    /// begins anew; after this boot of it where no name is known.
+    pub(super) fn agent(&self, boot: &str) -> Resource {
+        let mut resource = self.complete(vec![text("service.version", env!("CARGO_PKG_VERSION"))], "gotrace");
+        if !has(&resource.attributes, INSTANCE) {
+            let of = |key: &str| resource.attributes.iter().find(|attribute| attribute.key == key);
+            let machine = of("k8s.node.name").or_else(|| of("host.name"));
+            let name = machine.and_then(|attribute| attribute.value.clone());
+            let instance = match name {
+                Some(_) => KeyValue { key: INSTANCE.to_owned(), value: name, ..KeyValue::default() },
+                None => text(INSTANCE, boot.trim_end()),
+            };
+            resource.attributes.push(instance);
+        }
+        resource
+    }
+
+    /// With what the agent was told, where it is not known, the service's name and the machine's.
+    fn complete(&self, mut attributes: Vec<KeyValue>, service: &str) -> Resource {
         for (key, value) in &self.told {
-            if !known(&attributes, key) {
+            if !has(&attributes, key) {
                 attributes.push(text(key, value.as_str()));
             }
         }
-        if !known(&attributes, "service.name") {
-            // What the SDKs call a service of which nothing is known but its executable has that in front.
-            let name = if start.program.exe.is_empty() { "unknown_service" } else { &start.program.exe };
-            attributes.push(text("service.name", label(name)));
+        if !has(&attributes, "service.name") {
+            attributes.push(text("service.name", label(service)));
         }
-        if let Some(host) = self.host.as_deref().filter(|_| !known(&attributes, "host.name")) {
+        if let Some(host) = self.host.as_deref().filter(|_| !has(&attributes, "host.name")) {
             attributes.push(text("host.name", host));
         }
         Resource { attributes, ..Resource::default() }
+    }
+}
+
+/// What tells the agents of several machines apart; in Prometheus it is the label `instance`.
+const INSTANCE: &str = "service.instance.id";
+
+fn has(attributes: &[KeyValue], key: &str) -> bool {
+    attributes.iter().any(|attribute| attribute.key == key)
+}
+
+/// What tells.
+pub(super) fn scope() -> InstrumentationScope {
+    InstrumentationScope {
+        name: "gotrace".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..InstrumentationScope::default()
     }
 }
 
@@ -97,6 +133,10 @@ mod tests {
         program.subject.go_version = "go1.26.6".to_owned();
         let whose = Whose { pid: 42, program: Arc::new(program), identity, pod };
         let start = Start::over(whose, Outcome::Main, None, Some(0), None, StartupTimeline::default());
+        plain(common.resource(&start))
+    }
+
+    fn plain(resource: Resource) -> BTreeMap<String, String> {
         let of = |attribute: KeyValue| {
             let value = match attribute.value.and_then(|value| value.value).unwrap() {
                 Value::StringValue(text) => text,
@@ -105,7 +145,6 @@ mod tests {
             };
             (attribute.key, value)
         };
-        let resource = common.resource(&start);
         let count = resource.attributes.len();
         let all: BTreeMap<_, _> = resource.attributes.into_iter().map(of).collect();
         assert_eq!(all.len(), count, "a key that is there twice");
@@ -123,6 +162,25 @@ mod tests {
         assert_eq!(name(&named(&[]), "cart"), "cart");
         assert_eq!(name(&named(&[]), ""), "unknown_service");
         assert_eq!(name(&named(&[("service.name", "all")]), "cart"), "all");
+    }
+
+    #[test]
+    fn an_agent_is_one_of_its_machine() {
+        let agent = |told: &[(&str, &str)], host: Option<&str>| {
+            let told = told.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+            plain(Common { told, host: host.map(str::to_owned) }.agent("boot\n"))
+        };
+        let alone = agent(&[], None);
+        let version = env!("CARGO_PKG_VERSION");
+        let expected = [(INSTANCE, "boot"), ("service.name", "gotrace"), ("service.version", version)];
+        assert!(alone.iter().map(|(key, value)| (key.as_str(), value.as_str())).eq(expected), "{alone:?}");
+        let named = agent(&[], Some("node-1"));
+        assert_eq!((&*named["host.name"], &*named[INSTANCE]), ("node-1", "node-1"));
+        let told = [("service.name", "all"), ("service.version", "7"), ("k8s.node.name", "node-2")];
+        let known = agent(&told, Some("node-1"));
+        assert_eq!((&*known["service.name"], &*known[INSTANCE]), ("all", "node-2"));
+        assert_eq!((&*known["service.version"], &*known["k8s.node.name"]), (version, "node-2"));
+        assert_eq!(agent(&[(INSTANCE, "x")], Some("node-1"))[INSTANCE], "x");
     }
 
     #[test]

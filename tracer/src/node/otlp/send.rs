@@ -3,7 +3,6 @@
 use std::time::{Duration, SystemTime};
 
 use hyper::header::{CONTENT_TYPE, RETRY_AFTER};
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message;
 use ureq::Agent;
 use ureq::http::{HeaderMap, StatusCode};
@@ -17,7 +16,7 @@ const MOST_ANSWER: u64 = 64 << 10;
 /// What became of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// The receiver took it, but for so many spans, and said why.
+    /// The receiver took it, but for so many of its spans or data points, and said why.
     Taken { rejected: u64, why: String },
     /// It may be taken later, after that time if the receiver says one.
     Later { after: Option<Duration>, why: String },
@@ -33,14 +32,15 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    pub(super) fn new(settings: Settings) -> Self {
+    /// What makes requests to the receiver's path of a signal, such as `v1/traces`.
+    pub(super) fn new(settings: Settings, path: &str) -> Self {
         // A receiver that has moved is for people to look after: secrets in headers go nowhere else.
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
             .user_agent(concat!("gotrace/", env!("CARGO_PKG_VERSION")));
-        Self { agent: config.build().into(), url: settings.endpoint.url("v1/traces"), settings }
+        Self { agent: config.build().into(), url: settings.endpoint.url(path), settings }
     }
 
     /// Where to.
@@ -86,11 +86,26 @@ struct Refusal {
     message: String,
 }
 
+/// What a receiver answers: `ExportTraceServiceResponse` and `ExportMetricsServiceResponse` are one but for a field's name.
+#[derive(Clone, PartialEq, Message)]
+struct Response {
+    #[prost(message, optional, tag = "1")]
+    partial_success: Option<PartialSuccess>,
+}
+
+/// What it did not want.
+#[derive(Clone, PartialEq, Message)]
+struct PartialSuccess {
+    #[prost(int64, tag = "1")]
+    rejected: i64,
+    #[prost(string, tag = "2")]
+    error_message: String,
+}
+
 fn taken(body: &[u8]) -> Answer {
     // What cannot be read as an answer says nothing against the request.
-    let partial =
-        ExportTraceServiceResponse::decode(body).unwrap_or_default().partial_success.unwrap_or_default();
-    let rejected = u64::try_from(partial.rejected_spans).unwrap_or(0);
+    let partial = Response::decode(body).unwrap_or_default().partial_success.unwrap_or_default();
+    let rejected = u64::try_from(partial.rejected).unwrap_or(0);
     Answer::Taken { rejected, why: label(&partial.error_message) }
 }
 
@@ -101,27 +116,37 @@ fn said(status: StatusCode, body: &[u8]) -> String {
     }
 }
 
-/// Seconds, or a date.
+/// Seconds, or a date; at least a second, lest a receiver that says 0 is asked all the time.
 fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let date = || httpdate::parse_http_date(value).ok()?.duration_since(now).ok();
-    value.parse().map(Duration::from_secs).ok().or_else(date)
+    let after = value.parse().map(Duration::from_secs).ok().or_else(date);
+    after.map(|after| after.max(Duration::from_secs(1)))
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::UNIX_EPOCH;
 
-    use opentelemetry_proto::tonic::collector::trace::v1::ExportTracePartialSuccess;
+    use opentelemetry_proto::tonic::collector::metrics::v1::{
+        ExportMetricsPartialSuccess, ExportMetricsServiceResponse,
+    };
+    use opentelemetry_proto::tonic::collector::trace::v1::{
+        ExportTracePartialSuccess, ExportTraceServiceResponse,
+    };
 
     use super::*;
 
     #[test]
-    fn spans_that_were_not_wanted_are_told() {
-        let partial =
-            ExportTracePartialSuccess { rejected_spans: 3, error_message: "too\u{1b}old".to_owned() };
-        let body = ExportTraceServiceResponse { partial_success: Some(partial) }.encode_to_vec();
-        assert_eq!(taken(&body), Answer::Taken { rejected: 3, why: r"too\u{1b}old".to_owned() });
+    fn what_was_not_wanted_is_told() {
+        let error_message = "too\u{1b}old".to_owned();
+        let partial = ExportTracePartialSuccess { rejected_spans: 3, error_message: error_message.clone() };
+        let spans = ExportTraceServiceResponse { partial_success: Some(partial) }.encode_to_vec();
+        let partial = ExportMetricsPartialSuccess { rejected_data_points: 3, error_message };
+        let points = ExportMetricsServiceResponse { partial_success: Some(partial) }.encode_to_vec();
+        for body in [spans, points] {
+            assert_eq!(taken(&body), Answer::Taken { rejected: 3, why: r"too\u{1b}old".to_owned() });
+        }
         let all = Answer::Taken { rejected: 0, why: String::new() };
         assert_eq!(taken(&[]), all);
         assert_eq!(taken(b"<html>"), all);
@@ -144,5 +169,6 @@ mod tests {
         assert_eq!(of("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::from_secs(30)));
         assert_eq!(of("Sun, 06 Nov 1983 08:49:37 GMT"), None);
         assert_eq!(of("soon"), None);
+        assert_eq!(of("0"), Some(Duration::from_secs(1)));
     }
 }

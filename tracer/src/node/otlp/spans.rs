@@ -1,14 +1,14 @@
 //! A start as a trace: the start itself, its phases, and the inits that took longest.
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
 use sha2::{Digest as _, Sha256};
 
 use super::attributes::{number, text, texts, time, truth};
-use super::resource::Common;
+use super::resource::{Common, scope};
 use super::start::Start;
 use crate::model::{InitName, PhaseName};
 use crate::node::figures::Outcome;
@@ -23,11 +23,7 @@ pub(super) fn request(starts: &[Start], common: &Common, boot: &str) -> ExportTr
     let of = |start: &Start| ResourceSpans {
         resource: Some(common.resource(start)),
         scope_spans: vec![ScopeSpans {
-            scope: Some(InstrumentationScope {
-                name: "gotrace".to_owned(),
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-                ..InstrumentationScope::default()
-            }),
+            scope: Some(scope()),
             spans: spans(start, boot),
             ..ScopeSpans::default()
         }],

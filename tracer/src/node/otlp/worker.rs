@@ -1,15 +1,17 @@
 //! The thread that sends: what waits, what is tried again, and what is given up.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use prost::Message as _;
 
 use super::Message;
 use super::counts::{Counts, Dropped};
+use super::deadline::Deadline;
 use super::resource::Common;
+use super::retry::pause;
 use super::send::{Answer, Sender};
 use super::spans::request;
 use super::start::Start;
@@ -26,9 +28,6 @@ const MOST_WAITING: usize = 1024;
 /// So long the same starts are tried again.
 const PERSISTENCE: Duration = Duration::from_secs(60);
 
-/// The first pause before a request is made again; each further one is twice as long.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-
 /// How it is said that starts find no room: not more often than this.
 const NOTICE: Duration = Duration::from_secs(10);
 
@@ -41,7 +40,7 @@ pub(super) struct Worker {
     boot: String,
     counts: Arc<Counts>,
     /// When it is to have ended; set before nobody can give it starts any more.
-    deadline: Arc<OnceLock<Instant>>,
+    deadline: Deadline,
     /// With when they came.
     waiting: VecDeque<(Instant, Start)>,
     batch: Option<Batch>,
@@ -68,7 +67,7 @@ impl Worker {
         common: Common,
         boot: String,
         counts: Arc<Counts>,
-        deadline: Arc<OnceLock<Instant>>,
+        deadline: Deadline,
     ) -> Self {
         let now = Instant::now();
         let (waiting, batch, not_before, troubled) = (VecDeque::new(), None, now, false);
@@ -83,10 +82,7 @@ impl Worker {
             while Instant::now() >= self.not_before && self.step(Instant::now(), PERSISTENCE) {}
         }
         // The end: everything once more, as long as there is time.
-        let left = |deadline: &OnceLock<Instant>| {
-            deadline.get().map_or(Duration::ZERO, |end| end.saturating_duration_since(Instant::now()))
-        };
-        while !left(&self.deadline).is_zero() && self.step(Instant::now() + HOLD, left(&self.deadline)) {
+        while !self.deadline.left().is_zero() && self.step(Instant::now() + HOLD, self.deadline.left()) {
             if self.troubled {
                 break;
             }
@@ -171,7 +167,7 @@ impl Worker {
 
     /// Tries it again later, or gives it up.
     fn again(&mut self, batch: Batch, after: Option<Duration>, why: &str) {
-        let pause = after.unwrap_or_else(|| pause(batch.tries, jitter()));
+        let pause = after.unwrap_or_else(|| pause(batch.tries));
         let Some(next) = Instant::now().checked_add(pause).filter(|next| *next <= batch.begun + PERSISTENCE)
         else {
             self.counts.give_up(batch.starts, Dropped::Unreachable);
@@ -183,7 +179,7 @@ impl Worker {
             );
             return;
         };
-        if batch.tries == 1 && self.deadline.get().is_none() {
+        if batch.tries == 1 && !self.deadline.is_set() {
             tracing::warn!(
                 url = self.sender.url(),
                 starts = batch.starts,
@@ -220,32 +216,5 @@ impl Worker {
             tracing::warn!(starts = dropped - known, "OTLP: too many starts wait; these are not sent");
             self.noticed = (dropped, Instant::now());
         }
-    }
-}
-
-/// How long before a request is made again: twice as long each time, and between half of that and all of it, so that the
-/// agents of many machines do not come together.
-fn pause(tries: u32, jitter: f64) -> Duration {
-    let longest = FIRST_PAUSE * 2_u32.saturating_pow(tries.saturating_sub(1).min(5));
-    longest.mul_f64(0.5 + jitter / 2.0)
-}
-
-/// Between 0 and 1.
-fn jitter() -> f64 {
-    use std::hash::BuildHasher as _;
-    // Seeded anew each time.
-    f64::from(std::hash::RandomState::new().hash_one(0) as u32) / f64::from(u32::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_double_up_to_half_a_minute() {
-        let pauses: Vec<f64> = [1, 2, 3, 6, 60].map(|tries| pause(tries, 1.0).as_secs_f64()).into();
-        assert_eq!(pauses, [1.0, 2.0, 4.0, 32.0, 32.0]);
-        assert_eq!(pause(1, 0.0), Duration::from_millis(500));
-        assert!((0.0..=1.0).contains(&jitter()));
     }
 }

@@ -1,4 +1,6 @@
-//! Starts as traces, received with OpenTelemetry's own messages (tests/fixtures/otlp/receiver.py).
+//! Starts as traces, and metrics (`otlp/metrics.rs`), received with OpenTelemetry's own messages (tests/fixtures/otlp/receiver.py).
+
+mod metrics;
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
@@ -88,11 +90,22 @@ fn copy(fixture: &Fixture, folder: &Path, name: &str) -> PathBuf {
 
 /// An agent that sends what it sees of these to that URL, and watches all of them.
 fn agent(programs: &[PathBuf], url: &str, variables: &[(&str, &str)]) -> Agent {
+    agent_with(programs, url, &[], variables)
+}
+
+/// The same, told more.
+fn agent_with(programs: &[PathBuf], url: &str, more: &[&str], variables: &[(&str, &str)]) -> Agent {
     let mut args = select(programs);
-    args.extend(["--otlp".to_owned(), url.to_owned()]);
+    args.extend(["--otlp", url].iter().chain(more).map(|arg| (*arg).to_owned()));
     let agent = Agent::with("127.0.0.1:0", &args, variables);
     agent.watches(programs.len() as f64);
     agent
+}
+
+/// Where nobody listens.
+fn nobody() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    format!("http://{}", listener.local_addr().expect("its address"))
 }
 
 fn unix_ns() -> u64 {
@@ -309,10 +322,7 @@ fn what_waits_is_sent_at_the_end_and_who_does_not_answer_is_not_waited_for() {
     let said = sending.end().join("\n");
     assert!(said.contains("unsent=1"), "{said}");
     // And one that is not there: the agent works on, and says so once.
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let nobody = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
-    sending = agent(std::slice::from_ref(&program), &nobody, &[]);
+    sending = agent(std::slice::from_ref(&program), &nobody(), &[]);
     run(&program);
     std::thread::sleep(Duration::from_secs(8));
     run(&program);
