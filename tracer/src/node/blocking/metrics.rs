@@ -28,7 +28,7 @@ pub(in crate::node) fn encode(state: &State, encoder: &mut DescriptorEncoder<'_>
             let ends = BOUNDS.map(|end| seconds(Nanos(end)));
             let longer = times.count.saturating_sub(times.shorter.iter().sum());
             let mut buckets: Vec<(f64, u64)> = ends.into_iter().zip(times.shorter).collect();
-            buckets.push((f64::MAX, longer));
+            buckets.push((f64::INFINITY, longer));
             family.encode_family(&of(workload, "cause", (*cause).to_owned()))?.encode_histogram::<Labels>(
                 seconds(times.total),
                 times.count,

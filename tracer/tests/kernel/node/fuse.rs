@@ -106,13 +106,15 @@ fn an_executable_that_does_not_answer_keeps_nobody_else_waiting() {
     assert!(agent.get("/healthz").starts_with("HTTP/1.1 200 "));
     let other = folder.path().join("node-test-other");
     std::fs::copy(nethttp().path, &other).unwrap();
-    agent.wait_for("others' starts", |agent| {
-        run(&other);
-        agent.samples("gotrace_starts_total").keys().any(|labels| labels.contains("node-test-other"))
-    });
+    let mut first = Command::new(&other).args(["-sleep", "60s"]).stdout(Stdio::null()).spawn().unwrap();
+    agent.wait_for("the other's binary", |agent| agent.sum("gotrace_binaries") == 1.0);
+    run(&other);
+    agent.wait_for("its start", |agent| agent.sum("gotrace_starts_total") >= 1.0);
     // One of its threads is stuck still.
     agent.end();
-    program.kill().unwrap();
-    program.wait().unwrap();
+    for child in [&mut first, &mut program] {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
     mounted.umount_and_join().expect("nobody has it any more");
 }
