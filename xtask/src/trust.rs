@@ -45,7 +45,7 @@ pub(crate) fn load(args: &Load) -> Result<ExitCode> {
     let test = "node::load::whatever_comes_and_goes_is_told_of_its_pod";
     let variable = ("GOTRACE_LOAD_SECONDS", &*seconds);
     match args.kernel {
-        Some(kernel) => test::chosen(kernel, test, Some(variable)),
+        Some(kernel) => test::chosen(kernel, &format!("--nocapture {test}"), Some(variable)),
         None => test::alone(test, variable),
     }
 }

@@ -116,7 +116,7 @@ impl Session {
     /// When the kernel does not let gotrace.
     pub fn hold_first_starts(&mut self) -> Result<(), GateError> {
         if let Some(longest) = self.limits.gate_new {
-            let gate = Gate::open(Arc::clone(&self.selection), longest)?;
+            let gate = Gate::open(Arc::clone(&self.selection), longest, self.kernel.watching.warmth())?;
             self.state.lock().gate = Some(gate.figures());
             self.gate = Some(gate);
         }

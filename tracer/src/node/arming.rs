@@ -21,7 +21,9 @@ impl Session {
     ) -> Result<u64, Box<dyn std::error::Error>> {
         let stamp = Stamp::of(&program.file)?;
         let number = self.programs.next_number();
+        let begun = Instant::now();
         self.kernel.watching.arm(number, &program.file, &program.sites)?;
+        tracing::debug!(exe = %printable(&program.exe), took = ?begun.elapsed(), "probes are in place");
         tracing::info!(
             exe = %printable(&program.exe),
             module = %printable(program.module.as_deref().unwrap_or_default()),

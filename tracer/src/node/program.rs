@@ -2,7 +2,9 @@
 
 use std::fs::File;
 use std::path::PathBuf;
+use std::time::Instant;
 
+use crate::export::printable;
 use crate::model::{InitCatalogue, InitFunction, MissingProbe, Subject};
 use crate::probe::Probe;
 use crate::probe::plan::{self, Detail, PlannedSite};
@@ -57,6 +59,13 @@ impl Executable {
     /// Reads it; the path is for its name only.
     #[must_use]
     pub(super) fn read(file: File, path: PathBuf) -> Self {
+        let (begun, name) = (Instant::now(), printable(&path.to_string_lossy()));
+        let executable = Self::of(file, path);
+        tracing::debug!(path = %name, took = ?begun.elapsed(), "read");
+        executable
+    }
+
+    fn of(file: File, path: PathBuf) -> Self {
         match GoBinary::from_file(file, path) {
             Ok(binary) => {
                 Program::of(&binary).map_or_else(Self::Refused, |program| Self::Go(Box::new(program)))

@@ -21,6 +21,7 @@ mod starts;
 mod trap;
 mod undisturbed;
 mod uprobe_multi;
+pub mod warmth;
 pub mod watching;
 
 pub use blocking::{Blocking, blocking_config, file_config};

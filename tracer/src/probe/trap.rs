@@ -58,7 +58,7 @@ pub fn pass() {
 }
 
 /// Where gotrace's own file has the instruction.
-fn place() -> io::Result<FileOffset> {
+pub(super) fn place() -> io::Result<FileOffset> {
     let address = probed as extern "C" fn() as usize as u64;
     // SAFETY: it is the first byte of a function.
     if unsafe { *(address as *const u8) } != PUSH {

@@ -93,6 +93,11 @@ fn prog_load(
 }
 
 impl Program {
+    /// The same one, for another to hold.
+    pub(super) fn try_clone(&self) -> io::Result<Self> {
+        self.0.try_clone().map(Self)
+    }
+
     /// Arms the sites of the file at `path`, for the process `pid` or, with 0, for all.
     pub(super) fn attach(&self, path: &CString, points: &[Point], pid: u32) -> io::Result<Link> {
         let offsets: Vec<u64> = points.iter().map(|point| point.offset).collect();

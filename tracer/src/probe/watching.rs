@@ -16,6 +16,7 @@ use super::load::{LoadError, Loaded};
 use super::plan::PlannedSite;
 use super::trap;
 use super::uprobe_multi::{Link, Program};
+use super::warmth::Warmth;
 use crate::units::Nanos;
 
 /// The program that serves every uprobe site.
@@ -83,6 +84,13 @@ impl Watching {
     /// When the kernel refuses the probe.
     pub fn hit_cost(&mut self) -> Result<Nanos, AttachError> {
         trap::cost(&mut self.loaded, self.program.as_ref(), WATCH)
+    }
+
+    /// What gets the kernel ready to arm; none where the kernel has no links of many sites.
+    #[must_use]
+    pub fn warmth(&self) -> Option<Warmth> {
+        let warmth = Warmth::by(self.program.as_ref()?);
+        warmth.inspect_err(|error| tracing::debug!("every probe will take its time: {error}")).ok()
     }
 
     /// Arms the sites of a binary, whose starts' [`crate::event::Origin`] is of that number (of at most 48 bits) from

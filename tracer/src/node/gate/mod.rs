@@ -3,8 +3,8 @@
 //!
 //! The kernel asks before it opens a file to execute it (`FAN_OPEN_EXEC_PERM`, fanotify(7)), once for each file, and waits
 //! for the answer. One thread (`keeper.rs`) answers, in time, and does nothing that may take any itself; one
-//! reads the file (`reader.rs`), one looks which file systems there are (`mounts.rs`), and the agent puts the probes in
-//! place. When the agent dies, however, the kernel lets everybody go on whom it holds (`fanotify_release`).
+//! reads the file (`reader.rs`), one gets the kernel ready meanwhile, one looks which file systems there are
+//! (`mounts.rs`), and the agent puts the probes in place. When the agent dies, however, the kernel lets everybody go on whom it holds (`fanotify_release`).
 
 mod delay;
 mod figures;
@@ -16,7 +16,7 @@ mod reader;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -30,6 +30,7 @@ use self::group::Group;
 use self::keeper::Keeper;
 use super::program::Program;
 use super::selector::Selection;
+use crate::probe::warmth::Warmth;
 use crate::target::descriptor::Identity as FileId;
 
 /// Where the agent has fewer descriptors, none is held: without one for what is to be executed, the kernel refuses to
@@ -115,7 +116,11 @@ impl Gate {
     ///
     /// # Errors
     /// When the kernel does not let it.
-    pub(super) fn open(selection: Arc<Selection>, longest: Duration) -> Result<Self, GateError> {
+    pub(super) fn open(
+        selection: Arc<Selection>,
+        longest: Duration,
+        warmth: Option<Warmth>,
+    ) -> Result<Self, GateError> {
         let most = descriptors()?;
         if most < FEWEST_DESCRIPTORS {
             return Err(GateError::Descriptors(most));
@@ -126,7 +131,8 @@ impl Gate {
         let figures = Arc::new(Figures::default());
         let (offer, offers) = mpsc::channel();
         let offered = Arc::new(bell()?);
-        let reader = reader::start(selection, Weak::clone(&weak), offer, Arc::clone(&offered))?;
+        let warm = warmth.map(warm).transpose()?;
+        let reader = reader::start(selection, Weak::clone(&weak), warm, offer, Arc::clone(&offered))?;
         let mut gate = Self {
             group: Weak::clone(&weak),
             offers,
@@ -180,6 +186,20 @@ impl Drop for Gate {
             let _ = keeper.join();
         }
     }
+}
+
+/// Gets the kernel ready while others read, whenever it is asked to; on a thread of its own, since taking the probe away takes
+/// time too.
+fn warm(warmth: Warmth) -> io::Result<SyncSender<()>> {
+    let (ask, asked) = mpsc::sync_channel(1);
+    named("gate-warmth").spawn(move || {
+        for () in asked {
+            if let Err(error) = warmth.make() {
+                tracing::debug!("every probe takes its time: {error}");
+            }
+        }
+    })?;
+    Ok(ask)
 }
 
 fn named(name: &str) -> thread::Builder {

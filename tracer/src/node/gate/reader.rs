@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::FileExt as _;
 use std::sync::mpsc::{self, Sender, SyncSender};
 use std::sync::{Arc, Weak};
 
@@ -28,6 +29,7 @@ struct Reader {
     selection: Arc<Selection>,
     group: Weak<Group>,
     pods: Pods,
+    warm: Option<SyncSender<()>>,
     offers: Sender<Offer>,
     offered: Arc<EventFd>,
 }
@@ -39,13 +41,19 @@ struct Reader {
 pub(super) fn start(
     selection: Arc<Selection>,
     group: Weak<Group>,
+    warm: Option<SyncSender<()>>,
     offers: Sender<Offer>,
     offered: Arc<EventFd>,
 ) -> io::Result<SyncSender<Asked>> {
     let (ask, asked) = mpsc::sync_channel::<Asked>(MOST_HELD);
-    let mut reader = Reader { selection, group, pods: Pods::default(), offers, offered };
+    let mut reader = Reader { selection, group, pods: Pods::default(), warm, offers, offered };
     named("gate-reader").spawn(move || asked.iter().for_each(|asked| reader.look(asked)))?;
     Ok(ask)
+}
+
+fn starts_as_elf(file: &File) -> bool {
+    let mut magic = [0; 4];
+    file.read_exact_at(&mut magic, 0).is_ok() && magic == *b"\x7fELF"
 }
 
 impl Reader {
@@ -62,6 +70,12 @@ impl Reader {
             return;
         }
         let (Some(id), Ok(opened)) = (descriptor::identity_of(&file), file.try_clone()) else { return };
+        // Scripts are many.
+        if starts_as_elf(&file)
+            && let Some(warm) = &self.warm
+        {
+            let _ = warm.try_send(());
+        }
         let program = match Executable::read(opened, path.clone()) {
             Executable::Go(program) => program,
             // The agent says so, should it look at one of its processes.
