@@ -20,13 +20,19 @@ fn agent(hold: &str) -> Agent {
 }
 
 fn signal(agent: &Agent, signal: &str) {
-    assert!(Command::new("kill").args([signal, &agent.child.id().to_string()]).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .args([signal, &agent.child.id().to_string()])
+            .status()
+            .expect("kill runs")
+            .success()
+    );
 }
 
 /// A program that nobody has run yet.
 fn new(folder: &Path, name: &str) -> PathBuf {
     let program = folder.join(name);
-    std::fs::copy(nethttp().path, &program).unwrap();
+    std::fs::copy(nethttp().path, &program).expect("a copy");
     program
 }
 
