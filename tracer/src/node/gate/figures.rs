@@ -36,9 +36,9 @@ impl Figures {
     /// Writes them.
     pub(in crate::node) fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let help = "How long execves were held, until it was known that they need not be or the probes were in place";
-        let mut family =
+        let held =
             encoder.encode_descriptor("gotrace_gate_held_seconds", help, None, MetricType::Histogram)?;
-        self.held.encode(family.encode_family(&Labels::new())?)?;
+        self.held.encode(held)?;
         let counted = [
             (
                 "gotrace_gate_expired",
