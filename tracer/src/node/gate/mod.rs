@@ -141,10 +141,10 @@ impl Gate {
             keeper: None,
             figures: Arc::clone(&figures),
         };
-        let keeper = Keeper::new(group, reader, longest, Arc::clone(&end), figures)?;
+        let keeper = Keeper::new(group, reader, longest, Arc::clone(&end), Arc::clone(&figures))?;
         // From here on somebody answers.
         gate.keeper = Some(named("gate").spawn(move || keeper.run())?);
-        named("gate-mounts").spawn(move || mounts::keep_marking(&weak, &end))?;
+        named("gate-mounts").spawn(move || mounts::keep_marking(&weak, &end, &figures))?;
         Ok(gate)
     }
 

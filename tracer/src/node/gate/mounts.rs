@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::End;
+use super::figures::Figures;
 use super::group::Group;
 
 /// Where the machine's own mounts are told, and where they begin.
@@ -31,12 +32,14 @@ struct Mount {
 }
 
 /// Has the group asked of all of them, and of each that comes, until the end is near. It opens paths, and so may get stuck.
-pub(super) fn keep_marking(group: &Weak<Group>, end: &End) {
+pub(super) fn keep_marking(group: &Weak<Group>, end: &End, figures: &Figures) {
     let mut marked: HashSet<String> = HashSet::new();
-    let Ok(table) =
-        File::open(TABLE).inspect_err(|error| tracing::warn!("{TABLE}: {error}: no start is held"))
-    else {
-        return;
+    let table = match File::open(TABLE) {
+        Ok(table) => table,
+        Err(error) => {
+            tracing::error!("{TABLE}: {error}: no execve is held (--gate-new)");
+            return figures.close();
+        }
     };
     while !end.is_near.load(Ordering::SeqCst) {
         let text = fs::read(TABLE).unwrap_or_default();

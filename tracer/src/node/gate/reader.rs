@@ -3,7 +3,6 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::FileExt as _;
 use std::sync::mpsc::{self, Sender, SyncSender};
 use std::sync::{Arc, Weak};
 
@@ -15,6 +14,7 @@ use super::group::Group;
 use super::keeper::MOST_HELD;
 use super::{Hold, Offer, named, ring};
 use crate::target::descriptor;
+use crate::target::gobin::carries_go_note;
 use crate::target::identity::Pods;
 use crate::target::process::Process;
 
@@ -51,11 +51,6 @@ pub(super) fn start(
     Ok(ask)
 }
 
-fn starts_as_elf(file: &File) -> bool {
-    let mut magic = [0; 4];
-    file.read_exact_at(&mut magic, 0).is_ok() && magic == *b"\x7fELF"
-}
-
 impl Reader {
     /// Whoever is not offered goes on by that.
     fn look(&mut self, Asked { file, pid, hold }: Asked) {
@@ -70,10 +65,11 @@ impl Reader {
             return;
         }
         let (Some(id), Ok(opened)) = (descriptor::identity_of(&file), file.try_clone()) else { return };
-        // Scripts are many.
-        if starts_as_elf(&file)
-            && let Some(warm) = &self.warm
-        {
+        // Most of what is executed is none of Go's, and goes on at once.
+        if !carries_go_note(&file) {
+            return self.ignore(&file);
+        }
+        if let Some(warm) = &self.warm {
             let _ = warm.try_send(());
         }
         let program = match Executable::read(opened, path.clone()) {

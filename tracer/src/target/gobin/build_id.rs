@@ -1,8 +1,12 @@
 //! Which build a binary is, by the identifiers that linkers leave in notes (elf(5), `Nhdr`).
 
+use std::fs::File;
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::GoBinary;
+use super::elf::Elf;
 use super::source::{Source, u32_at};
 use crate::units::{FileOffset, VirtAddr};
 
@@ -41,10 +45,25 @@ impl GoBinary {
     }
 }
 
-/// `notes` are the places in the file that hold them.
-fn build_id(source: &Source, notes: &[(u64, u64)]) -> Option<String> {
+/// Whether a file carries the note of Go's linker: by its headers alone, for who cannot wait until it was read. Few programs of
+/// Go's go without, linked with `-buildid=`; what carries it may be something else all the same.
+#[must_use]
+pub fn carries_go_note(file: &File) -> bool {
+    let source = file.try_clone().ok().and_then(|file| Source::from_file(file, PathBuf::new()).ok());
+    source.is_some_and(|source| {
+        let elf = Elf::read(&source);
+        elf.is_ok_and(|elf| blocks(&source, &elf.notes).iter().any(|block| description(block, GO).is_some()))
+    })
+}
+
+/// What is in the notes, which the file has in these places.
+fn blocks(source: &Source, notes: &[(u64, u64)]) -> Vec<Vec<u8>> {
     let read = |(offset, size): &(u64, u64)| source.bytes(*offset, (*size).min(LONGEST)).ok();
-    let blocks: Vec<Vec<u8>> = notes.iter().take(MOST_NOTES).filter_map(read).collect();
+    notes.iter().take(MOST_NOTES).filter_map(read).collect()
+}
+
+fn build_id(source: &Source, notes: &[(u64, u64)]) -> Option<String> {
+    let blocks = blocks(source, notes);
     let find = |kind| blocks.iter().find_map(|block| description(block, kind));
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     find(GNU).map(hex).or_else(|| find(GO).map(|id| String::from_utf8_lossy(id).into_owned()))
@@ -78,6 +97,13 @@ mod tests {
             note.resize(note.len().next_multiple_of(4), 0);
         }
         note
+    }
+
+    #[test]
+    fn what_go_did_not_link_carries_no_note_of_it() {
+        for path in ["/bin/true", "/dev/null", "/proc/self/exe"] {
+            assert!(!carries_go_note(&File::open(path).unwrap()), "{path}");
+        }
     }
 
     #[test]

@@ -35,7 +35,7 @@ use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-pub use build_id::CodeSegment;
+pub use build_id::{CodeSegment, carries_go_note};
 pub use build_info::{BuildInfo, Module, Setting};
 pub use collector::{
     CollectorGlobals, CollectorLayout, CollectorRefusal, ControllerLayout, Holders, StatsLayout, WorkLayout,
