@@ -5,7 +5,7 @@ use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::budget::Budget;
+use super::budget::{Budget, Overhead};
 use super::gate::{Gate, GateError, Offer};
 use super::kernel::Kernel;
 use super::looker::{Looker, Question};
@@ -35,8 +35,8 @@ pub struct Limits {
     pub memory: u64,
     /// The size of the ring buffer in bytes.
     pub ring_bytes: u32,
-    /// What part of one processor the agent and its probes may take; none for any.
-    pub overhead: Option<f64>,
+    /// What parts of one processor watching may take.
+    pub overhead: Overhead,
     /// For how long at most the first start of an executable is held until its probes are in place, if it is.
     pub gate_new: Option<Duration>,
 }
@@ -100,7 +100,9 @@ impl Session {
             busy: true,
             stirred: true,
             refusing: false,
-            budget: limits.overhead.map(|most| Budget::new(most, hit_cost, Instant::now())),
+            budget: Some(limits.overhead)
+                .filter(|most| most.node.is_some() || most.each.is_some())
+                .map(|most| Budget::new(most, hit_cost, Instant::now())),
             asked_usage: None,
         };
         let paths: Vec<_> = session.selection.paths().map(ToOwned::to_owned).collect();

@@ -60,18 +60,29 @@ impl Session {
         self.state.lock().binaries = self.programs.len();
     }
 
-    /// When watching takes too much, the program goes whose starts are most to tell; it is looked at again a minute later.
+    /// When watching takes too much, programs go: each whose own probes do and, when none does and all together take too much,
+    /// the one whose starts are most to tell. They are looked at again a minute later.
     pub(super) fn keep_budget(&mut self) {
         let now = Instant::now();
         let Some(budget) = self.budget.as_mut().filter(|budget| budget.is_due(now)) else { return };
         let own = clock_time(libc::CLOCK_PROCESS_CPUTIME_ID).unwrap_or_default();
         let cpu = own.plus(collections_time());
         let hits = self.kernel.losses().map_or(0, |losses| losses.iter().map(|loss| loss.hits).sum());
-        let Some(part) = budget.exceeded(now, cpu, hits) else { return };
-        let Some((number, events)) = self.programs.take_busiest() else { return };
+        let counts = self.programs.take_counts();
+        let mut going = budget.too_dear(now, &counts);
+        let together = budget.exceeded(now, cpu, hits);
+        let busiest = counts.into_iter().max_by_key(|(_, events)| *events).filter(|(_, events)| *events > 0);
+        if let (Some(part), Some((number, _)), true) = (together, busiest, going.is_empty()) {
+            going.push((number, part));
+        }
+        going.into_iter().for_each(|(number, part)| self.suspend(number, part));
+    }
+
+    /// Takes a program's probes away for a minute, as watching took that part of a processor.
+    fn suspend(&mut self, number: u64, part: f64) {
         if let Some(Watched { program, .. }) = self.programs.get(number) {
             let exe = printable(&program.exe);
-            tracing::warn!(%exe, events, part, "not watched for a minute: watching takes more than it may");
+            tracing::warn!(%exe, part, "not watched for a minute: watching takes more than it may");
         }
         if let Err(error) = self.kernel.watching.disarm(number) {
             tracing::warn!("{error}");

@@ -40,6 +40,7 @@ mod workload;
 
 pub use agent::{Limits, Session};
 pub use blocking::watch_in_turn;
+pub use budget::Overhead;
 pub use collection::Collections;
 pub use endpoint::{Endpoint, EndpointError};
 pub use gate::GateError;

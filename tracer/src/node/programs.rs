@@ -111,12 +111,10 @@ impl Programs {
         }
     }
 
-    /// The program whose starts had most events since this was asked last, and that.
-    pub(super) fn take_busiest(&mut self) -> Option<(u64, usize)> {
-        let busiest = self.iter().map(|(number, watched)| (number, watched.events));
-        let busiest = busiest.max_by_key(|(_, events)| *events);
-        self.watched.values_mut().for_each(|watched| watched.events = 0);
-        busiest.filter(|(_, events)| *events > 0)
+    /// How many events the starts of each program had since this was asked last.
+    pub(super) fn take_counts(&mut self) -> Vec<(u64, usize)> {
+        let counts = self.watched.iter_mut();
+        counts.map(|(number, watched)| (*number, std::mem::take(&mut watched.events))).collect()
     }
 
     /// The watched program of that number.

@@ -186,6 +186,26 @@ fn every_start_is_told_of_its_pod_even_when_that_is_gone() {
 
 #[test]
 #[ignore = "needs root, BPF and fixtures: cargo xtask test"]
+fn a_program_whose_probes_take_too_much_is_let_go_and_no_other_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let programs = programs(folder.path());
+    // A start has some hundred hits, each of half a microsecond and more.
+    let agent = Agent::of(&[select(&programs), vec!["--max-overhead-each=0.0001".to_owned()]].concat());
+    agent.watches(programs.len() as f64);
+    run(&programs[1]);
+    agent.wait_for("that it is let go", |agent| {
+        run(&programs[0]);
+        agent.sum("gotrace_binaries_suspended_total") > 0.0
+    });
+    assert_eq!(agent.sum("gotrace_binaries_suspended_total"), 1.0);
+    assert_eq!(agent.sum("gotrace_binaries"), programs.len() as f64 - 1.0);
+    let said = agent.end();
+    let gone = said.iter().find(|line| line.contains("not watched for a minute")).expect("it says so");
+    assert!(gone.contains("node-test-0"), "{gone}");
+}
+
+#[test]
+#[ignore = "needs root, BPF and fixtures: cargo xtask test"]
 fn a_program_that_comes_later_is_seen_from_its_next_start_on() {
     let folder = tempfile::tempdir().unwrap();
     let agent = Agent::of(&["--select".to_owned(), "module=example.com/nethttp".to_owned()]);

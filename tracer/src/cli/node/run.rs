@@ -20,7 +20,7 @@ use super::interval;
 use super::sending::Receiver;
 use crate::doctor::{self, Check, Verdict};
 use crate::node::{
-    Collections, Endpoint, Limits, Profiles, Selection, Selector, Session, Shared, Token, serve,
+    Collections, Endpoint, Limits, Overhead, Profiles, Selection, Selector, Session, Shared, Token, serve,
     watch_in_turn,
 };
 
@@ -78,6 +78,10 @@ pub(super) struct Args {
     /// program whose starts are most to tell is not watched for a minute
     #[arg(long, value_name = "PART", value_parser = part)]
     max_overhead: Option<f64>,
+    /// When the probes of a program take more than this part of one processor over ten seconds, it is not watched for a
+    /// minute
+    #[arg(long, value_name = "PART", value_parser = part)]
+    max_overhead_each: Option<f64>,
     /// While there is this file, no probe is in place
     #[arg(long, value_name = "FILE")]
     kill_switch: Option<PathBuf>,
@@ -141,7 +145,7 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
         binaries: args.max_binaries as usize,
         memory: args.max_rss,
         ring_bytes: args.ring_size * 1024,
-        overhead: args.max_overhead,
+        overhead: Overhead { node: args.max_overhead, each: args.max_overhead_each },
         gate_new: args.gate_new,
     };
     let state = Shared::new(args.max_processes as usize);

@@ -25,7 +25,8 @@ pub(in crate::node) fn encode(state: &State, encoder: &mut DescriptorEncoder<'_>
         encoder.encode_descriptor("gotrace_blocked_seconds", help, None, MetricType::Histogram)?;
     for (workload, blocked) in all() {
         for (cause, times) in &blocked.causes {
-            let ends = BOUNDS.map(|end| seconds(Nanos(end)));
+            // The kernel side's buckets are of whole nanoseconds and end before their bounds; Prometheus's end with theirs.
+            let ends = BOUNDS.map(|end| seconds(Nanos(end - 1)));
             let longer = times.count.saturating_sub(times.shorter.iter().sum());
             let mut buckets: Vec<(f64, u64)> = ends.into_iter().zip(times.shorter).collect();
             buckets.push((f64::INFINITY, longer));

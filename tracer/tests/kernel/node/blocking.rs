@@ -25,7 +25,7 @@ fn what_is_suffered_is_told_by_cause_and_for_how_long_it_was_looked() {
     assert!((0.75..1.05).contains(&(sum / watched)), "{sum} s in {watched} s");
     let shorter = |bound: &str| network("bucket", &format!("le=\"{bound}\""));
     // What takes as long as an answer is all of it, nearly.
-    let answers = shorter("0.100663296") - shorter("0.01048576");
+    let answers = shorter("0.100663295") - shorter("0.010485759");
     assert!((0.05..0.06).contains(&(sum / answers)), "{sum} s, {answers} times");
     assert_eq!(shorter("+Inf"), count);
     assert_eq!(agent.sum("gotrace_blocking_unheard_total"), 0.0);
