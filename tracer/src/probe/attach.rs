@@ -103,36 +103,41 @@ impl Loaded {
     }
 
     /// Arms what sums up a running program's system calls: tracepoints of the kernel's, none of its instructions.
-    /// With `frequency` samples a second on every CPU of where it runs; 0 for none.
     ///
     /// # Errors
     /// When any probe cannot be put in place; then none is.
-    pub fn attach_blocking(mut self, frequency: u64) -> Result<Attached, AttachError> {
+    pub fn attach_blocking(mut self) -> Result<Attached, AttachError> {
         for (program, tracepoint) in BLOCKING {
             attach_tracepoint(&mut self, program, tracepoint)?;
-        }
-        if frequency > 0 {
-            self.attach_sampling(frequency)?;
         }
         Ok(Attached::new(self, None, None, Method::Tracepoints))
     }
 
-    /// Timers on every CPU, which the program looks away from when another process runs: one of the process's own
-    /// would be set anew at each context switch.
-    fn attach_sampling(&mut self, frequency: u64) -> Result<(), AttachError> {
+    /// Arms timers on every CPU, so many times a second, which the program looks away from when another process runs: one
+    /// of the process's own would be set anew at each context switch.
+    ///
+    /// # Errors
+    /// When one cannot be put in place; then none is.
+    pub fn attach_sampling(&mut self, frequency: u64) -> Result<(), AttachError> {
         const PROGRAM: &str = "on_cpu";
         let cpus =
             online_cpus().map_err(|(_, source)| AttachError::Sampling { reason: source.to_string() })?;
         let program: &mut PerfEvent = typed(self, PROGRAM)?;
         program.load().map_err(|error| LoadError::of_program(PROGRAM, error))?;
+        let mut armed = Ok(());
         for cpu in cpus {
             let clock = PerfEventConfig::Software(SoftwareEvent::CpuClock);
             let scope = PerfEventScope::AllProcessesOneCpu { cpu };
-            program
-                .attach(clock, scope, SamplePolicy::Frequency(frequency), false)
-                .map_err(|source| AttachError::Sampling { reason: source.to_string() })?;
+            if let Err(source) = program.attach(clock, scope, SamplePolicy::Frequency(frequency), false) {
+                armed = Err(AttachError::Sampling { reason: source.to_string() });
+                break;
+            }
         }
-        Ok(())
+        if armed.is_err() {
+            // Its timers with it.
+            program.unload().map_err(|error| LoadError::of_program(PROGRAM, error))?;
+        }
+        armed
     }
 
     /// The startup program for a multi link, or none where the kernel has no such links.

@@ -15,7 +15,8 @@ use super::waits::{Plan, Waits};
 use crate::capture::RecordedAnswers;
 use crate::event::{Decoder, EventKind};
 use crate::model::{BinarySymbols, Following, MissingProbe};
-use crate::probe::attach::Attached;
+use crate::probe::Probe;
+use crate::probe::attach::{AttachError, Attached};
 use crate::probe::load::{BlockingMaps, LoadError, LoadOptions, Loaded};
 use crate::probe::{Blocking, Gc, Parking, blocking_config, file_config};
 use crate::stream::{ProbeLoss, Ring, Tables};
@@ -40,6 +41,8 @@ pub(super) struct Options {
     pub(super) slow: Duration,
     /// So many times a second it is looked at where the program runs, on every CPU; 0 for never.
     pub(super) frequency: u64,
+    /// Whether all fails without that.
+    pub(super) must_sample: bool,
     /// Whether addresses and paths are left out.
     pub(super) redact: bool,
     pub(super) ring_bytes: u32,
@@ -56,8 +59,8 @@ pub(super) struct Live<'a> {
     pub(super) waits: Option<Waits>,
     /// Without `--no-gc`, where it can be had.
     pub(super) collector: Option<Collector<'a>>,
-    /// Why it is not.
-    pub(super) untold: Option<MissingProbe>,
+    /// Why it is not, and other things are not.
+    pub(super) untold: Vec<MissingProbe>,
     ring: Ring,
     decoder: Decoder,
     /// When the last probe was armed.
@@ -71,6 +74,16 @@ pub(super) struct Live<'a> {
     pub(super) frequency: u64,
     /// The program that the process became.
     pub(super) replaced: Option<String>,
+}
+
+/// That it is not looked where the program runs. Told, and not refused, to who did not ask for it.
+fn unsampled(reason: &str) -> MissingProbe {
+    MissingProbe {
+        probe: Probe::OnCpu.name().into(),
+        function: "perf_event_open".to_owned(),
+        reason: format!("{reason}; where kernel.perf_event_paranoid is above 2 it takes CAP_SYS_ADMIN"),
+        is_detail: true,
+    }
 }
 
 impl<'a> Live<'a> {
@@ -113,7 +126,8 @@ impl<'a> Live<'a> {
             Some(Err(missing)) => (None, Some(missing)),
         };
         let go = if gc.is_some() { go_config(binary, options.slow) } else { GoConfig::default() };
-        let Options { ring_bytes, kernel_log, redact, frequency, .. } = *options;
+        let Options { ring_bytes, kernel_log, redact, mut frequency, must_sample, .. } = *options;
+        let mut untold: Vec<MissingProbe> = untold.into_iter().collect();
         let parking = waits.as_ref().map_or(Parking::NONE, Plan::room);
         let collector = gc.as_ref().map_or(Gc::NONE, gc::Plan::room);
         let start = LoadOptions::of_start(config);
@@ -122,7 +136,17 @@ impl<'a> Live<'a> {
         let (ring, maps) = (Ring::of(&mut loaded, kernel_log)?, loaded.take_blocking()?);
         let parking = waits.map(|plan| Ok::<_, LoadError>((plan, loaded.take_parking()?))).transpose()?;
         let assists = loaded.take_assists()?;
-        let mut attached = loaded.attach_blocking(frequency)?;
+        if frequency > 0
+            && let Err(error) = loaded.attach_sampling(frequency)
+        {
+            let AttachError::Sampling { reason } = &error else { return Err(error.into()) };
+            if must_sample {
+                return Err(error.into());
+            }
+            untold.push(unsampled(reason));
+            frequency = 0;
+        }
+        let mut attached = loaded.attach_blocking()?;
         let waits = parking.map(|(plan, maps)| Waits::attach(&mut attached, maps, plan, process, binary));
         let waits = waits.transpose()?;
         let collector = gc.map(|plan| Collector::attach(&mut attached, assists, plan, process, binary));

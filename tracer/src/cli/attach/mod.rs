@@ -124,9 +124,10 @@ pub(super) struct Args {
     /// meanwhile
     #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = humantime::parse_duration)]
     stw_slow: Duration,
-    /// Look this many times a second where the program runs, on every CPU; 0 for never
-    #[arg(long, value_name = "HZ", default_value_t = 99, value_parser = clap::value_parser!(u64).range(0..=1000))]
-    frequency: u64,
+    /// Look this many times a second where the program runs, on every CPU; 0 for never. 99 unless given, if the kernel
+    /// lets gotrace
+    #[arg(long, value_name = "HZ", value_parser = clap::value_parser!(u64).range(0..=1000))]
+    frequency: Option<u64>,
     /// The ring buffer's size in KiB: a power of two
     #[arg(long, value_name = "KIB", default_value = "4096", value_parser = ring_size, hide_short_help = true)]
     ring_size: u32,
@@ -166,7 +167,7 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
     rights::narrow(Beside {
         writes: !args.output.is_empty(),
         opens: args.open,
-        samples: args.frequency > 0 && !args.now,
+        samples: args.frequency != Some(0) && !args.now,
         enters: !process.shares_network(),
         ..Beside::default()
     });
@@ -203,7 +204,8 @@ async fn follow(
 ) -> anyhow::Result<Exit> {
     let options = Options {
         slow: args.slow,
-        frequency: args.frequency,
+        frequency: args.frequency.unwrap_or(99),
+        must_sample: args.frequency.is_some() || args.flame == Flame::Cpu,
         redact: args.redact,
         ring_bytes: args.ring_size * 1024,
         kernel_log: common.kernel_log(),
