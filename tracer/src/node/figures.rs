@@ -128,6 +128,12 @@ pub(super) fn seconds(time: Nanos) -> f64 {
     time.0 as f64 / 1e9
 }
 
+/// The ends of a histogram's buckets as Prometheus has them: what is counted in whole nanoseconds is shorter than each of
+/// these bounds, and its buckets have what is as long as their ends. The last has no end.
+pub(super) fn bucket_ends<const N: usize>(bounds: [u64; N]) -> impl Iterator<Item = f64> {
+    bounds.into_iter().map(|bound| seconds(Nanos(bound - 1))).chain([f64::INFINITY])
+}
+
 /// The figures of all workloads, as many as there is room for.
 #[derive(Debug)]
 pub struct Workloads {

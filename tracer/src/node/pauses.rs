@@ -4,7 +4,7 @@ use std::fmt;
 
 use prometheus_client::encoding::MetricEncoder;
 
-use super::figures::seconds;
+use super::figures::{bucket_ends, seconds};
 use super::metrics::Labels;
 use crate::target::counters::{Pauses, TimeHistogram};
 use crate::units::Nanos;
@@ -46,11 +46,8 @@ impl Durations {
     }
 
     pub(super) fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
-        // Go's buckets are of whole nanoseconds and end before their bounds; Prometheus's end with theirs.
-        let bounds = BOUNDS.map(|bound| seconds(Nanos(bound - 1)));
-        let ends = bounds.into_iter().chain([f64::INFINITY]);
         let mut before = 0;
-        let buckets: Vec<(f64, u64)> = ends
+        let buckets: Vec<(f64, u64)> = bucket_ends(BOUNDS)
             .zip(self.below.into_iter().chain([self.count]))
             .map(|(end, below)| (end, below - std::mem::replace(&mut before, below)))
             .collect();

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use clap::CommandFactory as _;
 use clap::error::ErrorKind;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::super::ending::ended;
 use super::super::exit::EnvironmentRefused;
@@ -291,13 +292,9 @@ fn selection(args: &Args) -> Selection {
 
 /// Every process and executable takes a descriptor; a shell's limit is for programs that use select(2).
 fn raise_open_files() {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `limit` is writable.
-    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } == 0 {
-        limit.rlim_cur = limit.rlim_max;
-        // SAFETY: `limit` is readable.
-        if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } != 0 {
-            tracing::debug!("the limit of open files stays as it is");
-        }
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
+    if let Err(error) = raised {
+        tracing::debug!("the limit of open files stays as it is: {error}");
     }
 }

@@ -5,11 +5,10 @@ use std::fmt;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 
-use super::super::figures::seconds;
+use super::super::figures::{bucket_ends, seconds};
 use super::super::metrics::{Labels, count, counters, of};
 use super::super::state::State;
 use super::times::BOUNDS;
-use crate::units::Nanos;
 
 /// Writes them, by workload and cause.
 pub(in crate::node) fn encode(state: &State, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -25,11 +24,9 @@ pub(in crate::node) fn encode(state: &State, encoder: &mut DescriptorEncoder<'_>
         encoder.encode_descriptor("gotrace_blocked_seconds", help, None, MetricType::Histogram)?;
     for (workload, blocked) in all() {
         for (cause, times) in &blocked.causes {
-            // The kernel side's buckets are of whole nanoseconds and end before their bounds; Prometheus's end with theirs.
-            let ends = BOUNDS.map(|end| seconds(Nanos(end - 1)));
             let longer = times.count.saturating_sub(times.shorter.iter().sum());
-            let mut buckets: Vec<(f64, u64)> = ends.into_iter().zip(times.shorter).collect();
-            buckets.push((f64::INFINITY, longer));
+            let counts = times.shorter.into_iter().chain([longer]);
+            let buckets: Vec<(f64, u64)> = bucket_ends(BOUNDS).zip(counts).collect();
             family.encode_family(&of(workload, "cause", (*cause).to_owned()))?.encode_histogram::<Labels>(
                 seconds(times.total),
                 times.count,

@@ -60,10 +60,9 @@ impl Blocked {
             match serde_json::from_slice(line).ok()? {
                 Line::BlockingByCause { cause, count, total_ns, buckets } => {
                     let cause = BlockingCause::ALL.into_iter().find(|known| known.name() == cause)?;
-                    let times = blocked.causes.entry(cause.name()).or_default();
-                    times.count = times.count.saturating_add(count);
-                    times.total = times.total.plus(Nanos(total_ns));
+                    let mut times = Times { count, total: Nanos(total_ns), ..Times::default() };
                     buckets.iter().for_each(|bucket| times.note(bucket));
+                    blocked.causes.entry(cause.name()).or_default().add(&times);
                 }
                 Line::Summary { span_ns } => {
                     blocked.watched = Nanos(span_ns);
@@ -79,17 +78,20 @@ impl Blocked {
     pub(super) fn add(&mut self, other: &Self) {
         self.watched = self.watched.plus(other.watched);
         for (cause, more) in &other.causes {
-            let times = self.causes.entry(cause).or_default();
-            times.count = times.count.saturating_add(more.count);
-            times.total = times.total.plus(more.total);
-            for (sum, more) in times.shorter.iter_mut().zip(more.shorter) {
-                *sum = sum.saturating_add(more);
-            }
+            self.causes.entry(cause).or_default().add(more);
         }
     }
 }
 
 impl Times {
+    fn add(&mut self, other: &Self) {
+        self.count = self.count.saturating_add(other.count);
+        self.total = self.total.plus(other.total);
+        for (sum, more) in self.shorter.iter_mut().zip(other.shorter) {
+            *sum = sum.saturating_add(more);
+        }
+    }
+
     fn note(&mut self, Bucket { to_ns, count }: &Bucket) {
         let fits = |bound: &u64| to_ns.is_some_and(|end| end <= *bound);
         if let Some(index) = BOUNDS.iter().position(fits) {

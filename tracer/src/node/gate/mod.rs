@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::resource::{Resource, getrlimit};
 use thiserror::Error;
 
 pub(super) use self::figures::Figures;
@@ -121,7 +122,7 @@ impl Gate {
         longest: Duration,
         warmth: Option<Warmth>,
     ) -> Result<Self, GateError> {
-        let most = descriptors()?;
+        let (most, _) = getrlimit(Resource::RLIMIT_NOFILE).map_err(io::Error::from)?;
         if most < FEWEST_DESCRIPTORS {
             return Err(GateError::Descriptors(most));
         }
@@ -213,15 +214,4 @@ fn bell() -> io::Result<EventFd> {
 /// It can only fail when it was rung 2^64 - 2 times and nobody came.
 fn ring(bell: &EventFd) {
     let _ = bell.write(1);
-}
-
-/// How many descriptors the agent may have.
-fn descriptors() -> io::Result<u64> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `limit` is writable.
-    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } == 0 {
-        Ok(limit.rlim_cur)
-    } else {
-        Err(io::Error::last_os_error())
-    }
 }
