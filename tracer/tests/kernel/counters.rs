@@ -262,7 +262,7 @@ fn counters_are_what_the_program_says_of_itself() {
         let pauses = a_reading(&|| {
             program.pauses().expect("pauses");
         });
-        println!(
+        eprintln!(
             "{}: {counters:?} a reading, {pauses:?} one of pauses; {} cycles, stops {gc:?} and {other:?}",
             fixture.name, last.cycles
         );
@@ -290,14 +290,14 @@ fn a_program_that_never_rests_is_read_all_the_same() {
                 Ok(counters) => readings.push(counters),
                 Err(error) => {
                     changing += 1;
-                    println!("{}: {error}", fixture.name);
+                    eprintln!("{}: {error}", fixture.name);
                 }
             }
             match program.pauses() {
                 Ok(read) => pauses.extend(read),
                 Err(error) => {
                     refused += 1;
-                    println!("{}: pauses: {error}", fixture.name);
+                    eprintln!("{}: pauses: {error}", fixture.name);
                 }
             }
         }
@@ -321,7 +321,7 @@ fn a_program_that_never_rests_is_read_all_the_same() {
             assert!(goroutines.abs_diff(after.goroutines) <= 8, "{goroutines}, {}", after.goroutines);
         }
         assert!(changing * 100 <= readings.len(), "{}: {changing} of {}", fixture.name, readings.len());
-        println!(
+        eprintln!(
             "{}: {} readings while there were {} cycles, and {} of pauses",
             fixture.name,
             readings.len(),

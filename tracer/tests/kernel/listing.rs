@@ -50,7 +50,7 @@ fn every_go_program_here_is_listed_as_what_it_is() {
     started.0.push(foreign);
     let begin = Instant::now();
     let rows = list();
-    println!("{} Go programs in {} ms", rows.len(), begin.elapsed().as_millis());
+    eprintln!("{} Go programs in {} ms", rows.len(), begin.elapsed().as_millis());
     for (fixture, child) in fixtures.iter().zip(&started.0) {
         let row = row(&rows, child.id());
         let version = format!("go{}", fixture.go.as_ref().unwrap());

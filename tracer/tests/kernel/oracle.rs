@@ -27,7 +27,7 @@ fn every_programs_inits_are_the_ones_that_go_itself_names_in_order() {
         traced.assert_complete(&fixture.name);
         assert_eq!(traced.phases(), WHOLE, "{}", fixture.name);
         assert_eq!(traced.output.status.code(), Some(0), "{}", fixture.name);
-        println!("{}: {} inits, as Go names them", fixture.name, oracle.len());
+        eprintln!("{}: {} inits, as Go names them", fixture.name, oracle.len());
     }
 }
 
@@ -70,7 +70,7 @@ fn the_time_of_slow_inits_is_what_go_itself_measures() {
         ratios.sort_by(f64::total_cmp);
         let median = ratios[ratios.len() / 2];
         assert!((0.9..=most).contains(&median), "{package}: {median} of inittrace's time, {ratios:?}");
-        println!("{package}: {median:.4} of inittrace's time");
+        eprintln!("{package}: {median:.4} of inittrace's time");
     }
 }
 
@@ -110,7 +110,7 @@ fn allocations_are_those_that_go_itself_counts() {
             runtime_is_over |= oracle.package == "runtime";
         }
         assert!(equal * 10 >= oracle.len() * 9, "{}: {equal} of {} are equal", fixture.name, oracle.len());
-        println!("{}: {equal} of {} inits allocate to the byte what Go counts", fixture.name, oracle.len());
+        eprintln!("{}: {equal} of {} inits allocate to the byte what Go counts", fixture.name, oracle.len());
     }
 }
 

@@ -259,10 +259,13 @@ pub(crate) fn in_guest(guest: &mut Guest, tests: &str, part: &mut Part) -> Resul
     Ok(())
 }
 
-/// The privileged tests, natively: as cargo runs them, one after the other.
+/// The privileged tests, natively: as cargo runs them, one after the other. What they say, their panics above all, is
+/// printed where it is said, and not after the last of them.
 pub(crate) fn native(road: Road, binary: &Path, tools: &Tools) -> Command {
     let mut command = road.command(binary, &tools.variables());
-    command.args(["--include-ignored", "--test-threads=1"]).current_dir(exec::workspace().join("tracer"));
+    command
+        .args(["--include-ignored", "--test-threads=1", "--nocapture"])
+        .current_dir(exec::workspace().join("tracer"));
     command
 }
 

@@ -32,7 +32,8 @@ pub struct BlockingLosses {
 pub enum StackLoss {
     /// Another stack had its place in the kernel's table (EEXIST).
     PlaceTaken,
-    /// The memory was not there (EFAULT).
+    /// The kernel could not take one (EFAULT): another thread had been interrupted on this processor while its own was
+    /// taken (`get_callchain_entry` in kernel/events/callchain.c), or the memory was not there.
     Fault,
     /// Another error number.
     Error(i64),

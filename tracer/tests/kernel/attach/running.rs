@@ -59,7 +59,7 @@ fn real_programs_whose_inits_are_over_say_so() {
         assert!(waits_for_it || fixture.program == "stuckininit", "{}: {blocked}", fixture.name);
         seen.push(fixture.program);
     }
-    println!("{seen:?}");
+    eprintln!("{seen:?}");
 }
 
 /// Nobody stops the program or traces it while gotrace looks, and its memory stays as it is.
@@ -87,7 +87,7 @@ fn the_program_is_not_stopped() {
         end.store(true, Ordering::Relaxed);
         watcher.join().unwrap()
     });
-    println!("{looks} looks at it during 20 of gotrace's");
+    eprintln!("{looks} looks at it during 20 of gotrace's");
 }
 
 fn refused(who: &str, code: i32, part: &str) {

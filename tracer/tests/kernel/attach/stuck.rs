@@ -136,7 +136,7 @@ fn a_program_that_is_stuck_in_an_init_shows_where_and_on_what() {
             );
             assert!(number(&blocked["for_ns"]) <= number(&status["age_ns"]), "{name}: {blocked}");
         }
-        println!("{}: {inits} inits, and every way to be stuck", fixture.name);
+        eprintln!("{}: {inits} inits, and every way to be stuck", fixture.name);
     }
 }
 
@@ -203,7 +203,7 @@ fn how_long_it_has_been_stuck_is_never_too_much_and_hardly_too_little() {
     if blocked["evidence"] == "thread_asleep" {
         assert!(told + Duration::from_millis(50) >= begin - stuck, "{told:?} of {:?}", begin - stuck);
     }
-    println!("told {told:?}, stuck since at least {:?}; by {}", begin - stuck, blocked["evidence"]);
+    eprintln!("told {told:?}, stuck since at least {:?}; by {}", begin - stuck, blocked["evidence"]);
 }
 
 /// Stopped wherever they happen to be in their inits, programs of others are where Go itself says: each line of
@@ -250,5 +250,5 @@ fn a_program_stopped_in_the_middle_is_where_go_says() {
         }
     }
     assert!(in_init > 0, "no program was stopped in its inits");
-    println!("{in_init} times in the middle of an init");
+    eprintln!("{in_init} times in the middle of an init");
 }

@@ -159,7 +159,7 @@ fn every_goroutine_that_is_parked_is_counted() {
         let parks = number(&said[0]["count"]);
         assert!((3 * parks..3 * parks + parks).contains(&hits), "{}: {overhead}", fixture.name);
         assert_eq!(program.changed(), 0, "{}: something was left behind", fixture.name);
-        println!("{}: {parks} parks, {} ns a hit", fixture.name, overhead["cost_ns_per_hit"]);
+        eprintln!("{}: {parks} parks, {} ns a hit", fixture.name, overhead["cost_ns_per_hit"]);
     }
 }
 
@@ -279,7 +279,7 @@ fn a_storm_is_left_alone_within_a_second() {
     };
     assert!(!report.0.iter().any(exact), "nobody is seen to run any more");
     assert!(!report.at("main.echo", "chan receive").is_empty(), "what was seen is told");
-    println!("{} hits, gone after {} ms", overhead["hits"], took / 1_000_000);
+    eprintln!("{} hits, gone after {} ms", overhead["hits"], took / 1_000_000);
 }
 
 /// The budget is set where the traps fit into it and the handlers do not, by what a first look says they cost.
@@ -311,5 +311,5 @@ fn fewer_goroutines_are_followed_when_that_is_enough() {
     // Never scaled up to what they would be.
     assert!(counted < 200 * 600 * 9 / 10, "{counted}: {overhead}");
     assert!(counted > 200 * 600 / 32, "{counted}: {overhead}");
-    println!("{budget:.2} % allowed: 1 in {sampled}, {counted} of {} counted, {overhead}", 200 * 600);
+    eprintln!("{budget:.2} % allowed: 1 in {sampled}, {counted} of {} counted, {overhead}", 200 * 600);
 }

@@ -1,5 +1,7 @@
 //! Waits whose cause, place, object and length the program itself knows.
 
+use std::thread;
+
 use serde_json::Value;
 
 use super::{Entry, Report, frames};
@@ -25,10 +27,25 @@ struct Case {
     /// Whether the goroutine tries again where it waited. What it does instead may be at another line, and when it does
     /// nothing more, the last wait has no end.
     retries: bool,
+    /// From which length on a wait is told.
+    slow: &'static str,
 }
 
+/// What may be between a reading of the program's clock and the call beside it, a switch of goroutines included.
+const AROUND_NS: u64 = 100_000;
+
 const fn case(name: &'static str, kind: &'static str, syscalls: &'static [&'static str]) -> Case {
-    Case { name, times: "10", kind, syscalls, cause: "network", idle: false, exact: true, retries: true }
+    Case {
+        name,
+        times: "10",
+        kind,
+        syscalls,
+        cause: "network",
+        idle: false,
+        exact: true,
+        retries: true,
+        slow: "1ms",
+    }
 }
 
 static CASES: [Case; 14] = [
@@ -42,16 +59,17 @@ static CASES: [Case; 14] = [
     Case { exact: false, ..case("sendfile", "netpoll", &["sendfile"]) },
     Case { cause: "file", ..case("pipe", "netpoll", &["read"]) },
     Case { cause: "file", ..case("fifo", "syscall", &["read"]) },
-    Case { cause: "file", times: "3", ..case("fsync", "syscall", &["fsync"]) },
+    // In memory there is nothing to wait for, and a kernel may have written it all before it is asked to.
+    Case { cause: "file", times: "3", slow: "100ns", ..case("fsync", "syscall", &["fsync"]) },
     Case { cause: "lock", ..case("flock", "syscall", &["flock"]) },
     Case { cause: "child", ..case("child", "syscall", &["waitid", "wait4"]) },
     Case { idle: true, ..case("accept", "netpoll", &["accept4"]) },
 ];
 
 fn complaints(fixture: &Fixture, case: &Case) -> Vec<String> {
-    let (said, report) = Report::of(fixture, &[case.name, case.times], &[]);
-    report.assert_complete(&fixture.name);
-    let mut complaints = Vec::new();
+    let (said, report) = Report::of(fixture, &[case.name, case.times], &["--slow", case.slow]);
+    let lost = report.losses().into_iter().map(|loss| format!("{} {}: {loss}", fixture.name, case.name));
+    let mut complaints: Vec<_> = lost.collect();
     for entry in Entry::all(&said) {
         let is_there = |line: &Value| if case.retries { entry.is_in(line) } else { entry.is_below(line) };
         let mut lines = report.all("blocking");
@@ -68,7 +86,7 @@ fn complaints(fixture: &Fixture, case: &Case) -> Vec<String> {
         // Each side's clock readings are within the other's, and a late wake-up is in both.
         let most = entry.total_ns + entry.total_ns / 20;
         let least = if case.exact { entry.total_ns / 20 * 19 } else { entry.total_ns / 4 };
-        let least = least.saturating_sub(open * entry.max_ns);
+        let least = least.saturating_sub(open * entry.max_ns + entry.count * AROUND_NS);
         expect((least..=most).contains(&total), "another time");
         let longest = lines.iter().map(|line| number(&line["max_ns"])).max().unwrap_or(0);
         expect(longest <= entry.max_ns + entry.max_ns / 20, "longer than the longest");
@@ -86,19 +104,34 @@ fn complaints(fixture: &Fixture, case: &Case) -> Vec<String> {
     complaints
 }
 
+/// What is wrong every time that a case is tried: a hypervisor may take the processor away between two clock readings,
+/// and the kernel may be taking another thread's stack, but not again and again.
+fn all_complaints(fixture: &Fixture) -> Vec<String> {
+    let mut all = Vec::new();
+    for case in &CASES {
+        let mut found = complaints(fixture, case);
+        for _ in 0..2 {
+            if found.is_empty() {
+                break;
+            }
+            eprintln!("{}", found.join("\n"));
+            found = complaints(fixture, case);
+        }
+        all.append(&mut found);
+    }
+    all
+}
+
 #[test]
 #[ignore = "needs root, BPF and fixtures: cargo xtask test"]
 fn every_wait_is_told_with_its_cause_its_place_its_object_and_its_length() {
     let mut all = Vec::new();
-    for fixture in fixtures_of("blocked") {
-        for case in &CASES {
-            // A hypervisor may take the processor away between two clock readings; it does not do so twice.
-            let mut found = complaints(&fixture, case);
-            if !found.is_empty() {
-                found = complaints(&fixture, case);
-            }
-            all.append(&mut found);
-        }
+    // They wait for the most part, so that some can do so beside each other.
+    for some in fixtures_of("blocked").chunks(3) {
+        thread::scope(|scope| {
+            let tried: Vec<_> = some.iter().map(|fixture| scope.spawn(|| all_complaints(fixture))).collect();
+            all.extend(tried.into_iter().flat_map(|tried| tried.join().expect("every case was tried")));
+        });
     }
     assert!(all.is_empty(), "{} complaints:\n{}", all.len(), all.join("\n"));
 }

@@ -34,7 +34,7 @@ fn assists_are_charged_to_who_allocates_in_proportion() {
         let findings = report.all("finding");
         let is_it = |finding: &&Value| finding.to_string().contains("main.often");
         assert!(findings.iter().any(is_it), "{}: {findings:?}", fixture.name);
-        println!("{}: {often} and {seldom} of {all} ns, Go says {spent}", fixture.name);
+        eprintln!("{}: {often} and {seldom} of {all} ns, Go says {spent}", fixture.name);
     }
 }
 

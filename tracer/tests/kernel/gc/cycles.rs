@@ -24,7 +24,7 @@ fn every_column_of_every_cycle_is_as_in_gctrace() {
         }
         let forced = cycles.iter().filter(|cycle| cycle["forced"] == true).count() as u64;
         assert_eq!(forced, run.after.num_forced_gc - run.before.num_forced_gc, "{}", run.name);
-        println!("{}: {expected} cycles, {forced} forced, equal in every column", run.name);
+        eprintln!("{}: {expected} cycles, {forced} forced, equal in every column", run.name);
     }
 }
 

@@ -110,7 +110,7 @@ fn a_version_that_is_not_known_is_refused_by_name_and_the_rest_is_there() {
         assert!(report.all("gc").is_empty() && report.all("stw").is_empty());
         let waits = those(&report, "blocked_now", |line| line["object"].to_string().contains("fifo"));
         assert!(!waits.is_empty(), "{version}: {:?}", report.all("blocked_now"));
-        println!("{version}: {}", refused[0]["reason"]);
+        eprintln!("{version}: {}", refused[0]["reason"]);
     }
 }
 

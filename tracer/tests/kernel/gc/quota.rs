@@ -64,7 +64,7 @@ impl Drop for Group {
 #[ignore = "needs root, BPF and fixtures: cargo xtask test"]
 fn a_quota_is_told_from_a_collector_that_is_slow() {
     let Some(group) = Group::new() else {
-        println!("not tested: no control group here can limit the processor");
+        eprintln!("not tested: no control group here can limit the processor");
         return;
     };
     let mut program = Program::start(&one_build(), "");

@@ -54,7 +54,7 @@ fn stops_are_as_many_and_as_long_as_the_runtime_counts() {
             let apart = of("total_ns").abs_diff(of("stopping_ns") + of("stopped_ns"));
             assert!(apart <= allowed(of("total_ns")), "{}: {stop}", run.name);
         }
-        println!("{}: {of_gc} stops of the collector's, {others} others", run.name);
+        eprintln!("{}: {of_gc} stops of the collector's, {others} others", run.name);
     }
 }
 

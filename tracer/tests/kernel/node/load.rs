@@ -102,7 +102,7 @@ fn whatever_comes_and_goes_is_told_of_its_pod() {
     agent.wait_for("those that run", |agent| agent.sum("gotrace_processes") == PROCESSES as f64);
 
     let (middle, last) = (resident[resident.len() / 2], resident[resident.len() - 1]);
-    println!(
+    eprintln!(
         "{all} starts, {:.0} s: {:.2} % of a CPU, {:.1} MB resident in the middle and {:.1} MB at the end",
         began.elapsed().as_secs_f64(),
         took * 100.0,

@@ -51,6 +51,6 @@ fn the_lines_are_those_of_go_itself() {
         };
         let equal = ours.iter().zip(&oracle).filter(is_equal).count();
         assert!(fixture.program != "nethttp" || equal * 10 >= ours.len() * 9, "{equal} of {}", ours.len());
-        println!("{}: begins {median:.4} ms apart, {equal} of {} to the byte", fixture.name, ours.len());
+        eprintln!("{}: begins {median:.4} ms apart, {equal} of {} to the byte", fixture.name, ours.len());
     }
 }

@@ -195,11 +195,11 @@ fn a_system_call_that_fails_is_told_and_does_no_harm() {
         let found = if left > 0 { Some("it left breakpoints") } else { problem(&point, &output, &written) };
         if let Some(problem) = found {
             let said = String::from_utf8_lossy(&output.stderr);
-            println!("{point:?}: {problem} ({:?}, {left} left): {said}", output.status);
+            eprintln!("{point:?}: {problem} ({:?}, {left} left): {said}", output.status);
             problems.push(point.clone());
         }
         server.assert_serves();
     }
-    println!("{tried} of {all} points tried; exit codes: {codes:?}");
+    eprintln!("{tried} of {all} points tried; exit codes: {codes:?}");
     assert!(problems.is_empty(), "{} of {tried}: {problems:?}", problems.len());
 }

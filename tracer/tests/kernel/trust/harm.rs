@@ -88,7 +88,7 @@ fn a_killed_gotrace_does_no_harm() {
         killed += 1;
         // A thousand take an hour where the machine is busy.
         if killed % 50 == 0 {
-            println!("killed {killed} times so far; {left} left something, {bytes} breakpoints in all");
+            eprintln!("killed {killed} times so far; {left} left something, {bytes} breakpoints in all");
         }
         server.assert_serves();
         let there = changed(server.pid());
@@ -104,7 +104,7 @@ fn a_killed_gotrace_does_no_harm() {
         server.assert_untouched(&format!("{when:?}: {said}"));
         server.assert_serves();
     }
-    println!(
+    eprintln!(
         "killed {killed} times; {left} left something, {bytes} breakpoints in all, and repair removed them"
     );
     let nothing = server.repair();
