@@ -54,7 +54,7 @@ const IN_VM: [&str; 17] = [
 
 /// The tests that other kernels could end otherwise, by the beginnings of their names: what comes from probes,
 /// tracepoints and the kernel's own structures. What is made of it afterwards is the same everywhere.
-const OF_THE_KERNEL: [&str; 17] = [
+const OF_THE_KERNEL: [&str; 18] = [
     "blocking::counts",
     "blocking::forever",
     "endings::",
@@ -71,6 +71,7 @@ const OF_THE_KERNEL: [&str; 17] = [
     "slowinit::time_is_where",
     "slowinit::unfinished",
     "transparency::",
+    "trust::beside::delve",
     "watching::",
 ];
 
@@ -288,12 +289,15 @@ fn natively(tools: &Tools, binary: &Path, suite: &mut Suite) {
     }
     let log = KernelLog::now(road);
     let mut skipped = Vec::new();
-    for peer in ["strace", "bpftrace"] {
+    let peers = [
+        ("strace", &["blocking::strace", "trust::faults"][..]),
+        ("bpftrace", &["blocking::bpftrace", "trust::beside::bpftrace"]),
+        ("linux-perf", &["trust::beside::perf"]),
+    ];
+    for (peer, tests) in peers {
         if let Err(error) = apt::install(VOICE, &[peer]) {
             suite.note(&format!("not compared with {peer}: {error:#}"));
-            let tests = if peer == "strace" { "trust::faults" } else { "trust::beside::bpftrace" };
-            skipped.extend(["--skip".to_owned(), format!("blocking::{peer}")]);
-            skipped.extend(["--skip".to_owned(), tests.to_owned()]);
+            skipped.extend(tests.iter().flat_map(|test| ["--skip".to_owned(), (*test).to_owned()]));
         }
     }
     suite.part("kernel tests", &place, |part| {
@@ -325,6 +329,9 @@ pub(crate) fn guest(
     let mut guest = Guest::new(kernel)?;
     guest.program(&tools.gotrace, "/usr/bin/gotrace")?;
     guest.program(&stripped(binary)?, "/tests/kernel")?;
+    let delve = cache::root()?.join("delve");
+    cache::once(&delve, |folder| apt::unpack(VOICE, "delve", folder))?;
+    guest.program(&delve.join("usr/bin/dlv"), "/usr/bin/dlv")?;
     guest.fixtures(&tools.programs.fixtures, chosen)?;
     guest.variable("GOTRACE_BIN", "/usr/bin/gotrace");
     guest.variable(

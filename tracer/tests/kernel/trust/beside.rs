@@ -75,6 +75,81 @@ fn bpftrace_counts_the_same_function_beside_gotrace() {
     server.assert_untouched("at the end");
 }
 
+/// `perf` takes samples of it by the clock, as gotrace does, and counts its system calls.
+#[test]
+#[ignore = "needs root, BPF, fixtures and perf: cargo xtask test"]
+fn perf_samples_it_and_counts_its_calls_beside_gotrace() {
+    let mut server = Server::start();
+    let pid = server.pid().to_string();
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("perf.data");
+    let mut record = Command::new("perf");
+    record.args(["record", "-e", "cpu-clock", "-F", "499", "-g", "-p", &pid, "-o"]).arg(&data);
+    let mut record = Beside::start({
+        record.args(["--", "sleep", "3"]);
+        record
+    });
+    let mut count = Command::new("perf");
+    count.args(["stat", "-x", ",", "-e", "raw_syscalls:sys_enter", "-p", &pid, "--", "sleep", "3"]);
+    let mut count = Beside::start(count);
+    let mut attach = gotrace();
+    attach.args(["attach", "--json", "--frequency", "499", "--duration", "2s", &pid]);
+    let mut gotrace = Beside::start(attach);
+    serve_until_ended(&mut server, &mut [&mut record, &mut count, &mut gotrace]);
+    assert_eq!(gotrace.ended().and_then(|status| status.code()), Some(0), "{}", gotrace.said("stderr"));
+    let ours = parse(&gotrace.said("stdout"));
+    let summary = ours.last().expect("a summary");
+    assert!(number(&summary["calls"]) > 0 && summary["dropped"] == 0, "{summary}");
+    let samples: u64 =
+        ours.iter().filter(|line| line["type"] == "on_cpu").map(|line| number(&line["count"])).sum();
+    assert!(samples > 0, "gotrace has no samples");
+    let counted = count.said("stderr");
+    let theirs =
+        counted.lines().find_map(|line| line.split_once(",,raw_syscalls:sys_enter")?.0.parse::<u64>().ok());
+    assert!(theirs.is_some_and(|theirs| theirs > 0), "{counted}");
+    let script =
+        Command::new("perf").args(["script", "-F", "comm", "-i"]).arg(&data).output().expect("perf runs");
+    assert!(!script.stdout.is_empty(), "perf has no samples: {}", String::from_utf8_lossy(&script.stderr));
+    server.assert_untouched("at the end");
+}
+
+/// Delve stops the program at a breakpoint, lets it go on and leaves, while gotrace has its probes in it. Only in a
+/// guest: a debugger stops processes.
+#[test]
+#[ignore = "needs root, BPF, fixtures and Delve: cargo xtask test"]
+fn delve_stops_at_a_breakpoint_beside_gotrace() {
+    if std::env::var_os("GOTRACE_VM").is_none() {
+        eprintln!("skipped: programs are debugged in a guest only");
+        return;
+    }
+    let mut server = Server::start();
+    let pid = server.pid().to_string();
+    let mut attach = gotrace();
+    attach.args(["attach", "--json", "--waits", "--max-overhead", "10000", &pid]);
+    let mut gotrace = Beside::start(attach);
+    gotrace.until(|gotrace| gotrace.said("stderr").contains("Ctrl-C for the report"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = folder.path().join("script");
+    let commands = ["break net/http.(*conn).serve", "continue", "stack 1", "clearall", "exit"];
+    std::fs::write(&script, commands.join("\n") + "\n").expect("a script");
+    // It asks whether to kill the program.
+    let mut delve = Command::new("sh");
+    let attach =
+        format!("echo n | dlv attach {pid} --check-go-version=false --allow-non-terminal-interactive");
+    delve.args(["-c", &format!("{attach} --init {}", script.display())]).env("HOME", folder.path());
+    let mut delve = Beside::start(delve);
+    delve.until(|delve| delve.said("stdout").contains("Breakpoint 1 set"));
+    // It is answered when Delve has let the program go on.
+    serve_until_ended(&mut server, &mut [&mut delve]);
+    let said = delve.said("stdout");
+    assert!(said.contains("> net/http.(*conn).serve()"), "{said}{}", delve.said("stderr"));
+    server.assert_serves();
+    gotrace.signal(libc::SIGINT);
+    gotrace.until(|_| false);
+    assert!(parked(&mut gotrace) > 0);
+    server.assert_untouched("at the end");
+}
+
 /// A filter that ends the process at the system calls of probes (uretprobe and uprobe), and at those with which others
 /// look into a process.
 fn fenced() -> std::io::Result<()> {

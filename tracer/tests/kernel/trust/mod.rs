@@ -14,6 +14,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::{Fixture, gotrace, nethttp};
@@ -149,6 +150,8 @@ impl Beside {
         let begin = Instant::now();
         while !holds(self) && self.ended().is_none() {
             assert!(begin.elapsed() < PATIENCE, "it does not get ready: {}", self.said("stderr"));
+            // Who looks all the time keeps others from it.
+            thread::sleep(Duration::from_micros(200));
         }
     }
 
