@@ -1,10 +1,19 @@
 //! Real programs, damaged by chance.
 
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use gotrace::target::gobin::GoBinary;
+
 use crate::effort::Effort;
+use crate::image::Image;
 use crate::support::{Fixture, fixtures};
 use crate::{memory, walk};
+
+/// More than this no file may cost beside its own size, which is what damage can make a table say.
+const MEMORY: usize = 64 << 20;
 
 /// A generator that gives the same numbers on every machine.
 struct Numbers(u64);
@@ -32,7 +41,7 @@ fn damage_to_real_programs_does_no_harm() {
                 && fixture.go.as_deref() > Some("1.25"))
     };
     for fixture in programs.iter().filter(is_chosen) {
-        let whole = std::fs::read(&fixture.path).expect("a program");
+        let whole = fs::read(&fixture.path).expect("a program");
         let tables = tables(&whole);
         for round in 0..300 {
             let mut bytes = whole.clone();
@@ -66,7 +75,60 @@ fn survives(name: &str, bytes: &[u8], round: usize) {
     let began = Effort::begin();
     let (_, peak) = memory::peak_of(|| walk::walk_bytes(bytes));
     assert!(began.spent() <= Duration::from_secs(2), "{name} {round}: {:?}", began.spent());
-    assert!(peak <= 4 * bytes.len() + (32 << 20), "{name} {round}: {peak} bytes");
+    assert!(peak <= MEMORY + bytes.len(), "{name} {round}: {peak} bytes");
+}
+
+/// Everything is asked of every real program at hand.
+#[test]
+#[ignore = "needs fixtures: cargo xtask test"]
+fn real_programs_are_read_with_little_memory() {
+    for fixture in fixtures() {
+        let (walked, peak) = memory::peak_of(|| {
+            let file = File::open(&fixture.path).expect("a program");
+            GoBinary::from_file(file, fixture.path.clone()).map(|binary| walk::walk(&binary))
+        });
+        let size = fs::metadata(&fixture.path).expect("a size").len();
+        assert!(peak <= MEMORY, "{}: {peak} bytes of memory for {size}: {walked:?}", fixture.name);
+    }
+}
+
+/// A file may say that it is of any size, and take no room on the disk.
+#[test]
+fn a_file_of_nothing_is_read_with_little_memory() {
+    let image = Image::default().bytes();
+    for shift in [30, 34, 40] {
+        for offset in [0, 1 << 20, (1 << shift) - image.len() as u64] {
+            let file = tempfile::tempfile().expect("a file");
+            file.set_len(1 << shift).expect("a file of nothing");
+            file.write_all_at(&image, 0).expect("a file that can be written");
+            file.write_all_at(&image, offset).expect("a file that can be written");
+            let began = Effort::begin();
+            let (_, peak) = memory::peak_of(|| {
+                GoBinary::from_file(file, PathBuf::from("sparse")).map(|binary| walk::walk(&binary))
+            });
+            assert!(peak <= MEMORY, "{peak} bytes for 2^{shift} of nothing");
+            assert!(began.spent() <= Duration::from_secs(10), "{:?} for 2^{shift}", began.spent());
+        }
+    }
+    // The program headers tell of two GiB, all of which may have to be looked through.
+    let mut headers = Image::default().bytes();
+    let segment = |file: u64, address: u64| {
+        let mut bytes = [1_u32.to_le_bytes(), 5_u32.to_le_bytes()].concat();
+        for word in [file, address, address, 1 << 30, 1 << 30, 4096] {
+            bytes.extend(u64::to_le_bytes(word));
+        }
+        bytes
+    };
+    headers.truncate(64);
+    headers[56..58].copy_from_slice(&2_u16.to_le_bytes());
+    headers[32..40].copy_from_slice(&64_u64.to_le_bytes());
+    headers.extend([segment(0, 0x40_0000), segment(1 << 30, 0x8000_0000)].concat());
+    let file = tempfile::tempfile().expect("a file");
+    file.set_len(2 << 30).expect("a file of nothing");
+    file.write_all_at(&headers, 0).expect("a file that can be written");
+    let (read, peak) = memory::peak_of(|| GoBinary::from_file(file, PathBuf::from("sparse")));
+    assert!(read.is_err());
+    assert!(peak <= MEMORY, "{peak} bytes for two GiB of nothing");
 }
 
 /// The places worth damaging: where the function table's header, its parts' begins and the module data are.
