@@ -4,7 +4,6 @@
 use thiserror::Error;
 
 use super::super::globals::agreed;
-use super::super::scheduler::SchedulerLayout;
 use super::super::{GoBinary, Machine};
 use super::{CollectorLayout, proof};
 use crate::units::VirtAddr;
@@ -63,8 +62,8 @@ impl GoBinary {
     /// When the layout of the version is not known, the code does not tell where the variables are, or does not
     /// confirm each offset.
     pub fn collector(&self) -> Result<(CollectorLayout, CollectorGlobals), CollectorRefusal> {
-        let layout = CollectorLayout::of(self.version())
-            .ok_or_else(|| CollectorRefusal::Layout(self.version().to_string()))?;
+        let layout =
+            self.collector_layout().ok_or_else(|| CollectorRefusal::Layout(self.version().to_string()))?;
         Ok((layout, self.collector_globals(&layout)?))
     }
 
@@ -137,7 +136,9 @@ impl GoBinary {
     }
 
     fn holders(&self) -> Result<Holders, CollectorRefusal> {
-        let layout = SchedulerLayout::of(self.version())
+        let layout = self
+            .layouts()
+            .and_then(|layouts| layouts.scheduler)
             .ok_or_else(|| CollectorRefusal::Layout(self.version().to_string()))?;
         let sched = self.sched(&layout).ok_or(CollectorRefusal::Global("runtime.sched"))?;
         let stopnote = layout.gcwaiting + 8;
