@@ -1,5 +1,6 @@
 //! One traced run of a command: probes in place, program released, records drained, probes gone.
 
+use std::io;
 use std::path::Path;
 use std::process::ExitStatus;
 use std::sync::mpsc::Sender;
@@ -82,7 +83,7 @@ pub(super) struct Trace {
 
 /// The program, watched by a thread of its own until it ends.
 struct Program {
-    exits: UnboundedReceiver<std::io::Result<ExitStatus>>,
+    exits: UnboundedReceiver<io::Result<ExitStatus>>,
     status: Option<ExitStatus>,
     signals: Signals,
 }
@@ -181,6 +182,17 @@ impl Seen<'_> {
     }
 }
 
+/// What the kernel side is to look at: the process of that id in gotrace's own namespace.
+pub(super) fn config_of(pid: u32) -> io::Result<Config> {
+    let namespace = pid_namespace::current()?;
+    Ok(Config {
+        pid_namespace_device: namespace.map_or(0, |namespace| namespace.device),
+        pid_namespace_inode: namespace.map_or(0, |namespace| namespace.inode),
+        tgid: pid,
+        task_faults: task_faults(),
+    })
+}
+
 fn arm(
     binary: &GoBinary,
     sites: &[PlannedSite],
@@ -188,15 +200,9 @@ fn arm(
     pid: u32,
     options: &Options,
 ) -> anyhow::Result<(Attached, KernelSide)> {
-    let namespace = pid_namespace::current()?;
     let mut go = go_config(binary, options.slow_wait);
     go.tell_writes = u32::from(matches!(options.ready_when, ReadyWhen::Log(_)));
-    let config = Config {
-        pid_namespace_device: namespace.map_or(0, |namespace| namespace.device),
-        pid_namespace_inode: namespace.map_or(0, |namespace| namespace.inode),
-        tgid: pid,
-        task_faults: task_faults(),
-    };
+    let config = config_of(pid)?;
     let Options { heap, ring_bytes, kernel_log, .. } = *options;
     let load = LoadOptions { go, heap, gc, ring_bytes, kernel_log, ..LoadOptions::of_start(config) };
     let mut loaded = Loaded::load(&load)?;
@@ -261,7 +267,7 @@ async fn expired(deadline: Option<Instant>) {
 }
 
 /// A thread that waits for the end of the child that it is given.
-fn watch() -> std::io::Result<(Sender<Child>, UnboundedReceiver<std::io::Result<ExitStatus>>)> {
+fn watch() -> io::Result<(Sender<Child>, UnboundedReceiver<io::Result<ExitStatus>>)> {
     let (child, children) = std::sync::mpsc::channel::<Child>();
     let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
     std::thread::Builder::new().name("wait".to_owned()).spawn(move || {
