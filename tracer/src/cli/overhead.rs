@@ -1,6 +1,6 @@
 //! What the probes cost on this machine, where it can be measured.
 
-use super::session::config_of;
+use super::session::start_config;
 use crate::probe::load::LoadOptions;
 use crate::probe::{Costs, Starts, watch_config};
 use crate::target::pid_namespace;
@@ -8,7 +8,7 @@ use tracer_ebpf::config::Config;
 
 /// Of a `gotrace run`, when the program is through its start.
 pub(super) fn of_run() -> Option<Costs> {
-    measured(|| Ok(Costs::of_run(LoadOptions::of_start(config_of(std::process::id())?))?))
+    measured(|| Ok(Costs::of_run(LoadOptions::of_start(start_config(std::process::id())?))?))
 }
 
 /// Of a `gotrace watch`, before any program is watched.

@@ -23,7 +23,7 @@ use crate::event::Event;
 use crate::model::ReadyWhen;
 use crate::probe::Gc;
 use crate::probe::attach::Attached;
-use crate::probe::load::{LoadOptions, Loaded};
+use crate::probe::load::{LoadOptions, Loaded, config_of};
 use crate::probe::plan::PlannedSite;
 use crate::stream::ProbeLoss;
 use crate::target::cgroup::throttled;
@@ -182,15 +182,9 @@ impl Seen<'_> {
     }
 }
 
-/// What the kernel side is to look at: the process of that id in gotrace's own namespace.
-pub(super) fn config_of(pid: u32) -> io::Result<Config> {
-    let namespace = pid_namespace::current()?;
-    Ok(Config {
-        pid_namespace_device: namespace.map_or(0, |namespace| namespace.device),
-        pid_namespace_inode: namespace.map_or(0, |namespace| namespace.inode),
-        tgid: pid,
-        task_faults: task_faults(),
-    })
+/// What the kernel side is to look at: the process of that id in gotrace's own namespace, and its page faults.
+pub(super) fn start_config(pid: u32) -> io::Result<Config> {
+    Ok(Config { task_faults: task_faults(), ..config_of(pid, pid_namespace::current()?) })
 }
 
 fn arm(
@@ -202,7 +196,7 @@ fn arm(
 ) -> anyhow::Result<(Attached, KernelSide)> {
     let mut go = go_config(binary, options.slow_wait);
     go.tell_writes = u32::from(matches!(options.ready_when, ReadyWhen::Log(_)));
-    let config = config_of(pid)?;
+    let config = start_config(pid)?;
     let Options { heap, ring_bytes, kernel_log, .. } = *options;
     let load = LoadOptions { go, heap, gc, ring_bytes, kernel_log, ..LoadOptions::of_start(config) };
     let mut loaded = Loaded::load(&load)?;

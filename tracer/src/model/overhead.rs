@@ -83,16 +83,16 @@ mod tests {
         ProbeLoss { probe, hits, dropped: 0 }
     }
 
+    fn timeline() -> StartupTimeline {
+        let observed = Observation::until(Nanos(0), Nanos(9));
+        StartupTimeline::of(&[], &InitCatalogue::default(), &Nothing, &observed)
+    }
+
     const COSTS: Costs = Costs { hit: Nanos(1_000), syscall: Nanos(100), page: Nanos(3_000), pages: 7 };
 
     #[test]
     fn hits_system_calls_and_pages_are_paid_for() {
-        let mut timeline = StartupTimeline::of(
-            &[],
-            &InitCatalogue::default(),
-            &Nothing,
-            &Observation::until(Nanos(0), Nanos(9)),
-        );
+        let mut timeline = timeline();
         timeline.to_main = Some(Nanos(50));
         let losses =
             [loss(Probe::Init, 90), loss(Probe::GoEntry, 1), loss(Probe::Call, 40), loss(Probe::Exit, 4)];
@@ -101,12 +101,7 @@ mod tests {
 
     #[test]
     fn what_the_collector_does_after_main_is_not_the_starts() {
-        let mut timeline = StartupTimeline::of(
-            &[],
-            &InitCatalogue::default(),
-            &Nothing,
-            &Observation::until(Nanos(0), Nanos(9)),
-        );
+        let mut timeline = timeline();
         timeline.to_main = Some(Nanos(50));
         let events: Vec<Event> =
             [10, 20, 60, 70].into_iter().map(|time| hit(Probe::GcCycle, time, 0)).collect();
@@ -118,12 +113,7 @@ mod tests {
 
     #[test]
     fn absurd_figures_end_at_the_largest_there_is() {
-        let timeline = StartupTimeline::of(
-            &[],
-            &InitCatalogue::default(),
-            &Nothing,
-            &Observation::until(Nanos(0), Nanos(9)),
-        );
+        let timeline = timeline();
         let losses = [loss(Probe::Init, u64::MAX), loss(Probe::GcCycle, u64::MAX)];
         assert_eq!(overhead(&COSTS, &[], &losses, &timeline), Nanos(u64::MAX));
     }
