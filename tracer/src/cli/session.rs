@@ -1,17 +1,17 @@
 //! One traced run of a command: probes in place, program released, records drained, probes gone.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
-use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::oneshot::error::RecvError;
 use tokio::time::{Instant, MissedTickBehavior};
 use tracer_ebpf::config::{Config, HeapConfig};
 
 use super::collection::{Collected, Collection, Plan};
+use super::exit::TargetRefused;
 use super::kernel_config::{go_config, task_faults};
 use super::kernel_side::{Closing, KernelSide};
 use super::ready::Readiness;
@@ -28,7 +28,7 @@ use crate::probe::plan::PlannedSite;
 use crate::stream::ProbeLoss;
 use crate::target::cgroup::throttled;
 use crate::target::gobin::GoBinary;
-use crate::target::launch::{Child, ExecStamp, Gated};
+use crate::target::launch::{ExecStamp, Gated, NoEnd, Released};
 use crate::target::pid_namespace;
 use crate::units::{Nanos, boot_clock};
 
@@ -83,7 +83,8 @@ pub(super) struct Trace {
 
 /// The program, watched by a thread of its own until it ends.
 struct Program {
-    exits: UnboundedReceiver<io::Result<ExitStatus>>,
+    child: Released,
+    path: PathBuf,
     status: Option<ExitStatus>,
     signals: Signals,
 }
@@ -117,18 +118,14 @@ impl<'a> Session<'a> {
         let signals = Signals::forward_to(pid)?;
         // What can be done before is, for the program's start to have the processors to itself.
         let throttled_before = throttled();
-        let (started, exits) = watch()?;
-        let (child, stamp) = gated.release().map_err(|error| {
-            super::exit::TargetRefused(format!("cannot execute {}: {error}", path.display()))
-        })?;
-        started.send(child).context("cannot wait for the program")?;
-        let mut program = Program { exits, status: None, signals };
-
         let mut readiness = Readiness::watch(ready_when)?;
+        let child = gated.release()?;
+        let mut program = Program { child, path: path.to_owned(), status: None, signals };
         let mut seen = Seen { binary, recorder, events: Vec::new(), collection };
         let gone =
             drain_until(&mut kernel, until, &mut attached, &mut program, &mut readiness, &mut seen).await?;
         seen.drain(&mut kernel);
+        let stamp = program.child.stamp().context("the program was never executed")?;
         let method = attached.method;
         let end = boot_clock();
         let closing = kernel.closing(gone, end);
@@ -239,8 +236,8 @@ async fn drain_until(
                     attached.end_startup()?;
                 }
             }
-            status = program.exits.recv() => {
-                program.status = status.transpose().context("cannot wait for the program")?;
+            end = &mut program.child.end => {
+                program.status = Some(Program::ended(&program.path, end)?);
                 return Ok(Some(boot_clock()));
             }
             signal = program.signals.next() => {
@@ -260,16 +257,16 @@ async fn expired(deadline: Option<Instant>) {
     }
 }
 
-/// A thread that waits for the end of the child that it is given.
-fn watch() -> io::Result<(Sender<Child>, UnboundedReceiver<io::Result<ExitStatus>>)> {
-    let (child, children) = std::sync::mpsc::channel::<Child>();
-    let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
-    std::thread::Builder::new().name("wait".to_owned()).spawn(move || {
-        if let Ok(child) = children.recv() {
-            let _ = sender.send(child.wait());
+impl Program {
+    /// What the thread that waited for it says.
+    fn ended(path: &Path, end: Result<Result<ExitStatus, NoEnd>, RecvError>) -> anyhow::Result<ExitStatus> {
+        match end.context("the program's end was not seen")? {
+            Err(NoEnd::NotExecuted(error)) => {
+                Err(TargetRefused(format!("cannot execute {}: {error}", path.display())).into())
+            }
+            end => Ok(end?),
         }
-    })?;
-    Ok((child, receiver))
+    }
 }
 
 impl Trace {
@@ -279,11 +276,8 @@ impl Trace {
     }
 
     /// Waits for the program's end and tells how it came.
-    pub(super) fn wait(mut self) -> anyhow::Result<ExitStatus> {
-        if let Some(status) = self.program.status {
-            return Ok(status);
-        }
-        let status = self.program.exits.blocking_recv();
-        status.context("the program's end was not seen")?.context("cannot wait for the program")
+    pub(super) fn wait(self) -> anyhow::Result<ExitStatus> {
+        let Program { child, path, status, .. } = self.program;
+        status.map_or_else(|| Program::ended(&path, child.end.blocking_recv()), Ok)
     }
 }
