@@ -63,11 +63,10 @@ fn started(command: &Command) -> Result<(i128, Output)> {
 fn stamp(to: RawFd) -> io::Result<()> {
     let rest = libc::timespec { tv_sec: 0, tv_nsec: 100_000 };
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the structures are readable, and writable where they must be; the clock exists.
-    unsafe {
-        libc::nanosleep(&raw const rest, ptr::null_mut());
-        libc::clock_gettime(libc::CLOCK_REALTIME, &raw mut now);
-    }
+    // SAFETY: `rest` is readable, and nobody wants to know what was left of it.
+    unsafe { libc::nanosleep(&raw const rest, ptr::null_mut()) };
+    // SAFETY: `now` is writable, and the clock exists.
+    unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, &raw mut now) };
     let at = (i128::from(now.tv_sec) * 1_000_000_000 + i128::from(now.tv_nsec)).to_ne_bytes();
     // SAFETY: `at` is readable. A pipe takes so few bytes whole.
     let written = unsafe { libc::write(to, at.as_ptr().cast(), at.len()) };
