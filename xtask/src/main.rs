@@ -42,8 +42,6 @@ enum Verb {
     Vm(vm::Args),
     Ci(ci::Args),
     Bench(bench::Args),
-    #[command(hide = true)]
-    Stamp(bench::stamp::Args),
     Fuzz(fuzz::Args),
     Matrix(matrix::Args),
     Offsets(offsets::Args),
@@ -74,7 +72,6 @@ fn run(verb: Verb) -> Result<ExitCode> {
         Verb::Test(args) => test::run(&args),
         Verb::Ci(args) => ci::run(&args),
         Verb::Bench(args) => bench::run(&args),
-        Verb::Stamp(args) => bench::stamp::become_program(&args),
         Verb::Fuzz(args) => fuzz::run(&args),
         Verb::Matrix(args) => matrix::run(&args),
         Verb::Offsets(args) => offsets::run(&args),

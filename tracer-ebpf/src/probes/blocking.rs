@@ -11,11 +11,12 @@ use tracer_ebpf::wire::{
 
 use super::{
     caller::{thread, tid, who},
+    class::Class,
     emit::emit,
     holder,
     main_thread::now,
     maps::{STOPNOTE, THREADS},
-    network, object, registers,
+    network, registers,
     sums::{Of, Spent, account, is_telling, sum_brief},
     target,
 };
@@ -83,7 +84,8 @@ fn returned(ctx: &RawTracePointContext, thread: &mut Thread, time: u64, result: 
         let _ = holder::look_for_holder();
     }
     let is_goroutine = caller as u32 == Caller::Goroutine as u32;
-    if is_goroutine && network::may_wait(thread.g) && !network::is_the_runtimes(syscall, saved.arguments[2]) {
+    if is_goroutine && network::may_wait(thread.g) && !Class::of(syscall).is_the_runtimes(saved.arguments[2])
+    {
         let until = if began_here { thread.entered } else { time };
         network::end(ctx, thread, saved.arguments[0] as u32, until, saved.arguments);
     }
@@ -91,7 +93,7 @@ fn returned(ctx: &RawTracePointContext, thread: &mut Thread, time: u64, result: 
     if is_telling(caller, &spent) || !sum_brief(caller, result, &spent) {
         account(ctx, &Of::new(thread, caller, result, saved.arguments), &spent);
     }
-    if is_goroutine && matches!(result, EAGAIN | EINPROGRESS) && object::may_block(syscall) {
+    if is_goroutine && matches!(result, EAGAIN | EINPROGRESS) && Class::of(syscall).may_block() {
         network::begin(thread, time, syscall as u32, saved.arguments[0] as u32);
     }
 }

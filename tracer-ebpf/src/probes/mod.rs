@@ -2,6 +2,7 @@
 
 mod blocking;
 mod caller;
+mod class;
 mod emit;
 mod gc;
 mod goroutine;

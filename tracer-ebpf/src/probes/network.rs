@@ -5,7 +5,6 @@ use aya_ebpf::programs::RawTracePointContext;
 use tracer_ebpf::wire::{
     Probe,
     blocking::{Caller, Kind, NetworkWait, Thread},
-    syscall::number,
 };
 
 use super::{
@@ -69,38 +68,6 @@ pub(super) fn end(ctx: &RawTracePointContext, thread: &mut Thread, fd: u32, unti
             let arguments = [u64::from(wait.fd), arguments[1], arguments[2]];
             account(ctx, &Of::new(thread, Caller::Goroutine, 0, arguments), &spent);
         }
-    }
-}
-
-/// Whether the runtime itself makes such calls in a goroutine's name: to wake threads, for memory, for its timers.
-/// They do not tell that the goroutine has gone on from its wait, for it is the runtime that wakes it.
-#[inline(always)]
-pub(super) fn is_the_runtimes(syscall: u64, length: u64) -> bool {
-    match syscall {
-        number::FUTEX
-        | number::MMAP
-        | number::MUNMAP
-        | number::MPROTECT
-        | number::MADVISE
-        | number::NANOSLEEP
-        | number::SCHED_YIELD
-        | number::GETPID
-        | number::GETTID
-        | number::TGKILL
-        | number::CLONE
-        | number::CLONE3
-        | number::RT_SIGACTION
-        | number::RT_SIGPROCMASK
-        | number::SIGALTSTACK
-        | number::PRCTL
-        | number::RT_SIGRETURN
-        // A socket enters the poller when connect(2) has said EINPROGRESS already (net/fd_unix.go, `netFD.connect`).
-        | number::EPOLL_CTL
-        | number::EPOLL_WAIT
-        | number::EPOLL_PWAIT => true,
-        // `netpollBreak` writes to its eventfd, or to its pipe (runtime/netpoll_epoll.go).
-        number::WRITE => matches!(length, 1 | 8),
-        _ => false,
     }
 }
 

@@ -2,12 +2,9 @@
 //! time that user space looks, the number may be another file's.
 
 use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_probe_read_kernel, bpf_probe_read_kernel_str};
-use tracer_ebpf::wire::{
-    blocking::{NAME_LEN, Object},
-    syscall::number,
-};
+use tracer_ebpf::wire::blocking::{NAME_LEN, Object};
 
-use super::maps::FILES;
+use super::{class::Class, maps::FILES};
 
 /// `S_IFMT` (include/uapi/linux/stat.h).
 const TYPE_BITS: u32 = 0o170_000;
@@ -25,10 +22,10 @@ pub(super) struct Opened {
 
 /// Finds it.
 #[inline(always)]
-pub(super) fn of_descriptor(syscall: u32, fd: u64) -> Opened {
+pub(super) fn of_descriptor(class: Class, fd: u64) -> Opened {
     let at = FILES.load();
     let mut opened = Opened { inode: 0, file: 0 };
-    if at.task_files == 0 || !takes_descriptor(u64::from(syscall)) {
+    if at.task_files == 0 || !class.takes_descriptor() {
         return opened;
     }
     // SAFETY: the helper has no preconditions.
@@ -85,57 +82,6 @@ impl Opened {
             object.local[8..].copy_from_slice(&half(3));
         }
     }
-}
-
-/// Whether the system call's first argument is a descriptor.
-#[inline(always)]
-pub(super) fn takes_descriptor(syscall: u64) -> bool {
-    may_block(syscall)
-        || matches!(
-            syscall,
-            number::FSTAT
-                | number::LSEEK
-                | number::IOCTL
-                | number::FCNTL
-                | number::FLOCK
-                | number::FSYNC
-                | number::FDATASYNC
-                | number::FTRUNCATE
-                | number::GETDENTS64
-                | number::EPOLL_WAIT
-                | number::EPOLL_PWAIT
-                | number::EPOLL_PWAIT2
-                | number::FALLOCATE
-                | number::SYNC_FILE_RANGE
-                | number::COPY_FILE_RANGE
-        )
-}
-
-/// Whether it is one that says EAGAIN when its descriptor, its first argument, is not ready.
-#[inline(always)]
-pub(super) fn may_block(syscall: u64) -> bool {
-    matches!(
-        syscall,
-        number::READ
-            | number::WRITE
-            | number::PREAD64
-            | number::PWRITE64
-            | number::READV
-            | number::WRITEV
-            | number::PREADV
-            | number::PWRITEV
-            | number::SENDFILE
-            | number::CONNECT
-            | number::ACCEPT
-            | number::ACCEPT4
-            | number::SENDTO
-            | number::RECVFROM
-            | number::SENDMSG
-            | number::RECVMSG
-            | number::SENDMMSG
-            | number::RECVMMSG
-            | number::SPLICE
-    )
 }
 
 /// Makes it [`Object::UNKNOWN`]. Of a plain assignment the compiler makes a loop over bytes, which the verifier follows.

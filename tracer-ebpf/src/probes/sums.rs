@@ -9,6 +9,7 @@ use tracer_ebpf::wire::{
 
 use super::{
     caller::{identify, tid},
+    class::Class,
     emit,
     maps::{BLOCKING, BRIEF, CALLS, EMPTY_STATS},
     object,
@@ -77,7 +78,10 @@ pub(super) fn account(ctx: &RawTracePointContext, of: &Of, spent: &Spent) {
     let config = BLOCKING.load();
     let of_runtime = of.caller as u32 == Caller::Runtime as u32;
     let is_telling = is_telling(of.caller, spent);
-    let opened = object::of_descriptor(if is_telling { spent.syscall } else { u32::MAX }, of.arguments[0]);
+    let opened = object::of_descriptor(
+        if is_telling { Class::of(u64::from(spent.syscall)) } else { Class::NONE },
+        of.arguments[0],
+    );
     let stack = if is_telling { stack::number(ctx) } else { NO_STACK };
     let key = Key {
         stack,

@@ -152,6 +152,7 @@ impl Seen {
             heap: None,
             gc: starts.gc.then(GcWanted::default),
             importers: BTreeMap::new(),
+            costs: None,
         };
         let start = Start { input, unlisted: InitCatalogue::default(), left_out: 0 };
         Some(self.report(start, begin))

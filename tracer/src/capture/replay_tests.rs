@@ -15,6 +15,7 @@ use crate::export::{Export as _, InitOrder, Ndjson, Text};
 use crate::model::{
     Ending, InitCatalogue, InitFunction, MissingProbe, Observation, Report, StartInput, Subject, Symbols,
 };
+use crate::probe::Costs;
 use crate::target::gobin::{Frame, GoVersion, InitTask, Linking, VersionSource, wait_reason};
 use crate::units::{Nanos, RuntimeAddr, VirtAddr};
 
@@ -169,6 +170,7 @@ fn input(ended: bool) -> StartInput {
         heap: Some(crate::model::HeapWanted::Of { most_ps: 64 }),
         gc: None,
         importers: BTreeMap::new(),
+        costs: ended.then_some(Costs { hit: Nanos(900), syscall: Nanos(80), page: Nanos(2_900), pages: 24 }),
     }
 }
 

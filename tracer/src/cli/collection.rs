@@ -10,6 +10,7 @@ use crate::export::Format;
 use crate::model::gc::{GcHistory, Surroundings};
 use crate::model::{GcWanted, MissingProbe};
 use crate::probe::attach::{AttachError, Attached};
+use crate::probe::plan::PlannedSite;
 use crate::probe::{Gc, GcPlan, Probe, gc, gc_config};
 use crate::target::gobin::{CollectorGlobals, GoBinary};
 use crate::target::memory::{Memory as _, ProcessMemory};
@@ -28,6 +29,11 @@ impl Plan {
         plan.sites.retain(|planned| planned.hook != Probe::GcAssist);
         plan.missing.retain(|missing| missing.hook != Probe::GcAssist);
         Ok(Self { plan })
+    }
+
+    /// Where it is probed.
+    pub(super) fn sites(&self) -> &[PlannedSite] {
+        &self.plan.sites
     }
 
     /// Where the collector keeps its notes.

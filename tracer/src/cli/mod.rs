@@ -19,6 +19,7 @@ mod node;
 mod open;
 mod order;
 mod output;
+mod overhead;
 mod ready;
 mod recorder;
 mod repair;

@@ -3,6 +3,7 @@
 mod repeat;
 mod report;
 
+use std::cell::OnceCell;
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use super::collection;
 use super::open::Opener;
 use super::order::Sort;
 use super::output::{self, Outputs, format_name};
+use super::overhead;
 use super::recorder::{Recorder, size};
 use super::ring::ring_size;
 use super::session::{Options, Session, Trace};
@@ -28,14 +30,14 @@ use crate::export::{self, Format, History, InitOrder, Told, View};
 use crate::model::budget::Budget;
 use crate::model::series::{Series, Start};
 use crate::model::{MissingProbe, ReadyWhen, Repetition, Report, Subject};
-use crate::probe::heap_config;
 use crate::probe::plan::Detail;
+use crate::probe::{Costs, heap_config};
 use crate::target::command;
 use crate::target::gobin::GoBinary;
 use crate::target::kernel::kernel_release;
 use crate::target::launch::Launch;
 use crate::target::user::InvokingUser;
-use crate::units::{boot_clock, wall_clock_at};
+use crate::units::{FileOffset, boot_clock, wall_clock_at};
 
 /// Start a Go program and show where its startup time goes
 ///
@@ -149,7 +151,8 @@ pub(super) fn run(args: &Args, common: &Common) -> anyhow::Result<Exit> {
         return repeat::run(args, common, &path, outputs);
     }
     let mut recorder = outputs.recorder(args.max_size)?;
-    let (report, trace) = once(args, common, &path, &outputs, &mut recorder, None)?;
+    let costs = OnceCell::new();
+    let (report, trace) = once(args, common, &path, &outputs, &mut recorder, None, &costs)?;
     let view =
         View { order: args.sort.order(), inits: args.top, focus: args.focus.clone(), ..View::default() };
     outputs.add(Told::Start(&report), &view, |_| true)?;
@@ -175,6 +178,7 @@ fn once(
     outputs: &Outputs,
     recorder: &mut Recorder,
     repetition: Option<Repetition>,
+    costs: &OnceCell<Option<Costs>>,
 ) -> anyhow::Result<(Report, Trace)> {
     let Some((name, arguments)) = args.command.split_first() else {
         anyhow::bail!("no command to run");
@@ -212,12 +216,19 @@ fn once(
         Err(missing) => (None, Some(missing)),
     };
     recorder.begin(|| begin(args, &traceable, path, gated.pid(), untold.as_ref()));
+    let of_gc = gc.iter().flat_map(collection::Plan::sites);
+    let sites: Vec<FileOffset> =
+        plan.sites.iter().chain(of_gc).map(|planned| planned.site.file_offset).collect();
     let session = Session::prepare(binary, &plan.sites, gc, gated, &options)?;
     common.note(&format!("{}: {}, {} sites probed", path.display(), binary.version(), plan.sites.len()));
     let trace = session.run(path, recorder)?;
     let mut input = report::input_of(&traceable, path, &trace);
     input.subject.repetition = repetition;
     input.missing.extend(untold);
+    // The program's start is over. What it costs to read the allocator's counters is not known of gotrace, which has none.
+    if heap.is_none() {
+        input.costs = costs.get_or_init(overhead::of_run).map(|costs| costs.with_sites(sites));
+    }
     input.heap = heap.as_ref().map(report::heap_wanted);
     input.ready_when = args.ready_when.as_ref().map(ToString::to_string);
     let history = trace.collected.as_ref().map(|collected| &collected.history);

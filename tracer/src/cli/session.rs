@@ -1,16 +1,17 @@
 //! One traced run of a command: probes in place, program released, records drained, probes gone.
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
-use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::oneshot::error::RecvError;
 use tokio::time::{Instant, MissedTickBehavior};
 use tracer_ebpf::config::{Config, HeapConfig};
 
 use super::collection::{Collected, Collection, Plan};
+use super::exit::TargetRefused;
 use super::kernel_config::{go_config, task_faults};
 use super::kernel_side::{Closing, KernelSide};
 use super::ready::Readiness;
@@ -22,12 +23,12 @@ use crate::event::Event;
 use crate::model::ReadyWhen;
 use crate::probe::Gc;
 use crate::probe::attach::Attached;
-use crate::probe::load::{LoadOptions, Loaded};
+use crate::probe::load::{LoadOptions, Loaded, config_of};
 use crate::probe::plan::PlannedSite;
 use crate::stream::ProbeLoss;
 use crate::target::cgroup::throttled;
 use crate::target::gobin::GoBinary;
-use crate::target::launch::{Child, ExecStamp, Gated};
+use crate::target::launch::{ExecStamp, Gated, NoEnd, Released};
 use crate::target::pid_namespace;
 use crate::units::{Nanos, boot_clock};
 
@@ -82,7 +83,8 @@ pub(super) struct Trace {
 
 /// The program, watched by a thread of its own until it ends.
 struct Program {
-    exits: UnboundedReceiver<std::io::Result<ExitStatus>>,
+    child: Released,
+    path: PathBuf,
     status: Option<ExitStatus>,
     signals: Signals,
 }
@@ -116,18 +118,14 @@ impl<'a> Session<'a> {
         let signals = Signals::forward_to(pid)?;
         // What can be done before is, for the program's start to have the processors to itself.
         let throttled_before = throttled();
-        let (started, exits) = watch()?;
-        let (child, stamp) = gated.release().map_err(|error| {
-            super::exit::TargetRefused(format!("cannot execute {}: {error}", path.display()))
-        })?;
-        started.send(child).context("cannot wait for the program")?;
-        let mut program = Program { exits, status: None, signals };
-
         let mut readiness = Readiness::watch(ready_when)?;
+        let child = gated.release()?;
+        let mut program = Program { child, path: path.to_owned(), status: None, signals };
         let mut seen = Seen { binary, recorder, events: Vec::new(), collection };
         let gone =
             drain_until(&mut kernel, until, &mut attached, &mut program, &mut readiness, &mut seen).await?;
         seen.drain(&mut kernel);
+        let stamp = program.child.stamp().context("the program was never executed")?;
         let method = attached.method;
         let end = boot_clock();
         let closing = kernel.closing(gone, end);
@@ -181,6 +179,11 @@ impl Seen<'_> {
     }
 }
 
+/// What the kernel side is to look at: the process of that id in gotrace's own namespace, and its page faults.
+pub(super) fn start_config(pid: u32) -> io::Result<Config> {
+    Ok(Config { task_faults: task_faults(), ..config_of(pid, pid_namespace::current()?) })
+}
+
 fn arm(
     binary: &GoBinary,
     sites: &[PlannedSite],
@@ -188,15 +191,9 @@ fn arm(
     pid: u32,
     options: &Options,
 ) -> anyhow::Result<(Attached, KernelSide)> {
-    let namespace = pid_namespace::current()?;
     let mut go = go_config(binary, options.slow_wait);
     go.tell_writes = u32::from(matches!(options.ready_when, ReadyWhen::Log(_)));
-    let config = Config {
-        pid_namespace_device: namespace.map_or(0, |namespace| namespace.device),
-        pid_namespace_inode: namespace.map_or(0, |namespace| namespace.inode),
-        tgid: pid,
-        task_faults: task_faults(),
-    };
+    let config = start_config(pid)?;
     let Options { heap, ring_bytes, kernel_log, .. } = *options;
     let load = LoadOptions { go, heap, gc, ring_bytes, kernel_log, ..LoadOptions::of_start(config) };
     let mut loaded = Loaded::load(&load)?;
@@ -239,8 +236,8 @@ async fn drain_until(
                     attached.end_startup()?;
                 }
             }
-            status = program.exits.recv() => {
-                program.status = status.transpose().context("cannot wait for the program")?;
+            end = &mut program.child.end => {
+                program.status = Some(Program::ended(&program.path, end)?);
                 return Ok(Some(boot_clock()));
             }
             signal = program.signals.next() => {
@@ -260,16 +257,16 @@ async fn expired(deadline: Option<Instant>) {
     }
 }
 
-/// A thread that waits for the end of the child that it is given.
-fn watch() -> std::io::Result<(Sender<Child>, UnboundedReceiver<std::io::Result<ExitStatus>>)> {
-    let (child, children) = std::sync::mpsc::channel::<Child>();
-    let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
-    std::thread::Builder::new().name("wait".to_owned()).spawn(move || {
-        if let Ok(child) = children.recv() {
-            let _ = sender.send(child.wait());
+impl Program {
+    /// What the thread that waited for it says.
+    fn ended(path: &Path, end: Result<Result<ExitStatus, NoEnd>, RecvError>) -> anyhow::Result<ExitStatus> {
+        match end.context("the program's end was not seen")? {
+            Err(NoEnd::NotExecuted(error)) => {
+                Err(TargetRefused(format!("cannot execute {}: {error}", path.display())).into())
+            }
+            end => Ok(end?),
         }
-    })?;
-    Ok((child, receiver))
+    }
 }
 
 impl Trace {
@@ -279,11 +276,8 @@ impl Trace {
     }
 
     /// Waits for the program's end and tells how it came.
-    pub(super) fn wait(mut self) -> anyhow::Result<ExitStatus> {
-        if let Some(status) = self.program.status {
-            return Ok(status);
-        }
-        let status = self.program.exits.blocking_recv();
-        status.context("the program's end was not seen")?.context("cannot wait for the program")
+    pub(super) fn wait(self) -> anyhow::Result<ExitStatus> {
+        let Program { child, path, status, .. } = self.program;
+        status.map_or_else(|| Program::ended(&path, child.end.blocking_recv()), Ok)
     }
 }

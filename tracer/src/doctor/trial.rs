@@ -6,12 +6,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
-use tracer_ebpf::config::Config;
 
 use super::{Check, Verdict};
 use crate::event::{Decoder, EventKind};
 use crate::probe::attach::AttachError;
-use crate::probe::load::{LoadError, LoadOptions, Loaded};
+use crate::probe::load::{LoadError, LoadOptions, Loaded, config_of};
 use crate::probe::{own_site, pass_own_site};
 use crate::stream::Ring;
 use crate::target::pid_namespace;
@@ -55,14 +54,9 @@ pub fn trial() -> Check {
 fn attempt() -> Result<(), Failure> {
     let site = own_site()?;
     let own = File::open("/proc/self/exe")?;
-    let namespace = pid_namespace::current()?;
     let pid = std::process::id();
-    let mut loaded = Loaded::load(&LoadOptions::of_start(Config {
-        pid_namespace_device: namespace.map_or(0, |namespace| namespace.device),
-        pid_namespace_inode: namespace.map_or(0, |namespace| namespace.inode),
-        tgid: pid,
-        task_faults: 0,
-    }))?;
+    let config = config_of(pid, pid_namespace::current()?);
+    let mut loaded = Loaded::load(&LoadOptions::of_start(config))?;
     let (mut ring, mut decoder) = (Ring::of(&mut loaded, false)?, Decoder::default());
     let _attached = loaded.attach(&own, &[site], pid)?;
     let begun = Instant::now();

@@ -162,6 +162,7 @@ pub(super) fn report() -> Report {
         ending: Ending::Running,
         awaited: None,
         gc: None,
+        overhead: Some(Nanos(123_456)),
         missing: vec![MissingProbe {
             probe: "schedinit_done".into(),
             function: "runtime.rt0_go".to_owned(),

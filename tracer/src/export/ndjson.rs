@@ -182,6 +182,6 @@ fn summary(report: &Report) -> Line<'_> {
         undecodable: totals.undecodable,
         unresolved: totals.unresolved,
         complete: report.is_complete(),
-        target_overhead_ns: None,
+        target_overhead_ns: report.overhead,
     }
 }

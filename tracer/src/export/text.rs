@@ -13,6 +13,7 @@ use super::subject::subject_line;
 use super::{BlockingText, Export, printable};
 use crate::model::blocking::BlockingReport;
 use crate::model::{Ending, MainReached, Report, findings};
+use shares::share;
 
 /// How many findings are shown.
 const FINDINGS: usize = 8;
@@ -149,6 +150,13 @@ impl Text {
         let dim = self.style(Style::new().dimmed());
         let totals = report.totals();
         write_account("", &totals, &report.losses, self.color, out)?;
+        if let Some(overhead) = report.overhead {
+            let of = match report.timeline.to_main {
+                Some(to_main) => format!(", {} of the time to main.main", share(overhead.0, to_main.0)),
+                None => String::new(),
+            };
+            writeln!(out, "{dim}gotrace itself cost the start about {}{of}{dim:#}", overhead.for_people())?;
+        }
         if totals.dropped > 0 {
             writeln!(out, "{warn}a larger ring loses less: --ring-size{warn:#}")?;
         }

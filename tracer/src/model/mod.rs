@@ -13,6 +13,7 @@ mod init;
 mod libraries;
 mod look;
 mod objects;
+mod overhead;
 pub mod parking;
 mod parts;
 mod phases;

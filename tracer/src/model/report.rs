@@ -32,6 +32,8 @@ pub struct Report {
     pub undecodable: u64,
     /// What the garbage collector did, unless that was not wanted or could not be seen.
     pub gc: Option<GcReport>,
+    /// What gotrace itself cost the program up to `main.main`, about; none when that was not measured.
+    pub overhead: Option<Nanos>,
 }
 
 /// Whose report it is.

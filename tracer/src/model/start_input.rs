@@ -6,10 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::catalogue::InitCatalogue;
 use super::gc::{GcHistory, GcInput, GcReport};
+use super::overhead::overhead;
 use super::report::{Ending, MissingProbe, Report, Subject};
 use super::startup::{Observation, StartupTimeline};
 use super::waits::Symbols;
 use crate::event::Event;
+use crate::probe::Costs;
 use crate::stream::{ProbeLoss, Tables};
 use crate::units::Nanos;
 
@@ -40,6 +42,9 @@ pub struct StartInput {
     /// Who imports the packages whose inits took long, as far as the binary proves.
     #[serde(default)]
     pub importers: BTreeMap<String, String>,
+    /// What the probes cost on this machine; none when that was not measured.
+    #[serde(default)]
+    pub costs: Option<Costs>,
 }
 
 /// How the heap's counters were to be read.
@@ -98,7 +103,9 @@ impl Report {
             .charged(&timeline)
         });
         missing.extend(input.heap.and_then(|heap| heap.missing(&timeline)));
+        let overhead = input.costs.map(|costs| overhead(&costs, events, &input.losses, &timeline));
         Self {
+            overhead,
             ending: timeline.replaced_by.clone().map_or(ending, Ending::Replaced),
             // Many programs never listen, and nobody asked; a condition that was given is missed.
             awaited: input.ready_when.filter(|_| timeline.ready.is_none()),

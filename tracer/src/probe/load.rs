@@ -25,6 +25,7 @@ use tracer_ebpf::wire::watch::{FILES_TOLD_MAP, SILENT_MAP, WATCHED_MAP};
 use zerocopy::IntoBytes as _;
 
 use super::{Blocking, Gc, Parking, Starts};
+use crate::target::pid_namespace::PidNamespace;
 
 /// The verifier refused a program, or the kernel the object.
 #[derive(Debug, Error)]
@@ -103,6 +104,17 @@ impl LoadError {
 
 /// The words of a `MainThread`; as such aya knows that any bytes will do.
 pub type MainThreadWords = [u64; size_of::<MainThread>() / size_of::<u64>()];
+
+/// What the programs are to look at: the process that has this id in the PID namespace that gotrace runs in.
+#[must_use]
+pub fn config_of(pid: u32, own: Option<PidNamespace>) -> Config {
+    Config {
+        pid_namespace_device: own.map_or(0, |namespace| namespace.device),
+        pid_namespace_inode: own.map_or(0, |namespace| namespace.inode),
+        tgid: pid,
+        task_faults: 0,
+    }
+}
 
 /// What to load.
 #[derive(Clone, Copy, Debug)]

@@ -52,22 +52,22 @@ pub struct MissingHook {
 pub fn startup(binary: &GoBinary, detail: Detail) -> StartupPlan {
     let mut plan = StartupPlan { sites: Vec::new(), missing: Vec::new() };
     plan.add(Probe::GoEntry, binary, go_entry(binary), GoBinary::site);
-    plan.add(Probe::SchedInit, binary, "runtime.schedinit", GoBinary::site);
+    plan.add(Probe::SchedInit, binary, "runtime.schedinit", with(None));
     plan.add(Probe::SchedInitDone, binary, "runtime.rt0_go", after_schedinit);
-    plan.add(Probe::RuntimeMain, binary, "runtime.main", GoBinary::site);
-    plan.add(Probe::GcEnable, binary, "runtime.gcenable", GoBinary::site);
+    plan.add(Probe::RuntimeMain, binary, "runtime.main", with(Some(R14)));
+    plan.add_called(Probe::GcEnable, binary, "runtime.main", "runtime.gcenable");
     plan.add_inits(binary);
-    plan.add(Probe::MainMain, binary, "main.main", GoBinary::site);
+    plan.add(Probe::MainMain, binary, "main.main", with(None));
     if detail != Detail::Lean {
         plan.add_steps_of_schedinit(binary);
-        plan.add(Probe::Sysmon, binary, "runtime.sysmon", GoBinary::site);
+        plan.add(Probe::Sysmon, binary, "runtime.sysmon", with(None));
         plan.add_init_functions(binary, detail);
         plan.add_goroutines(binary);
     }
     plan
 }
 
-/// What `runtime.schedinit` does that takes time, with the number of the register of its argument.
+/// What `runtime.schedinit` does that takes time.
 const STEPS: [(Probe, Probe, &str); 3] = [
     (Probe::MallocInit, Probe::MallocInitDone, "runtime.mallocinit"),
     (Probe::GcInit, Probe::GcInitDone, "runtime.gcinit"),
@@ -75,8 +75,14 @@ const STEPS: [(Probe, Probe, &str); 3] = [
 ];
 
 /// Registers by their numbers in instruction encodings (cmd/compile/abi-internal.md says what is where).
+const RAX: u8 = 0;
 const RCX: u8 = 1;
 const R14: u8 = 14;
+
+/// A function's beginning, while that register holds what it does there.
+fn with(register: Option<u8>) -> impl FnOnce(&GoBinary, &Function) -> Result<Site, SiteRefusal> {
+    move |binary, function| binary.emulated_site(function, register)
+}
 
 /// The function in which Go's own code begins: the ELF entry point, or Go's `main` when C starts the program.
 fn go_entry(binary: &GoBinary) -> &'static str {
@@ -117,10 +123,19 @@ impl StartupPlan {
         }
     }
 
+    /// A function that has one caller, which is probed as well: at the call, if that is to be had, because in the function
+    /// itself the site would be on another page, which the program's execve would have to copy for it.
+    fn add_called(&mut self, hook: Probe, binary: &GoBinary, caller: &str, callee: &str) {
+        let found = binary.functions().named(caller);
+        match found.map(|found| binary.site_before_call(&found, callee)) {
+            Some(Ok(site)) => self.sites.push(PlannedSite { hook, function: caller.to_owned(), site }),
+            _ => self.add(hook, binary, callee, with(Some(RAX))),
+        }
+    }
+
     fn add_steps_of_schedinit(&mut self, binary: &GoBinary) {
         for (begin, done, function) in STEPS {
-            self.add(begin, binary, function, GoBinary::site);
-            self.keep_emulated();
+            self.add_called(begin, binary, "runtime.schedinit", function);
             if self.sites.iter().any(|planned| planned.hook == begin) {
                 self.add(done, binary, "runtime.schedinit", |binary, caller| {
                     binary.site_after_call(caller, function)
@@ -151,13 +166,8 @@ impl StartupPlan {
     }
 
     fn add_goroutines(&mut self, binary: &GoBinary) {
-        let with = |register| {
-            move |binary: &GoBinary, function: &Function| {
-                binary.site(function).map(|site| Site { register: Some(register), ..site })
-            }
-        };
-        self.add(Probe::GoStart, binary, "runtime.newproc1", with(RCX));
-        self.add(Probe::GoExit, binary, "runtime.goexit1", with(R14));
+        self.add(Probe::GoStart, binary, "runtime.newproc1", with(Some(RCX)));
+        self.add(Probe::GoExit, binary, "runtime.goexit1", with(Some(R14)));
         self.keep_emulated();
     }
 

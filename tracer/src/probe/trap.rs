@@ -82,44 +82,56 @@ pub(super) fn cost(
     multi: Option<&Program>,
     name: &'static str,
 ) -> Result<Nanos, AttachError> {
+    let measure = || measure(CALLS, pass, || {});
+    let without = measure();
+    Ok(armed(loaded, multi, name, 0, measure)?.since(without))
+}
+
+/// What `measure` gives while gotrace's own instruction is probed, by the program of that name, with that cookie.
+pub(super) fn armed<T>(
+    loaded: &mut Loaded,
+    multi: Option<&Program>,
+    name: &'static str,
+    cookie: u64,
+    measure: impl FnOnce() -> T,
+) -> Result<T, AttachError> {
     const OWN: &str = "/proc/self/exe";
     let failed = |source| AttachError::Sites { sites: 1, source };
     let place = place().map_err(failed)?;
-    let without = measure();
-    let with = if let Some(program) = multi {
+    if let Some(program) = multi {
         let path = CString::new(OWN).map_err(|_| LoadError::Part("path"))?;
         let pid = if program.supported() == Supported::Yes { std::process::id() } else { 0 };
-        let point = [Point { offset: place.0, cookie: 0 }];
+        let point = [Point { offset: place.0, cookie }];
         let _armed = program.attach(&path, &point, pid).map_err(failed)?;
-        measure()
+        Ok(measure())
     } else {
         let program: &mut UProbe = typed(loaded, name)?;
         let location = UProbeAttachLocation::AbsoluteOffset(place.0);
         let refused =
             |source| AttachError::Site { function: "gotrace's own".to_owned(), source: Box::new(source) };
-        let point = UProbeAttachPoint { location, cookie: None };
+        let point = UProbeAttachPoint { location, cookie: Some(cookie) };
         let armed = program.attach(point, OWN, UProbeScope::AllProcesses).map_err(refused)?;
-        let with = measure();
+        let measured = measure();
         program.detach(armed).map_err(refused)?;
-        with
-    };
-    Ok(with.since(without))
-}
-
-/// The processor time of one call, in nanoseconds: the median of several rounds.
-fn measure() -> Nanos {
-    let mut rounds: Vec<u64> = (0..ROUNDS).map(|_| round()).collect();
-    rounds.sort_unstable();
-    Nanos(rounds[ROUNDS / 2] / CALLS)
-}
-
-fn round() -> u64 {
-    let now = || clock_time(libc::CLOCK_THREAD_CPUTIME_ID).unwrap_or_default();
-    let begin = now();
-    for _ in 0..CALLS {
-        probed();
+        Ok(measured)
     }
-    now().since(begin).0
+}
+
+/// The processor time of one call, in nanoseconds: the lower quartile of several rounds of so many, because
+/// whatever disturbs one (an interrupt, the hypervisor) only adds to it. `rest` comes after each and is not measured.
+pub(super) fn measure(calls: u64, mut call: impl FnMut(), mut rest: impl FnMut()) -> Nanos {
+    let now = || clock_time(libc::CLOCK_THREAD_CPUTIME_ID).unwrap_or_default();
+    let mut rounds = [0; ROUNDS];
+    for round in &mut rounds {
+        let begin = now();
+        for _ in 0..calls {
+            call();
+        }
+        *round = now().since(begin).0;
+        rest();
+    }
+    rounds.sort_unstable();
+    Nanos(rounds[ROUNDS / 4] / calls)
 }
 
 #[cfg(test)]

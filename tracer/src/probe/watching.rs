@@ -20,7 +20,7 @@ use super::warmth::Warmth;
 use crate::units::Nanos;
 
 /// The program that serves every uprobe site.
-const WATCH: &str = "watch";
+pub(super) const WATCH: &str = "watch";
 
 /// So many threads take links away at a time: each waits for the same of the kernel, until none of its processors can
 /// be in a probe.

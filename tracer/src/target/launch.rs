@@ -4,10 +4,13 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, RawFd};
 use std::path::Path;
-use std::thread::JoinHandle;
+use std::process::ExitStatus;
+use std::ptr;
 
-pub use super::spawn::Child;
+use tokio::sync::oneshot;
+
 use super::spawn::Image;
+pub use super::spawn::NoEnd;
 use super::user::{InvokingUser, become_user};
 use crate::units::Nanos;
 
@@ -36,8 +39,15 @@ pub struct Launch<'a> {
 pub struct Gated {
     pid: u32,
     gate: Option<PipeWriter>,
+    child: Option<Released>,
+}
+
+/// A child that becomes its program, or has.
+#[derive(Debug)]
+pub struct Released {
+    /// How it ended, once it has.
+    pub end: oneshot::Receiver<Result<ExitStatus, NoEnd>>,
     reports: PipeReader,
-    spawner: Option<JoinHandle<io::Result<Child>>>,
 }
 
 /// The child's last word before it became the program.
@@ -76,25 +86,32 @@ impl Launch<'_> {
             if let Some((uid, gid, groups)) = &user {
                 become_user(*uid, *gid, groups)?;
             }
+            nap();
             in_child.stamp()
         };
 
-        // `spawn` returns when the child has executed, so it needs a thread of its own.
-        let spawner = std::thread::Builder::new().name("spawn".to_owned()).spawn(move || {
-            // SAFETY: `before` makes system calls only, on descriptors and memory that exist already.
-            let result = unsafe { image.spawn(&before) };
-            drop((wait_for_go, to_parent));
-            result
+        let (ended, end) = oneshot::channel();
+        std::thread::Builder::new().name("child".to_owned()).spawn(move || {
+            let ends = (wait_for_go, to_parent);
+            // SAFETY: `before` makes system calls only, on descriptors and memory that exist already, and to close one
+            // is nothing else.
+            let result = unsafe { image.run(&before, || drop(ends)) };
+            // Whoever asked may have gone.
+            drop(ended.send(result));
         })?;
 
         let mut pid = [0; 4];
         match reports.read_exact(&mut pid) {
             Ok(()) => {
-                Ok(Gated { pid: u32::from_ne_bytes(pid), gate: Some(gate), reports, spawner: Some(spawner) })
+                let pid = u32::from_ne_bytes(pid);
+                Ok(Gated { pid, gate: Some(gate), child: Some(Released { end, reports }) })
             }
             Err(error) => {
                 drop(gate);
-                Err(join(Some(spawner)).err().unwrap_or(error))
+                Err(match end.blocking_recv() {
+                    Ok(Err(NoEnd::NotExecuted(reason))) => reason,
+                    _ => error,
+                })
             }
         }
     }
@@ -118,20 +135,15 @@ impl Gated {
         self.pid
     }
 
-    /// Lets the child execute its program, and waits until it has.
+    /// Lets the child execute its program. Nothing is told when it has: whoever waited for that would be woken beside the
+    /// program's first steps, or in their place.
     ///
     /// # Errors
-    /// When the execve fails, for the reason that it gave.
-    pub fn release(mut self) -> io::Result<(Child, ExecStamp)> {
-        if let Some(mut gate) = self.gate.take() {
-            gate.write_all(&[1])?;
-        }
-        // Whoever waited for the stamp would be woken beside the program's first steps.
-        let child = join(self.spawner.take())?;
-        let mut stamp = [0; STAMP_LEN];
-        self.reports.read_exact(&mut stamp)?;
-        let (boot, wall) = stamp.split_at(STAMP_LEN / 2);
-        Ok((child, ExecStamp { boot: Nanos(word(boot)), wall_unix: word(wall) }))
+    /// When the child has gone.
+    pub fn release(mut self) -> io::Result<Released> {
+        let gone = || io::Error::other("the process that was to become the command has gone");
+        self.gate.take().ok_or_else(gone)?.write_all(&[1])?;
+        self.child.take().ok_or_else(gone)
     }
 }
 
@@ -139,7 +151,22 @@ impl Drop for Gated {
     /// The child reads the end of the gate, and leaves. Its word of that must find its reader, or it complains.
     fn drop(&mut self) {
         drop(self.gate.take());
-        let _ = join(self.spawner.take());
+        if let Some(child) = &mut self.child {
+            let _ = child.reports.read(&mut [0; 1]);
+        }
+    }
+}
+
+impl Released {
+    /// When it called execve. Waits for that, which comes next.
+    ///
+    /// # Errors
+    /// When it did not come to it.
+    pub fn stamp(&mut self) -> io::Result<ExecStamp> {
+        let mut stamp = [0; STAMP_LEN];
+        self.reports.read_exact(&mut stamp)?;
+        let (boot, wall) = stamp.split_at(STAMP_LEN / 2);
+        Ok(ExecStamp { boot: Nanos(word(boot)), wall_unix: word(wall) })
     }
 }
 
@@ -147,9 +174,12 @@ fn word(bytes: &[u8]) -> u64 {
     bytes.try_into().map_or(0, u64::from_ne_bytes)
 }
 
-fn join(spawner: Option<JoinHandle<io::Result<Child>>>) -> io::Result<Child> {
-    let started = spawner.and_then(|spawner| spawner.join().ok());
-    started.unwrap_or_else(|| Err(io::Error::other("the thread that starts the command failed")))
+/// In the child: waits until whoever opened the gate sleeps. While two are on a processor, the execve takes the program
+/// to another one (`sched_exec`, kernel/sched/core.c), on the program's time.
+fn nap() {
+    let time = libc::timespec { tv_sec: 0, tv_nsec: 100_000 };
+    // SAFETY: `time` is readable, and nobody wants to know what was left of it.
+    unsafe { libc::nanosleep(&raw const time, ptr::null_mut()) };
 }
 
 /// In the child: makes the descriptor `to` another name for what `from` stands for.
@@ -242,9 +272,9 @@ mod tests {
         assert!(gated.pid() > 1);
         assert!(!witness.exists());
         let before = Nanos(clock(libc::CLOCK_BOOTTIME));
-        let (child, stamp) = gated.release().unwrap();
-        assert!(stamp.boot >= before);
-        assert_eq!(child.wait().unwrap().code(), Some(7));
+        let mut child = gated.release().unwrap();
+        assert!(child.stamp().unwrap().boot >= before);
+        assert_eq!(child.end.blocking_recv().unwrap().unwrap().code(), Some(7));
         assert_eq!(std::fs::read_to_string(witness).unwrap(), "name\n");
     }
 
@@ -267,7 +297,10 @@ mod tests {
             user: None,
             stdout_to_stderr: false,
         };
-        let error = launch.fork().unwrap().release().unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+        let end = launch.fork().unwrap().release().unwrap().end.blocking_recv().unwrap();
+        assert!(
+            matches!(&end, Err(NoEnd::NotExecuted(error)) if error.kind() == io::ErrorKind::PermissionDenied),
+            "{end:?}"
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! A child that shares gotrace's memory until its execve, as one of vfork does: the execve then has nothing to
 //! take down, which it would do on the program's time. `std::process::Command` forks whenever it is to run
-//! code in the child.
+//! code in the child. Unlike vfork's it wakes nobody by its execve.
 
 use std::ffi::{CStr, CString, OsStr, c_char, c_int, c_void};
 use std::io;
@@ -9,6 +9,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 use std::ptr::null;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use thiserror::Error;
 
 /// What the child becomes. Everything that it needs is made beforehand: it must not allocate.
 #[derive(Debug)]
@@ -18,10 +21,15 @@ pub(super) struct Image {
     environment: Vec<CString>,
 }
 
-/// A child process, to be waited for.
-#[derive(Debug)]
-pub struct Child {
-    pid: libc::pid_t,
+/// Why it is not known how a child ended.
+#[derive(Debug, Error)]
+pub enum NoEnd {
+    /// It could not become the program.
+    #[error("{0}")]
+    NotExecuted(#[source] io::Error),
+    /// Somebody else has waited for it.
+    #[error("cannot wait for the program: {0}")]
+    NotSeen(#[source] io::Error),
 }
 
 impl Image {
@@ -48,70 +56,66 @@ impl Image {
         })
     }
 
-    /// Makes the child, which runs `before` and then becomes the program. Returns when it has, or why it has not.
-    /// The calling thread stands still meanwhile, and the others run on.
+    /// Makes the child, which runs `before` and then becomes the program; calls `made` when it is there, and waits for its
+    /// end. The calling thread is to be there for nothing else: no signal is handled in it from then on.
     ///
     /// # Safety
     /// `before` runs in the child, on the memory of both: it may make system calls on what belongs to the process
     /// (descriptors, credentials) and must not allocate, lock or go through wrappers of the C library that tell
-    /// the other threads.
-    pub(super) unsafe fn spawn(&self, before: &dyn Fn() -> io::Result<()>) -> io::Result<Child> {
+    /// the other threads. So does `made`, in the thread whose own variables (errno) are also the child's.
+    pub(super) unsafe fn run(
+        &self,
+        before: &dyn Fn() -> io::Result<()>,
+        made: impl FnOnce(),
+    ) -> Result<ExitStatus, NoEnd> {
         let pointers = |strings: &[CString]| -> Vec<*const c_char> {
             strings.iter().map(|string| string.as_ptr()).chain([null()]).collect()
         };
-        let mut start = Start {
+        let start = Start {
             program: &self.program,
             arguments: pointers(&self.arguments),
             environment: pointers(&self.environment),
             before,
-            error: 0,
+            error: AtomicI32::new(0),
         };
         let mut stack = vec![0_u128; STACK / size_of::<u128>()];
         let mut all = no_signals();
         // SAFETY: `all` is a signal set.
         unsafe { libc::sigfillset(&raw mut all) };
         // A handler must not run in the child: it would do the parent's work on the parent's memory.
-        let before_that = mask(&all);
-        // SAFETY: the stack is large enough for what runs on it and outlives it, as `start` does: with CLONE_VFORK
-        // this thread goes on when the child has executed or ended.
+        mask(&all);
+        // SAFETY: the stack is large enough for what runs on it. It outlives the child's use of it, as `start` does:
+        // this function returns when the child has ended.
         let pid = unsafe {
             let top = stack.as_mut_ptr_range().end.cast::<c_void>();
-            let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
-            libc::clone(child, top, flags, (&raw mut start).cast())
+            let flags = libc::CLONE_VM | libc::SIGCHLD;
+            libc::clone(child, top, flags, (&raw const start).cast_mut().cast())
         };
-        let failed = io::Error::last_os_error();
-        mask(&before_that);
         if pid < 0 {
-            return Err(failed);
+            return Err(NoEnd::NotExecuted(io::Error::last_os_error()));
         }
-        let child = Child { pid };
-        // SAFETY: the child, which wrote it, is gone or has its own memory.
-        match unsafe { (&raw const start.error).read_volatile() } {
-            0 => Ok(child),
-            error => {
-                child.wait()?;
-                Err(io::Error::from_raw_os_error(error))
-            }
+        made();
+        let status = wait(pid).map_err(NoEnd::NotSeen);
+        match start.error.load(Ordering::Acquire) {
+            0 => status,
+            error => Err(NoEnd::NotExecuted(io::Error::from_raw_os_error(error))),
         }
     }
 }
 
-impl Child {
-    /// Waits for its end.
-    ///
-    /// # Errors
-    /// When somebody else has waited for it.
-    pub fn wait(self) -> io::Result<ExitStatus> {
-        let mut status = 0;
-        loop {
-            // SAFETY: `status` is writable.
-            if unsafe { libc::waitpid(self.pid, &raw mut status, 0) } == self.pid {
-                return Ok(ExitStatus::from_raw(status));
-            }
-            let error = io::Error::last_os_error();
-            if error.kind() != io::ErrorKind::Interrupted {
-                return Err(error);
-            }
+/// Waits for the child's end. Not by the C library's function, which notes in the thread's variables that it waits.
+fn wait(pid: libc::pid_t) -> io::Result<ExitStatus> {
+    let mut status: c_int = 0;
+    let nothing: *const c_void = null();
+    loop {
+        // SAFETY: `status` is writable, and how much the child used is not wanted.
+        let waited = unsafe { libc::syscall(libc::SYS_wait4, pid, &raw mut status, 0, nothing) };
+        if waited == libc::c_long::from(pid) {
+            return Ok(ExitStatus::from_raw(status));
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
         }
     }
 }
@@ -126,12 +130,12 @@ struct Start<'a> {
     environment: Vec<*const c_char>,
     before: &'a dyn Fn() -> io::Result<()>,
     /// Why it has not become the program; 0 while nothing has failed.
-    error: c_int,
+    error: AtomicI32,
 }
 
 extern "C" fn child(start: *mut c_void) -> c_int {
-    // SAFETY: the parent's `start`, which nobody else looks at until this process has executed or ended.
-    let start = unsafe { &mut *start.cast::<Start<'_>>() };
+    // SAFETY: the parent's `start`, which is there until this process has executed or ended.
+    let start = unsafe { &*start.cast::<Start<'_>>() };
     default_handlers();
     mask(&no_signals());
     let error = match (start.before)() {
@@ -144,7 +148,7 @@ extern "C" fn child(start: *mut c_void) -> c_int {
         }
         Err(error) => error,
     };
-    start.error = error.raw_os_error().unwrap_or(libc::ECANCELED);
+    start.error.store(error.raw_os_error().unwrap_or(libc::ECANCELED), Ordering::Release);
     // SAFETY: the call has no preconditions; unlike exit it leaves the shared memory alone.
     unsafe { libc::_exit(127) }
 }
@@ -177,12 +181,10 @@ fn no_signals() -> libc::sigset_t {
     none
 }
 
-/// Blocks these signals and no others in the current thread. Returns those that were blocked.
-fn mask(signals: &libc::sigset_t) -> libc::sigset_t {
-    let mut before = no_signals();
-    // SAFETY: both are signal sets; with a known first argument the call cannot fail.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, std::ptr::from_ref(signals), &raw mut before) };
-    before
+/// Blocks these signals and no others in the current thread.
+fn mask(signals: &libc::sigset_t) {
+    // SAFETY: it is a signal set; with a known first argument the call cannot fail.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, std::ptr::from_ref(signals), std::ptr::null_mut()) };
 }
 
 /// Every entry of gotrace's own environment, as it is.

@@ -149,6 +149,7 @@ pub(crate) fn start(inits: usize) -> Report {
         },
         ending: Ending::Running,
         awaited: Some(format!("log:{}", HOSTILE[0])),
+        overhead: Some(Nanos(MS / 10)),
         missing: vec![missing()],
         losses: vec![ProbeLoss { probe: Probe::Init, hits: 9, dropped: 2 }],
         undecodable: 0,

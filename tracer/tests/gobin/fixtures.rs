@@ -135,27 +135,30 @@ fn parked_goroutines_can_be_seen_wherever_it_is_cheap() {
 fn every_hook_has_a_site_that_the_kernel_emulates() {
     for fixture in fixtures() {
         let binary = open(&fixture);
-        let plan = plan::startup(&binary, plan::Detail::Lean);
+        let plan = plan::startup(&binary, plan::Detail::Full);
         assert!(plan.missing.is_empty(), "{}: {:?}", fixture.name, plan.missing);
         let bytes = std::fs::read(&fixture.path).expect("a program");
         for planned in &plan.sites {
             let site = &planned.site;
             let at = usize::try_from(site.file_offset.0).expect("an offset");
             assert_eq!(bytes.get(at..at + site.bytes.len()), Some(&site.bytes[..]), "{}", fixture.name);
-            if binary.version().minor() < 21 {
-                continue;
-            }
             assert!(site.emulated, "{}: {planned:?}", fixture.name);
-            let expected: &[SiteKind] = match planned.hook.name() {
-                "go_entry" => &[SiteKind::Entry],
-                "schedinit_done" => &[SiteKind::AfterCall],
-                _ => &[SiteKind::FramePush],
+            let makes_frames_by_push = binary.version().minor() >= 21;
+            let expected = match planned.hook.name() {
+                "go_entry" => SiteKind::Entry,
+                "mallocinit" | "gcinit" | "procresize" | "gcenable" => SiteKind::Call,
+                name if name.ends_with("_done") => SiteKind::AfterCall,
+                _ if makes_frames_by_push => SiteKind::FramePush,
+                "init" => SiteKind::InitReady,
+                // Up to Go 1.20 frames are made by `sub`: the kernel does not emulate that.
+                _ => SiteKind::AfterEntry,
             };
-            assert!(expected.contains(&site.kind), "{}: {planned:?}", fixture.name);
+            assert_eq!(site.kind, expected, "{}: {planned:?}", fixture.name);
             let is_right = match site.kind {
                 SiteKind::FramePush => site.bytes == [0x55],
                 SiteKind::Entry => matches!(site.bytes[0], 0xe9 | 0xeb),
-                _ => matches!(site.bytes[0], 0xe8 | 0x50..=0x57),
+                SiteKind::Call => site.bytes[0] == 0xe8,
+                _ => true,
             };
             assert!(is_right, "{}: {planned:?}", fixture.name);
         }

@@ -18,6 +18,7 @@ mod node;
 mod opening;
 mod oracle;
 mod output;
+mod overhead;
 mod readers;
 mod readme;
 mod recorded;

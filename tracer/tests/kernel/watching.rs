@@ -11,12 +11,12 @@ use crate::number;
 use crate::support::{Fixture, fixture, gotrace, nethttp, parse};
 
 /// A gotrace that watches, with its probes in place.
-struct Watcher {
+pub(super) struct Watcher {
     child: Child,
 }
 
 impl Watcher {
-    fn of(fixture: &Fixture, output: &Path) -> Self {
+    pub(super) fn of(fixture: &Fixture, output: &Path) -> Self {
         Self::by(&[fixture.path.as_os_str()], output)
     }
 
@@ -37,15 +37,25 @@ impl Watcher {
     }
 
     /// Ctrl-C, when so many starts were told.
-    fn end_after(mut self, starts: usize, output: &Path) -> Vec<Value> {
-        let patience = Instant::now() + Duration::from_secs(60);
-        let told = || std::fs::read_to_string(output).map_or(0, |text| text.matches("\"summary\"").count());
-        while told() < starts && Instant::now() < patience {
-            std::thread::sleep(Duration::from_millis(20));
-        }
+    fn end_after(self, starts: usize, output: &Path) -> Vec<Value> {
+        parse(&self.told_after(starts, output))
+    }
+
+    /// The same, as text.
+    pub(super) fn told_after(mut self, starts: usize, output: &Path) -> String {
+        wait_for(starts, output);
         Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().expect("kill runs");
         assert!(self.child.wait().expect("it ends").success());
-        parse(&std::fs::read_to_string(output).expect("what was told"))
+        std::fs::read_to_string(output).expect("what was told")
+    }
+}
+
+/// Waits until so many starts were told.
+pub(super) fn wait_for(starts: usize, output: &Path) {
+    let patience = Instant::now() + Duration::from_secs(60);
+    let told = || std::fs::read_to_string(output).map_or(0, |text| text.matches("\"summary\"").count());
+    while told() < starts && Instant::now() < patience {
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

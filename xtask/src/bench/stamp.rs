@@ -1,48 +1,81 @@
-//! Starts a program and notes the moment just before its execve, the zero of a startup.
+//! Starts a program as gotrace starts its own, and notes the moment just before its execve, the zero of a startup.
 
-use std::ffi::OsString;
-use std::io::Write as _;
-use std::os::unix::process::CommandExt as _;
-use std::process::{Command, ExitCode, Output, Stdio};
+use std::fs::File;
+use std::io::{self, PipeReader, PipeWriter, Read as _};
+use std::os::fd::{AsRawFd as _, RawFd};
+use std::process::{Command, Output};
+use std::ptr;
+use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
 
+use super::spawn::Image;
 use crate::exec::line;
-
-/// What stands before the moment, in nanoseconds since 1970.
-const MARK: &str = "execve unix_ns=";
-
-/// Becomes a program, and says when.
-#[derive(clap::Args)]
-pub(crate) struct Args {
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
-    command: Vec<OsString>,
-}
 
 /// Nanoseconds since 1970.
 pub(crate) fn wall_clock() -> i128 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos().cast_signed())
 }
 
-/// The last thing that the new process does before it becomes the program is to say so.
-pub(crate) fn become_program(args: &Args) -> Result<ExitCode> {
-    let mut command = Command::new(&args.command[0]);
-    command.args(&args.command[1..]);
-    let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{MARK}{}", wall_clock()).context("saying when")?;
-    Err(command.exec()).with_context(|| format!("becoming {}", line(&command)))
+/// Runs a program to its end, without input. The last thing that the new process does before it becomes the program is to
+/// say when. It has no memory of its own until then: an execve takes down what there was before, on the program's time,
+/// and gotrace's has nothing to take down.
+pub(crate) fn run(command: &Command) -> Result<(i128, Output)> {
+    started(command).with_context(|| format!("starting {}", line(command)))
 }
 
-/// Runs a program to its end. Its process is one that has just begun, because an execve takes down what there was
-/// before, on the program's time: a child that this one forked would make every start look slower.
-pub(crate) fn run(command: &Command) -> Result<(i128, Output)> {
-    let own = std::env::current_exe().context("finding this program")?;
-    let mut stamped = Command::new(own);
-    stamped.arg("stamp").arg(command.get_program()).args(command.get_args());
-    stamped.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let output = stamped.output().with_context(|| format!("starting {}", line(command)))?;
-    let said = String::from_utf8_lossy(&output.stdout);
-    let moment = said.lines().find_map(|line| line.strip_prefix(MARK)).context("the start was not noted")?;
-    Ok((moment.parse().context("reading the moment of the execve")?, output))
+fn started(command: &Command) -> Result<(i128, Output)> {
+    let arguments: Vec<_> = [command.get_program()].into_iter().chain(command.get_args()).collect();
+    let image = Image::new(command.get_program(), &arguments, &[])?;
+    let [(stdout, to_stdout), (stderr, to_stderr), (mut stamps, to_stamps)] =
+        [io::pipe()?, io::pipe()?, io::pipe()?];
+    let nothing = File::open("/dev/null").context("opening /dev/null")?;
+    let standard = [nothing.as_raw_fd(), to_stdout.as_raw_fd(), to_stderr.as_raw_fd()];
+    let stamp_to = to_stamps.as_raw_fd();
+    let ends: ([PipeWriter; 3], File) = ([to_stdout, to_stderr, to_stamps], nothing);
+    // In a thread of its own, which no signal reaches any more.
+    let child = thread::spawn(move || {
+        let before = || {
+            for (to, from) in (0..).zip(standard) {
+                // SAFETY: the call has no preconditions.
+                if unsafe { libc::dup2(from, to) } < 0 {
+                    return Err(io::Error::last_os_error());
+                }
+            }
+            stamp(stamp_to)
+        };
+        // SAFETY: `before` makes system calls only, on descriptors that exist already; to close them is nothing else.
+        unsafe { image.run(&before, || drop(ends)) }
+    });
+    let (stdout, stderr) = (gathered(stdout), gathered(stderr));
+    let status = child.join().map_err(|_| io::Error::other("the thread that starts it failed"))??;
+    // Not before: it would wake this thread beside the program's first steps.
+    let mut at = [0; 16];
+    stamps.read_exact(&mut at).context("the start was not noted")?;
+    let gathered = |thread: thread::JoinHandle<io::Result<Vec<u8>>>| {
+        thread.join().map_err(|_| io::Error::other("the thread that reads its output failed"))?
+    };
+    Ok((i128::from_ne_bytes(at), Output { status, stdout: gathered(stdout)?, stderr: gathered(stderr)? }))
+}
+
+/// In the child, after a rest as long as gotrace's: it is to come from an idle processor as well.
+fn stamp(to: RawFd) -> io::Result<()> {
+    let rest = libc::timespec { tv_sec: 0, tv_nsec: 100_000 };
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `rest` is readable, and nobody wants to know what was left of it.
+    unsafe { libc::nanosleep(&raw const rest, ptr::null_mut()) };
+    // SAFETY: `now` is writable, and the clock exists.
+    unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, &raw mut now) };
+    let at = (i128::from(now.tv_sec) * 1_000_000_000 + i128::from(now.tv_nsec)).to_ne_bytes();
+    // SAFETY: `at` is readable. A pipe takes so few bytes whole.
+    let written = unsafe { libc::write(to, at.as_ptr().cast(), at.len()) };
+    if written.cast_unsigned() == at.len() { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+fn gathered(mut from: PipeReader) -> thread::JoinHandle<io::Result<Vec<u8>>> {
+    thread::spawn(move || {
+        let mut all = Vec::new();
+        from.read_to_end(&mut all).map(|_| all)
+    })
 }

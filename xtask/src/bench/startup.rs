@@ -33,6 +33,27 @@ const WHOLE: [&str; 2] = ["esbuild", "prometheus"];
 /// The small program is measured in milliseconds, so it is run more often.
 const RUNS_A_TURN: usize = 5;
 
+/// How the small program is run.
+#[derive(Clone, Copy)]
+enum Way {
+    Untraced,
+    Traced,
+    Lean,
+}
+
+/// In every order, one after the other: what one run leaves to the machine to do is on the time of the next.
+const ORDERS: [[Way; 3]; 6] = {
+    use Way::{Lean, Traced, Untraced};
+    [
+        [Untraced, Traced, Lean],
+        [Lean, Untraced, Traced],
+        [Traced, Lean, Untraced],
+        [Lean, Traced, Untraced],
+        [Untraced, Lean, Traced],
+        [Traced, Untraced, Lean],
+    ]
+};
+
 /// Time to main: untraced, under gotrace (also with --lean), and with bpftrace counting runtime.doInit1, by turns.
 /// bpftrace does so at the function's entry, and also at the instruction that gotrace chooses, where next to nothing
 /// is left but the trap.
@@ -80,10 +101,14 @@ pub(super) fn table(args: &Args) -> Result<Table> {
     bench.traced(&[])?;
     for turn in 1..=args.turns {
         VOICE.say(format_args!("turn {turn} of {}", args.turns));
-        for _ in 0..RUNS_A_TURN {
-            untraced.push(untraced_run(&bench.small)?);
-            traced.push(bench.traced(&[])?);
-            lean.push(bench.traced(&["--lean"])?);
+        for run in 0..RUNS_A_TURN {
+            for way in ORDERS[(turn as usize * RUNS_A_TURN + run) % ORDERS.len()] {
+                match way {
+                    Way::Untraced => untraced.push(untraced_run(&bench.small)?),
+                    Way::Traced => traced.push(bench.traced(&[])?),
+                    Way::Lean => lean.push(bench.traced(&["--lean"])?),
+                }
+            }
         }
         for (fixture, [alone, traced]) in bench.whole.iter().zip(&mut whole) {
             alone.push(bench.whole_run(fixture)?);

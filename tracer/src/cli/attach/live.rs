@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tracer_ebpf::config::{Config, FileConfig, GoConfig};
+use tracer_ebpf::config::{FileConfig, GoConfig};
 use tracer_ebpf::wire::blocking::BRIEF_ENTRIES;
 
 use super::super::kernel_config::go_config;
@@ -17,7 +17,7 @@ use crate::event::{Decoder, EventKind};
 use crate::model::{BinarySymbols, Following, MissingProbe};
 use crate::probe::Probe;
 use crate::probe::attach::{AttachError, Attached};
-use crate::probe::load::{BlockingMaps, LoadError, LoadOptions, Loaded};
+use crate::probe::load::{BlockingMaps, LoadError, LoadOptions, Loaded, config_of};
 use crate::probe::{Blocking, Gc, Parking, blocking_config, file_config};
 use crate::stream::{ProbeLoss, Ring, Tables};
 use crate::target::pid_namespace;
@@ -114,12 +114,6 @@ impl<'a> Live<'a> {
             most_samples: MOST_SAMPLES,
             most_stacks: MOST_STACKS,
         };
-        let config = Config {
-            pid_namespace_device: own.map_or(0, |namespace| namespace.device),
-            pid_namespace_inode: own.map_or(0, |namespace| namespace.inode),
-            tgid: process.pid,
-            task_faults: 0,
-        };
         let (gc, untold) = match gc {
             None => (None, None),
             Some(Ok(plan)) => (Some(plan), None),
@@ -130,7 +124,7 @@ impl<'a> Live<'a> {
         let mut untold: Vec<MissingProbe> = untold.into_iter().collect();
         let parking = waits.as_ref().map_or(Parking::NONE, Plan::room);
         let collector = gc.as_ref().map_or(Gc::NONE, gc::Plan::room);
-        let start = LoadOptions::of_start(config);
+        let start = LoadOptions::of_start(config_of(process.pid, own));
         let load = LoadOptions { go, blocking, parking, gc: collector, ring_bytes, kernel_log, ..start };
         let mut loaded = Loaded::load(&load)?;
         let (ring, maps) = (Ring::of(&mut loaded, kernel_log)?, loaded.take_blocking()?);

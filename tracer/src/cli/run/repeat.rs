@@ -1,5 +1,6 @@
 //! `gotrace run --repeat N`: one run after another, each its own trace; of all together the spread.
 
+use std::cell::OnceCell;
 use std::path::Path;
 use std::process::ExitStatus;
 use std::sync::mpsc;
@@ -20,14 +21,16 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) fn run(args: &Args, common: &Common, path: &Path, mut outputs: Outputs) -> anyhow::Result<Exit> {
     let mut recorder = outputs.recorder(args.max_size)?;
     let mut repeated = Repeated::default();
+    let costs = OnceCell::new();
     let mut failed: Option<ExitStatus> = None;
     for run in 1..=args.repeat {
         let repetition = Repetition { run, of: args.repeat };
-        let (report, trace) = match once(args, common, path, &outputs, &mut recorder, Some(repetition)) {
-            // Before the program began: the runs so far are what there is.
-            Err(_) if run > 1 && signals::ending() => break,
-            result => result?,
-        };
+        let (report, trace) =
+            match once(args, common, path, &outputs, &mut recorder, Some(repetition), &costs) {
+                // Before the program began: the runs so far are what there is.
+                Err(_) if run > 1 && signals::ending() => break,
+                result => result?,
+            };
         repeated.add(&report, &mut outputs)?;
         let ends_itself = args.until == Until::Exit || trace.status().is_some() || signals::ending();
         let status = if ends_itself { trace.wait()? } else { end(trace)? };

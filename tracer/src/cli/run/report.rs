@@ -36,6 +36,7 @@ pub(super) fn input_of(traceable: &Traceable, exe: &Path, trace: &Trace) -> Star
         heap: None,
         gc: trace.collected.as_ref().map(|collected| collected.known.clone()),
         importers: BTreeMap::new(),
+        costs: None,
     }
 }
 

@@ -10,12 +10,13 @@ use anyhow::Context as _;
 use super::Args;
 use crate::capture::record::{Begin, Starts, Verb};
 use crate::cli::inits::hits;
+use crate::cli::overhead;
 use crate::cli::recorder::Recorder;
 use crate::cli::traceable::Traceable;
 use crate::export::{Export as _, InitOrder, Ndjson, Text};
 use crate::files;
 use crate::model::{Ending, Observation, Report, SeenStart, StartInput, Subject};
-use crate::probe::Probe;
+use crate::probe::{Costs, Probe};
 use crate::stream::ProbeLoss;
 use crate::target::kernel::kernel_release;
 use crate::units::{Nanos, boot_clock, wall_clock_at};
@@ -26,6 +27,8 @@ pub(super) struct Telling<'a> {
     traceable: &'a Traceable,
     files: Vec<(PathBuf, File)>,
     pub(super) recorder: Recorder,
+    /// What the probes cost a start.
+    costs: Option<Costs>,
     /// How many were told.
     pub(super) told: u64,
 }
@@ -33,7 +36,10 @@ pub(super) struct Telling<'a> {
 impl<'a> Telling<'a> {
     /// Opens the files.
     pub(super) fn open(args: &'a Args, traceable: &'a Traceable) -> anyhow::Result<Self> {
-        let mut telling = Self { args, traceable, files: Vec::new(), recorder: Recorder::default(), told: 0 };
+        // What is on pages with probes is copied by the execve, with whose end the times begin.
+        let costs = overhead::of_watch();
+        let recorder = Recorder::default();
+        let mut telling = Self { args, traceable, files: Vec::new(), recorder, costs, told: 0 };
         for path in &args.output {
             if Recorder::is_asked_by(path) {
                 telling.recorder.open(path)?;
@@ -60,7 +66,7 @@ impl<'a> Telling<'a> {
             self.recorder.begin(|| telling_begin(args, traceable));
         }
         self.recorder.ring(&started.records);
-        let input = StartInput { losses, undecodable, ..input(traceable, started) };
+        let input = StartInput { losses, undecodable, costs: self.costs, ..input(traceable, started) };
         let report = traceable.report(input, &started.events, None, &mut self.recorder);
         self.told += 1;
         for (path, file) in &mut self.files {
@@ -136,5 +142,6 @@ fn input(traceable: &Traceable, started: &SeenStart) -> StartInput {
         heap: None,
         gc: None,
         importers: BTreeMap::new(),
+        costs: None,
     }
 }

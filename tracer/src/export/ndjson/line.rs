@@ -96,6 +96,7 @@ pub(super) enum Line<'a> {
         undecodable: u64,
         unresolved: u64,
         complete: bool,
+        /// What gotrace itself cost the program up to `main.main`, about.
         target_overhead_ns: Option<Nanos>,
     },
 }

@@ -96,6 +96,7 @@ impl SeenWhole {
             losses: self.losses.clone(),
             undecodable: 0,
             gc: None,
+            overhead: None,
         };
         let mut out = Vec::new();
         Format::Pprof.write(Told::Start(&report), &View::default(), false, &mut out)?;

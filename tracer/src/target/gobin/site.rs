@@ -1,7 +1,9 @@
 //! Where in a function to put a probe: on an instruction that is proven to begin there, and that the kernel
 //! emulates where that can be had.
 
-use iced_x86::{FastFormatter, FlowControl, Instruction, Mnemonic, OpKind, Register};
+use iced_x86::{
+    FastFormatter, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register,
+};
 use schemars::JsonSchema;
 use serde::Serialize;
 use thiserror::Error;
@@ -13,6 +15,9 @@ use crate::units::{FileOffset, VirtAddr};
 
 /// A prologue is shorter than this many instructions.
 const PROLOGUE: usize = 12;
+
+/// So many instructions without a branch take no time that matters.
+const STRAIGHT_LINE: usize = 16;
 
 /// More than the functions that share a name.
 const MOST_NAMESAKES: usize = 8;
@@ -49,6 +54,8 @@ pub enum SiteKind {
     AfterStackCheck,
     /// The first instruction.
     Entry,
+    /// Behind some of the function's own instructions, in a straight line.
+    AfterEntry,
     /// Behind a call of another function.
     AfterCall,
     /// `gogo`'s jump to what switches to a goroutine.
@@ -109,6 +116,39 @@ impl GoBinary {
         self.prove(&body, index, kind, Some(0))
     }
 
+    /// As [`Self::site`], and where the kernel would have to single-step that instruction, the first behind it in a straight
+    /// line that it emulates, if the register still holds there what it did when the function was called.
+    ///
+    /// # Errors
+    /// When no place is proven to be safe.
+    pub fn emulated_site(&self, function: &Function, register: Option<u8>) -> Result<Site, SiteRefusal> {
+        let body = Body::decode(self, function)?;
+        let (entered, kind) = entered(&body);
+        let mut info = InstructionInfoFactory::new();
+        for (index, instruction) in body.instructions.iter().enumerate().skip(entered).take(STRAIGHT_LINE) {
+            if is_emulated(body.bytes_of(instruction)) {
+                let kind = if index == entered { kind } else { SiteKind::AfterEntry };
+                return self.prove(&body, index, kind, register);
+            }
+            let is_lost = register.is_some_and(|register| changes(instruction, register, &mut info));
+            if is_lost || instruction.flow_control() != FlowControl::Next {
+                break;
+            }
+        }
+        self.prove(&body, entered, kind, register)
+    }
+
+    /// Where to see that `caller` calls the function of that name: the call, which the kernel emulates. There must be exactly
+    /// one.
+    ///
+    /// # Errors
+    /// When there is no such call, or it is not proven to be safe.
+    pub fn site_before_call(&self, caller: &Function, callee: &str) -> Result<Site, SiteRefusal> {
+        let body = Body::decode(self, caller)?;
+        let call = self.single_call(&body, callee)?;
+        self.prove(&body, call, SiteKind::Call, Some(0))
+    }
+
     /// Where to see that `caller` has called the function of that name, and that it has returned. There must
     /// be exactly one such call.
     ///
@@ -116,19 +156,9 @@ impl GoBinary {
     /// When there is no such call, or no place is proven to be safe.
     pub fn site_after_call(&self, caller: &Function, callee: &str) -> Result<Site, SiteRefusal> {
         let body = Body::decode(self, caller)?;
-        // A function and its wrappers.
-        let named = self.functions().all_named(callee).take(MOST_NAMESAKES);
-        let entries: Vec<u64> = named.map(|function| function.entry.0).collect();
-        let is_call = |instruction: &Instruction| {
-            instruction.flow_control() == FlowControl::Call
-                && entries.contains(&instruction.near_branch_target())
-        };
-        let mut calls = body.instructions.iter().enumerate().filter(|(_, instruction)| is_call(instruction));
-        let (Some((call, _)), None) = (calls.next(), calls.next()) else {
-            return Err(SiteRefusal::Pattern("single call of the function"));
-        };
+        let call = self.single_call(&body, callee)?;
         // In a straight line behind it, the first instruction that is cheap to probe.
-        let behind = body.instructions.iter().enumerate().skip(call + 1).take(4);
+        let behind = body.instructions.iter().enumerate().skip(call + 1).take(STRAIGHT_LINE);
         let mut first = None;
         for (index, instruction) in behind {
             first.get_or_insert(index);
@@ -141,6 +171,22 @@ impl GoBinary {
         }
         let first = first.ok_or(SiteRefusal::Pattern("code behind the call"))?;
         self.prove(&body, first, SiteKind::AfterCall, None)
+    }
+
+    /// The one instruction that calls the function of that name.
+    fn single_call(&self, body: &Body, callee: &str) -> Result<usize, SiteRefusal> {
+        // A function and its wrappers.
+        let named = self.functions().all_named(callee).take(MOST_NAMESAKES);
+        let entries: Vec<u64> = named.map(|function| function.entry.0).collect();
+        let is_call = |instruction: &Instruction| {
+            instruction.flow_control() == FlowControl::Call
+                && entries.contains(&instruction.near_branch_target())
+        };
+        let mut calls = body.instructions.iter().enumerate().filter(|(_, instruction)| is_call(instruction));
+        match (calls.next(), calls.next()) {
+            (Some((call, _)), None) => Ok(call),
+            _ => Err(SiteRefusal::Pattern("single call of the function")),
+        }
     }
 
     /// Up to Go 1.20: where `runtime.doInit` has run a task's dependencies and asks whether the task itself has
@@ -263,6 +309,16 @@ fn entered(body: &Body) -> (usize, SiteKind) {
         }
     }
     after_check.map_or((0, SiteKind::Entry), |index| (index, SiteKind::AfterStackCheck))
+}
+
+/// Whether it writes to the register of that number.
+fn changes(instruction: &Instruction, register: u8, info: &mut InstructionInfoFactory) -> bool {
+    info.info(instruction).used_registers().iter().any(|used| {
+        let full = used.register().full_register();
+        full.is_gpr64()
+            && full.number() == usize::from(register)
+            && !matches!(used.access(), OpAccess::Read | OpAccess::CondRead | OpAccess::NoMemAccess)
+    })
 }
 
 /// What the compiler puts before the frame is made: it compares RSP, or what it has reckoned from it in a
