@@ -100,7 +100,7 @@ pub fn ensure_replaceable(path: &Path) -> io::Result<()> {
         Ok(there) if there.is_dir() => return Err(io::Error::from(io::ErrorKind::IsADirectory)),
         Ok(there) if there.is_file() && path.parent() != Some(Path::new("/dev")) => {}
         Ok(_) => {
-            let text = "is no regular file; for standard output there is -";
+            let text = "it is no regular file; for standard output there is -";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
         // The directory has a word to say as well, when the file is made.

@@ -33,6 +33,8 @@ pub(super) fn is_process(main: &MainThread, ids: u64) -> bool {
 #[inline(always)]
 pub(super) fn begin(main: &mut MainThread) {
     main.account = Account::default();
+    // What the thread waited for before is not the program's.
+    main.wait.duration = 0;
     main.state = ON_CPU;
     main.since = now();
     main.pid_tgid = bpf_get_current_pid_tgid();

@@ -136,6 +136,7 @@ impl StartupPlan {
     fn add_steps_of_schedinit(&mut self, binary: &GoBinary) {
         for (begin, done, function) in STEPS {
             self.add_called(begin, binary, "runtime.schedinit", function);
+            self.keep_emulated();
             if self.sites.iter().any(|planned| planned.hook == begin) {
                 self.add(done, binary, "runtime.schedinit", |binary, caller| {
                     binary.site_after_call(caller, function)

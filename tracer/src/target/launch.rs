@@ -5,12 +5,11 @@ use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, RawFd};
 use std::path::Path;
 use std::process::ExitStatus;
-use std::ptr;
 
 use tokio::sync::oneshot;
 
-use super::spawn::Image;
 pub use super::spawn::NoEnd;
+use super::spawn::{Image, nap};
 use super::user::{InvokingUser, become_user};
 use crate::units::Nanos;
 
@@ -172,14 +171,6 @@ impl Released {
 
 fn word(bytes: &[u8]) -> u64 {
     bytes.try_into().map_or(0, u64::from_ne_bytes)
-}
-
-/// In the child: waits until whoever opened the gate sleeps. While two are on a processor, the execve takes the program
-/// to another one (`sched_exec`, kernel/sched/core.c), on the program's time.
-fn nap() {
-    let time = libc::timespec { tv_sec: 0, tv_nsec: 100_000 };
-    // SAFETY: `time` is readable, and nobody wants to know what was left of it.
-    unsafe { libc::nanosleep(&raw const time, ptr::null_mut()) };
 }
 
 /// In the child: makes the descriptor `to` another name for what `from` stands for.

@@ -153,6 +153,14 @@ extern "C" fn child(start: *mut c_void) -> c_int {
     unsafe { libc::_exit(127) }
 }
 
+/// In the child: waits until whoever let it go sleeps. While two are on a processor, the execve takes the program
+/// to another one (`sched_exec`, kernel/sched/core.c), on the program's time.
+pub(super) fn nap() {
+    let time = libc::timespec { tv_sec: 0, tv_nsec: 100_000 };
+    // SAFETY: `time` is readable, and nobody wants to know what was left of it.
+    unsafe { libc::nanosleep(&raw const time, std::ptr::null_mut()) };
+}
+
 /// Gives every signal that gotrace handles its default meaning, in the child only; and SIGPIPE, which Rust's
 /// runtime ignores, also that.
 fn default_handlers() {

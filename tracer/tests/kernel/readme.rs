@@ -41,14 +41,8 @@ fn a_slow_start_is_shown_as_in_the_readme() {
         if transcript.is_shown_by(&output) {
             return;
         }
-        // By the report's own word the machine was not as it was for the README: the program ends a millisecond after it is
-        // ready, which gotrace does not wait for.
-        assert!(
-            output.contains("without a CPU") || output.contains("still running"),
-            "{output}\nis not what the README shows:\n{}",
-            transcript.shown
-        );
     }
+    // What computes and what sleeps is in another order where the processors are faster, or others'.
     let missing = transcript.not_shown_by(&output);
     assert!(missing.is_empty(), "{output}\nlacks what the README shows: {missing:#?}");
 }

@@ -120,6 +120,23 @@ fn time_without_a_processor_is_not_time_on_it() {
     assert!((wall / 5..wall / 5 * 4).contains(&runnable), "{init} {entry:?}");
 }
 
+/// gotrace's child waits to be let go before it becomes the program.
+#[test]
+#[ignore = "needs root, BPF and fixtures: cargo xtask test"]
+fn what_was_waited_for_before_the_execve_is_not_the_programs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let report = folder.path().join("report.ndjson");
+    let mut command = gotrace();
+    command.args(["run", "-q", "--slow", "1us", "-o"]).arg(&report).arg("--").arg(fixture("slowinit").path);
+    let output = command.env("SLOWINIT", "http").output().expect("gotrace runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let lines = parse(&std::fs::read_to_string(&report).expect("a report"));
+    let begins: Vec<u64> =
+        lines.iter().filter(|line| line["type"] == "wait").map(|wait| number(&wait["start_ns"])).collect();
+    let start = number(&lines[0]["start_ns"]);
+    assert!(!begins.is_empty() && begins.iter().all(|begin| *begin >= start), "{start}: {begins:?}");
+}
+
 #[test]
 #[ignore = "needs root, BPF and fixtures: cargo xtask test"]
 fn every_long_wait_is_told_with_its_object_and_its_line() {

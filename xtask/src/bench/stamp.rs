@@ -4,13 +4,12 @@ use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read as _};
 use std::os::fd::{AsRawFd as _, RawFd};
 use std::process::{Command, Output};
-use std::ptr;
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
 
-use super::spawn::Image;
+use super::spawn::{Image, nap};
 use crate::exec::line;
 
 /// Nanoseconds since 1970.
@@ -59,12 +58,10 @@ fn started(command: &Command) -> Result<(i128, Output)> {
     Ok((i128::from_ne_bytes(at), Output { status, stdout: gathered(stdout)?, stderr: gathered(stderr)? }))
 }
 
-/// In the child, after a rest as long as gotrace's: it is to come from an idle processor as well.
+/// In the child, after gotrace's own rest: it is to come from an idle processor as well.
 fn stamp(to: RawFd) -> io::Result<()> {
-    let rest = libc::timespec { tv_sec: 0, tv_nsec: 100_000 };
+    nap();
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `rest` is readable, and nobody wants to know what was left of it.
-    unsafe { libc::nanosleep(&raw const rest, ptr::null_mut()) };
     // SAFETY: `now` is writable, and the clock exists.
     unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, &raw mut now) };
     let at = (i128::from(now.tv_sec) * 1_000_000_000 + i128::from(now.tv_nsec)).to_ne_bytes();

@@ -39,7 +39,11 @@ pub(super) struct Plan {
 impl Plan {
     /// For that program, which must run the binary.
     pub(super) fn of(process: &Process, binary: &GoBinary, budget: Share) -> anyhow::Result<Self> {
-        let refused = |reason: String| TargetRefused(format!("--waits is not to be had here: {reason}"));
+        let refused = |reason: String| {
+            TargetRefused(format!(
+                "--waits is not to be had here: {reason}; without it attach tells of system calls and network waits"
+            ))
+        };
         let plan = parking(binary)
             .map_err(|missing| refused(format!("{}: {}", missing.function, missing.reason)))?;
         let memory = process.memory()?;

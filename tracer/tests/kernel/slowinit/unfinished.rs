@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::account::{self, Entry, assert_adds_up, ends_with_place, part};
 use super::cases::near;
 use crate::number;
-use crate::support::{Traced, fixture, gotrace, is_emulated, parse, text, trace};
+use crate::support::{Traced, children, fixture, gotrace, is_emulated, parse, text, trace};
 
 /// A run of a case that main does not follow.
 fn unfinished(case: &str) -> (Vec<Entry>, Traced) {
@@ -135,6 +135,6 @@ fn a_start_that_hangs_says_on_what_while_it_does() {
 
 /// The one child of a process.
 fn child_of(pid: u32) -> u32 {
-    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("its children");
-    children.trim().parse().unwrap_or_else(|_| panic!("one child: {children}"))
+    let [child] = children(pid)[..] else { panic!("one child: {:?}", children(pid)) };
+    child
 }
