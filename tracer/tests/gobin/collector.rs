@@ -8,9 +8,10 @@ use object::{LittleEndian, Object as _, ObjectSymbol as _};
 use crate::fixtures::{built_by, open};
 use crate::support::{Fixture, fixtures, fixtures_of};
 
-/// All programs, but for Debian's, which Go 1.19 built.
+/// All programs, but for Debian's, which Go 1.19 built, and the one of which not all is read that would have to be.
 fn of_known_versions() -> impl Iterator<Item = (Fixture, GoBinary)> {
-    let opened = fixtures().into_iter().map(|fixture| {
+    let read = fixtures().into_iter().filter(|fixture| fixture.build != "lockranking");
+    let opened = read.map(|fixture| {
         let binary = open(&fixture);
         (fixture, binary)
     });
@@ -33,7 +34,7 @@ fn the_collectors_variables_are_where_the_symbol_table_has_them() {
             binary.collector().unwrap_or_else(|refusal| panic!("{}: {refusal}", fixture.name));
         // Of experiments the program alone tells.
         let known_layout = CollectorLayout::of(binary.version());
-        assert_eq!(known_layout.is_none(), fixture.build == "experiment", "{}", fixture.name);
+        assert_eq!(known_layout.is_none(), fixture.is_experiment(), "{}", fixture.name);
         assert_eq!(Some(layout), known_layout.or(Some(layout)), "{}", fixture.name);
         known += 1;
         let holders = globals.holders.unwrap_or_else(|refusal| panic!("{}: {refusal}", fixture.name));

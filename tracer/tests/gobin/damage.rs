@@ -85,13 +85,14 @@ fn damage_to_real_programs_does_no_harm() {
 #[ignore = "needs fixtures: cargo xtask test"]
 fn damage_to_debug_information_does_no_harm() {
     let mut numbers = Numbers(0x2545_f491_4f6c_dd1d);
-    let program = fixtures().into_iter().find(|fixture| fixture.build == "experiment").expect("such a build");
+    let program =
+        fixtures().into_iter().find(|fixture| fixture.build == "lockranking").expect("such a build");
     let compressed = fs::read(&program.path).expect("a program");
     for whole in [decompressed(&compressed), compressed] {
         let sections = [".debug_info", ".debug_abbrev"].map(|name| section(&whole, name));
         let binary = walk::open(&whole).expect("a Go program");
         assert_eq!(binary.layout_source(), Some(LayoutSource::DebugInfo));
-        for round in 0..200 {
+        for round in 0..80 {
             let mut bytes = whole.clone();
             for _ in 0..=numbers.below(64) {
                 let at = numbers.within(&sections);

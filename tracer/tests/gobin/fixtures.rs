@@ -31,7 +31,11 @@ fn the_version_is_the_one_that_built_it() {
         );
         match &fixture.go {
             Some(version) => {
-                let experiment = if fixture.build == "experiment" { "-X:staticlockranking" } else { "" };
+                let experiment = match &*fixture.build {
+                    "experiment" => "-X:nogreenteagc",
+                    "lockranking" => "-X:staticlockranking",
+                    _ => "",
+                };
                 let said = format!("go{version}{experiment}");
                 assert_eq!(binary.version().raw(), said, "{}", fixture.name);
             }
@@ -195,7 +199,7 @@ pub(super) fn built_by(fixture: &Fixture, other: &str) -> Option<GoBinary> {
 
 /// The same, with what debug information it has.
 pub(super) fn as_of(fixture: &Fixture, other: &str, keeps_debug_info: bool) -> Option<GoBinary> {
-    let version = format!("go{}", fixture.go.as_ref().filter(|_| fixture.build != "experiment")?);
+    let version = format!("go{}", fixture.go.as_ref().filter(|_| !fixture.is_experiment())?);
     let mut bytes = std::fs::read(&fixture.path).expect("a program");
     let block = bytes.windows(14).position(|window| window == b"\xff Go buildinf:")?;
     // Behind the block's header and the version's length.

@@ -58,6 +58,11 @@ impl Fixture {
     pub(crate) fn is_of_go_1_19(&self) -> bool {
         self.go.as_deref().is_some_and(|go| go.starts_with("1.19"))
     }
+
+    /// Whether it was built with a `GOEXPERIMENT`, of which only the program's own debug information tells.
+    pub(crate) fn is_experiment(&self) -> bool {
+        matches!(&*self.build, "experiment" | "lockranking")
+    }
 }
 
 /// Every Go program at hand. None at all would make every test pass, so that is a failure.

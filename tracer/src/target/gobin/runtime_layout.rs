@@ -93,7 +93,7 @@ impl RuntimeLayout {
     /// What the table has of a Go version; none when it was not measured, or when experiments may have changed it.
     #[must_use]
     pub fn of(version: &GoVersion) -> Option<Self> {
-        offsets::of(version).map(|layouts| layouts.runtime())
+        offsets::of(version).map(Layouts::runtime)
     }
 }
 
