@@ -92,7 +92,7 @@ fn damage_to_debug_information_does_no_harm() {
         let sections = [".debug_info", ".debug_abbrev"].map(|name| section(&whole, name));
         let binary = walk::open(&whole).expect("a Go program");
         assert_eq!(binary.layout_source(), Some(LayoutSource::DebugInfo));
-        for round in 0..80 {
+        for round in 0..40 {
             let mut bytes = whole.clone();
             for _ in 0..=numbers.below(64) {
                 let at = numbers.within(&sections);
