@@ -47,6 +47,7 @@ fn write(path: &PathBuf, events: u64, stacks: u64) -> Result<()> {
         began: Nanos(BEGAN),
         starts: None,
         followed: Some(Followed { redact: false, gc_began: None }),
+        collector: None,
     };
     writer.record(&Record::Begin(Box::new(begin)))?;
     let mut recording = Recording::new(false);

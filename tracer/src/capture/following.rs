@@ -63,7 +63,7 @@ impl<R: Read> Replayed<R> {
     /// Of a capture that begins so.
     pub(super) fn new(reader: Reader<R>, begin: &Begin) -> Self {
         let symbols = KeptSymbols::new(&begin.subject.go_version);
-        let layout = symbols.version().and_then(CollectorLayout::of);
+        let layout = begin.collector.or_else(|| symbols.version().and_then(CollectorLayout::of));
         let began = begin.followed.and_then(|followed| followed.gc_began);
         let history = layout.zip(began).map(|(layout, began)| GcHistory::new(layout, began));
         let redact = begin.followed.is_some_and(|followed| followed.redact);

@@ -153,6 +153,7 @@ impl Session {
             began,
             starts: None,
             followed: Some(Followed { redact, gc_began: Some(began) }),
+            collector: None,
         };
         writer.record(&Record::Begin(Box::new(begin))).unwrap();
         Self {

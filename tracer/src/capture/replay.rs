@@ -88,7 +88,7 @@ struct Seen {
 impl Seen {
     fn new(begin: &Begin) -> Self {
         let symbols = KeptSymbols::new(&begin.subject.go_version);
-        let layout = symbols.version().and_then(CollectorLayout::of);
+        let layout = begin.collector.or_else(|| symbols.version().and_then(CollectorLayout::of));
         Self {
             events: Vec::new(),
             noted: 0,

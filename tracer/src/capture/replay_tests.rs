@@ -88,6 +88,7 @@ fn begin() -> Begin {
         subject: subject(),
         began: Nanos(5),
         followed: None,
+        collector: None,
         starts: Some(Starts {
             catalogue: catalogue(),
             missing: Vec::new(),

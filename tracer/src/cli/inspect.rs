@@ -62,6 +62,7 @@ fn inspect(binary: &GoBinary, functions: bool) -> Inspection<'_> {
         go_version: binary.version().to_string(),
         go_version_source: binary.version().source,
         support: binary.support(),
+        layouts: binary.layout_source(),
         machine: binary.machine(),
         build_info: binary.build_info().cloned(),
         linking: binary.linking().clone(),

@@ -21,7 +21,7 @@ pub(super) fn task_faults() -> u32 {
 /// What the kernel side is to know of the runtime; nothing of one whose layout is not known.
 pub(super) fn go_config(binary: &GoBinary, slow_wait: Duration) -> GoConfig {
     let slow_wait = u64::try_from(slow_wait.as_nanos()).unwrap_or(u64::MAX);
-    let Some(RuntimeLayout { g, .. }) = RuntimeLayout::of(binary.version()) else {
+    let Some(RuntimeLayout { g, .. }) = binary.runtime_layout() else {
         tracing::warn!(
             "waits of goroutines are not told apart: the layout of {}'s g is not known",
             binary.version()

@@ -247,6 +247,7 @@ fn begin(args: &Args, traceable: &Traceable, path: &Path, pid: u32, untold: Opti
         subject: Subject::of(pid, exe, &traceable.binary, kernel_release(), wall_clock_at(began)),
         began,
         followed: None,
+        collector: traceable.binary.own_collector_layout(),
         starts: Some(Starts {
             catalogue: traceable.catalogue().clone(),
             gc: !args.no_gc && untold.is_none(),

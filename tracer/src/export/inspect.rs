@@ -9,7 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
 
 use super::printable;
-use crate::target::gobin::{BuildInfo, Linking, Machine, Site, Support, VersionSource};
+use crate::target::gobin::{BuildInfo, LayoutSource, Linking, Machine, Site, Support, VersionSource};
 use crate::units::VirtAddr;
 
 /// What gotrace knows of a binary without running it.
@@ -23,6 +23,8 @@ pub struct Inspection<'a> {
     pub go_version_source: VersionSource,
     /// How much gotrace knows of that version.
     pub support: Support,
+    /// How it is known where its runtime keeps what; null when it is not.
+    pub layouts: Option<LayoutSource>,
     /// The processor that it is built for.
     pub machine: Machine,
     /// What `go build` noted.
@@ -171,6 +173,9 @@ impl Inspection<'_> {
                 out,
                 "              newer than Go 1.27: phases can be traced, inits cannot, because their layout is not known"
             )?,
+        }
+        if let Some(LayoutSource::DebugInfo) = self.layouts {
+            writeln!(out, "  layouts     of the runtime: from the program's own debug information")?;
         }
         self.write_module(lists, out)?;
         writeln!(out, "  linking     {} for {}", linking(&self.linking), self.machine)?;

@@ -56,7 +56,7 @@ pub fn blocking_config(
     if let Some(namespace) = own_namespace {
         (config.namespace_device, config.namespace_inode) = (namespace.device, namespace.inode);
     }
-    if let Some(RuntimeLayout { g, m, .. }) = RuntimeLayout::of(binary.version()) {
+    if let Some(RuntimeLayout { g, m, .. }) = binary.runtime_layout() {
         config.g_m = g.m;
         config.g_goid = g.goid;
         config.g_gopc = g.gopc;

@@ -29,7 +29,7 @@ impl Gc {
 pub fn gc_config(binary: &GoBinary, plan: &GcPlan) -> GcConfig {
     let GcPlan { layout, globals, told_later, .. } = plan;
     let within = |variable: VirtAddr, offset: u32| variable.0.wrapping_add(u64::from(offset));
-    let (g_m, m_curg) = RuntimeLayout::of(binary.version()).map_or((0, 0), |known| (known.g.m, known.m.curg));
+    let (g_m, m_curg) = binary.runtime_layout().map_or((0, 0), |known| (known.g.m, known.m.curg));
     GcConfig {
         work: within(globals.work, layout.work.from()),
         controller: globals.controller.0,
@@ -53,7 +53,7 @@ pub fn holder_config(
     holders: &Holders,
     bias: u64,
 ) -> io::Result<Option<GcConfig>> {
-    let Some(RuntimeLayout { g, m, p, .. }) = RuntimeLayout::of(binary.version()) else { return Ok(None) };
+    let Some(RuntimeLayout { g, m, p, .. }) = binary.runtime_layout() else { return Ok(None) };
     let of_kernel = offsets_of([
         ("task_struct", "on_cpu"),
         ("task_struct", "__state"),

@@ -5,7 +5,7 @@ use tracer_ebpf::config::ParkingConfig;
 
 use super::Probe;
 use super::plan::{MissingHook, PlannedSite, find, whole};
-use crate::target::gobin::{Function, GoBinary, RuntimeLayout, Site, SiteRefusal};
+use crate::target::gobin::{Function, GoBinary, Site, SiteRefusal};
 
 /// What to sum up, and how much room there is for it.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +43,7 @@ const R14: u8 = 14;
 /// # Errors
 /// When the binary offers no place to see goroutines parked, or run again: what was looked for, and why.
 pub fn parking(binary: &GoBinary) -> Result<ParkingPlan, MissingHook> {
-    let Some(layout) = RuntimeLayout::of(binary.version()) else {
+    let Some(layout) = binary.runtime_layout() else {
         let reason = format!("the layout of {}'s goroutines is not known to gotrace", binary.version());
         return Err(MissingHook { hook: Probe::Park, function: "runtime.gopark".to_owned(), reason });
     };

@@ -128,8 +128,8 @@ impl MainGoroutine {
     /// # Errors
     /// When the runtime's layout is not known, or its memory is not as expected.
     pub fn find(binary: &GoBinary, bias: u64, memory: &impl Memory) -> Result<Option<Self>, GoroutineError> {
-        let layout = RuntimeLayout::of(binary.version())
-            .ok_or_else(|| GoroutineError::Layout(binary.version().to_string()))?;
+        let layout =
+            binary.runtime_layout().ok_or_else(|| GoroutineError::Layout(binary.version().to_string()))?;
         let main = binary.functions().named("runtime.main").ok_or(GoroutineError::NoList)?;
         let main = main.entry.0.wrapping_add(bias);
         let first = |place: VirtAddr| {

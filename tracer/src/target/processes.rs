@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::capabilities::listed;
 use super::descriptor;
-use super::gobin::{BinaryError, GoBinary, Linking, Machine, RuntimeLayout, Support};
+use super::gobin::{BinaryError, GoBinary, Linking, Machine, Support};
 use super::identity::{Identity, Pod, Pods};
 use super::patience::Patient;
 use super::pid_namespace;
@@ -199,7 +199,7 @@ fn refusal(binary: &GoBinary) -> Option<String> {
         Support::TooOld | Support::TooNew => {
             Some(format!("gotrace knows Go 1.19 to 1.27, and not {version}"))
         }
-        Support::Full if RuntimeLayout::of(version).is_none() => {
+        Support::Full if binary.runtime_layout().is_none() => {
             Some(format!("where {version} keeps what in its goroutines is not known"))
         }
         Support::Full => None,

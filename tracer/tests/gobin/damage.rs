@@ -5,7 +5,8 @@ use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use gotrace::target::gobin::GoBinary;
+use gotrace::target::gobin::{GoBinary, LayoutSource};
+use object::{Object as _, ObjectSection as _};
 
 use crate::effort::Effort;
 use crate::image::Image;
@@ -26,6 +27,22 @@ impl Numbers {
         self.0 ^= self.0 >> 27;
         let number = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16;
         usize::try_from(number).expect("a number") % end
+    }
+
+    /// A place in one of them, each of which has a begin and a length.
+    fn within(&mut self, parts: &[(usize, usize)]) -> usize {
+        let (from, len) = parts[self.below(parts.len())];
+        from + self.below(len)
+    }
+
+    /// What damage makes of a byte.
+    fn instead_of(&mut self, byte: u8) -> u8 {
+        let extremes = [0, 0xff, 0x7f, 0x80, 1];
+        match self.below(3) {
+            0 => extremes[self.below(extremes.len())],
+            1 => byte ^ (1 << self.below(8)),
+            _ => u8::try_from(self.below(256)).expect("a byte"),
+        }
     }
 }
 
@@ -50,17 +67,9 @@ fn damage_to_real_programs_does_no_harm() {
                 let at = match numbers.below(4) {
                     0 => numbers.below(bytes.len()),
                     1 => numbers.below(1024),
-                    _ => {
-                        let (from, len) = tables[numbers.below(tables.len())];
-                        from + numbers.below(len)
-                    }
+                    _ => numbers.within(&tables),
                 };
-                let extremes = [0, 0xff, 0x7f, 0x80, 1];
-                bytes[at] = match numbers.below(3) {
-                    0 => extremes[numbers.below(extremes.len())],
-                    1 => bytes[at] ^ (1 << numbers.below(8)),
-                    _ => u8::try_from(numbers.below(256)).expect("a byte"),
-                };
+                bytes[at] = numbers.instead_of(bytes[at]);
             }
             survives(&fixture.name, &bytes, round);
         }
@@ -69,6 +78,53 @@ fn damage_to_real_programs_does_no_harm() {
             survives(&fixture.name, &whole[..len], round);
         }
     }
+}
+
+/// Of a program whose layouts are read from its own debug information: compressed, as the linker writes it, and not.
+#[test]
+#[ignore = "needs fixtures: cargo xtask test"]
+fn damage_to_debug_information_does_no_harm() {
+    let mut numbers = Numbers(0x2545_f491_4f6c_dd1d);
+    let program =
+        fixtures().into_iter().find(|fixture| fixture.build == "lockranking").expect("such a build");
+    let compressed = fs::read(&program.path).expect("a program");
+    for whole in [decompressed(&compressed), compressed] {
+        let sections = [".debug_info", ".debug_abbrev"].map(|name| section(&whole, name));
+        let binary = walk::open(&whole).expect("a Go program");
+        assert_eq!(binary.layout_source(), Some(LayoutSource::DebugInfo));
+        for round in 0..40 {
+            let mut bytes = whole.clone();
+            for _ in 0..=numbers.below(64) {
+                let at = numbers.within(&sections);
+                bytes[at] = numbers.instead_of(bytes[at]);
+            }
+            survives(&program.name, &bytes, round);
+        }
+    }
+}
+
+/// Where a section is in the file, and how long it is there.
+fn section(bytes: &[u8], name: &str) -> (usize, usize) {
+    let file = object::File::parse(bytes).expect("an ELF file");
+    let (from, len) = file.section_by_name(name).and_then(|section| section.file_range()).expect("a section");
+    (usize::try_from(from).expect("small"), usize::try_from(len).expect("small"))
+}
+
+/// The same program with `.debug_info` at its end, as it was before it was compressed.
+fn decompressed(bytes: &[u8]) -> Vec<u8> {
+    let file = object::File::parse(bytes).expect("an ELF file");
+    let section = file.section_by_name(".debug_info").expect("a section");
+    let info = section.uncompressed_data().expect("what can be decompressed");
+    let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
+    // `e_shoff`; then `sh_flags`, `sh_offset` and `sh_size` of that header (elf(5)).
+    let header = usize::try_from(word(0x28)).expect("small") + 64 * section.index().0;
+    let flags = word(header + 8) & !u64::from(object::elf::SHF_COMPRESSED);
+    let mut changed = bytes.to_vec();
+    for (at, value) in [(8, flags), (24, bytes.len() as u64), (32, info.len() as u64)] {
+        changed[header + at..header + at + 8].copy_from_slice(&value.to_le_bytes());
+    }
+    changed.extend_from_slice(&info);
+    changed
 }
 
 fn survives(name: &str, bytes: &[u8], round: usize) {

@@ -4,10 +4,14 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use gimli::{AttributeValue, DwarfSections, EndianSlice, LittleEndian, SectionId};
-use gotrace::target::gobin::{CollectorLayout, GoBinary, RuntimeLayout, SchedulerLayout};
+use gotrace::target::gobin::{
+    CollectorLayout, CollectorRefusal, GoBinary, LayoutSource, RuntimeLayout, SchedulerLayout,
+};
 use object::{Object as _, ObjectSection as _};
 
-use crate::support::fixtures;
+use crate::fixtures::{as_of, open};
+use crate::support::{Fixture, drop_sections, fixtures, fixtures_of};
+use crate::walk;
 
 type Slice<'a> = EndianSlice<'a, LittleEndian>;
 type Members = HashMap<String, u64>;
@@ -203,4 +207,112 @@ fn what_the_collector_notes_is_where_the_debug_information_tells() {
         compared += 1;
     }
     assert!(compared >= 14, "{compared} builds only");
+}
+
+/// The program `parked`, built so by the Go that has every build of it.
+fn parked(build: &str) -> Fixture {
+    let is_it = |fixture: &Fixture| fixture.build == build && fixture.go.as_deref() == Some("1.26.6");
+    fixtures_of("parked").into_iter().find(is_it).expect("a build of it")
+}
+
+/// A candidate of a program's version, whose name is as long: `go1.26rc` for `go1.26.6`.
+fn candidate(version: &str) -> String {
+    format!("go{}rc{}", &version[..4], &version[6..])
+}
+
+/// Programs whose version the table does not have tell the same of themselves as the table of the version that they are.
+#[test]
+#[ignore = "needs fixtures: cargo xtask test"]
+fn what_a_program_tells_of_itself_is_what_the_table_has() {
+    let (mut compared, mut minors) = (0, std::collections::BTreeSet::new());
+    for fixture in fixtures() {
+        let Some(version) = fixture.go.as_deref().filter(|_| !fixture.is_experiment()) else { continue };
+        let Some(binary) = as_of(&fixture, &candidate(version), true) else { continue };
+        let known = open(&fixture);
+        // Of Go 1.20 there is no toolchain, and so no row.
+        let in_table = (known.version().minor() != 20).then_some(LayoutSource::Table);
+        assert_eq!(known.layout_source(), in_table, "{}", fixture.name);
+        if !binary.linking().dwarf {
+            // A candidate is taken for the last release, but for what the code has to confirm.
+            assert_eq!(binary.layout_source(), in_table, "{}", fixture.name);
+            let refusal = binary.collector().map(drop);
+            assert_eq!(
+                refusal,
+                Err(CollectorRefusal::Layout(binary.version().to_string())),
+                "{}",
+                fixture.name
+            );
+            continue;
+        }
+        assert_eq!(binary.layout_source(), Some(LayoutSource::DebugInfo), "{}", fixture.name);
+        assert_eq!(binary.runtime_layout(), RuntimeLayout::of(known.version()), "{}", fixture.name);
+        assert_eq!(binary.collector(), known.collector(), "{}", fixture.name);
+        assert_eq!(binary.own_collector_layout(), CollectorLayout::of(known.version()), "{}", fixture.name);
+        assert_eq!(known.own_collector_layout(), None, "{}", fixture.name);
+        assert_eq!(binary.scheduler(), known.scheduler(), "{}", fixture.name);
+        assert_eq!(binary.pauses().ok(), known.pauses().ok(), "{}", fixture.name);
+        assert_eq!(binary.heap_globals(), known.heap_globals(), "{}", fixture.name);
+        compared += 1;
+        minors.insert(known.version().minor());
+    }
+    assert!(compared >= 30 && minors.len() >= 7, "{compared} programs only, of {minors:?}");
+}
+
+/// An experiment has moved fields of this one. Every check of its code agrees with what it tells.
+#[test]
+#[ignore = "needs fixtures: cargo xtask test"]
+fn what_an_experiment_moved_is_where_the_program_tells() {
+    let program = parked("lockranking");
+    let binary = open(&program);
+    assert_eq!(binary.version().experiments(), Some("staticlockranking"));
+    assert_eq!(binary.layout_source(), Some(LayoutSource::DebugInfo));
+    let told = structures(&std::fs::read(&program.path).expect("the fixture"));
+    let RuntimeLayout { g, m, .. } = binary.runtime_layout().expect("a layout");
+    assert_eq!(g.goid, member_of(&told, "runtime.g", "goid"));
+    assert_eq!(g.startpc, member_of(&told, "runtime.g", "startpc"));
+    assert_eq!(m.curg, member_of(&told, "runtime.m", "curg"));
+    // Each of the runtime's locks is larger there.
+    let released = open(&parked("default"));
+    let (own, of_release) = (binary.own_collector_layout(), CollectorLayout::of(released.version()));
+    assert!(own.is_some() && of_release.is_some());
+    assert_ne!(own, of_release, "it moves nothing that is read");
+    assert!(binary.scheduler().is_ok() && binary.pauses().is_ok());
+    // So much larger that not all of it is read.
+    let refusal = CollectorRefusal::Larger("go1.26.6-X:staticlockranking".to_owned());
+    assert_eq!(binary.collector().map(drop), Err(refusal));
+    assert!(binary.heap_globals().is_ok());
+
+    let mut bytes = std::fs::read(&program.path).expect("the fixture");
+    drop_sections(&mut bytes);
+    let stripped = walk::open(&bytes).expect("a Go program");
+    assert_eq!((stripped.layout_source(), stripped.runtime_layout()), (None, None));
+    assert_eq!(
+        stripped.collector().map(drop),
+        Err(CollectorRefusal::Layout("go1.26.6-X:staticlockranking".to_owned()))
+    );
+}
+
+/// Whatever is wrong with the debug information, nothing worse happens than that it is not believed.
+#[test]
+#[ignore = "needs fixtures: cargo xtask test"]
+fn damaged_debug_information_is_left_alone() {
+    let program = parked("lockranking");
+    let bytes = std::fs::read(&program.path).expect("the fixture");
+    let right = open(&program).runtime_layout();
+    let file = object::File::parse(&*bytes).expect("an ELF file");
+    let mut refused = 0;
+    for name in [".debug_info", ".debug_abbrev"] {
+        let section = file.section_by_name(name).expect("a section");
+        let (begins, len) = section.file_range().expect("a place");
+        for part in 0..24 {
+            let mut damaged = bytes.clone();
+            let at = usize::try_from(begins + len * part / 24).expect("small");
+            damaged[at..at + 4].iter_mut().for_each(|byte| *byte ^= 0xff);
+            // The code is where it was.
+            let told = walk::open(&damaged).expect("a Go program").runtime_layout();
+            assert!(told.is_none() || told == right, "{name}: {at}");
+            refused += usize::from(told.is_none());
+        }
+    }
+    assert!(refused >= 10, "{refused} only");
 }

@@ -30,7 +30,15 @@ fn the_version_is_the_one_that_built_it() {
             fixture.name
         );
         match &fixture.go {
-            Some(version) => assert_eq!(binary.version().raw(), format!("go{version}"), "{}", fixture.name),
+            Some(version) => {
+                let experiment = match &*fixture.build {
+                    "experiment" => "-X:nogreenteagc",
+                    "lockranking" => "-X:staticlockranking",
+                    _ => "",
+                };
+                let said = format!("go{version}{experiment}");
+                assert_eq!(binary.version().raw(), said, "{}", fixture.name);
+            }
             // Nothing but the runtime's own variable tells it.
             None => assert_eq!(binary.version().source, VersionSource::BuildVersion, "{}", fixture.name),
         }
@@ -183,15 +191,24 @@ fn stripping_takes_nothing_away() {
     assert!(compared > 0, "no stripped build beside a default one");
 }
 
-/// The program as if another version had built it, of which the name is as long; `None` when it does not tell.
+/// The program as if another version had built it, of which the name is as long, and stripped; `None` when it does not
+/// tell.
 pub(super) fn built_by(fixture: &Fixture, other: &str) -> Option<GoBinary> {
-    let version = format!("go{}", fixture.go.as_ref()?);
+    as_of(fixture, other, false)
+}
+
+/// The same, with what debug information it has.
+pub(super) fn as_of(fixture: &Fixture, other: &str, keeps_debug_info: bool) -> Option<GoBinary> {
+    let version = format!("go{}", fixture.go.as_ref().filter(|_| !fixture.is_experiment())?);
     let mut bytes = std::fs::read(&fixture.path).expect("a program");
     let block = bytes.windows(14).position(|window| window == b"\xff Go buildinf:")?;
     // Behind the block's header and the version's length.
     let at = block + 33;
     let place = bytes.get_mut(at..at + version.len()).filter(|place| *place == version.as_bytes())?;
     place.copy_from_slice(other.as_bytes());
+    if !keeps_debug_info {
+        crate::support::drop_sections(&mut bytes);
+    }
     let binary = walk::open(&bytes).unwrap_or_else(|error| panic!("{}: {error}", fixture.name));
     assert_eq!(binary.version().raw(), other);
     Some(binary)

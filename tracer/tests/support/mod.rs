@@ -34,6 +34,13 @@ pub(crate) fn children(pid: u32) -> Vec<u32> {
     children.collect()
 }
 
+/// Has a program's header list no sections: no symbols and no debug information.
+pub(crate) fn drop_sections(program: &mut [u8]) {
+    // `e_shoff`, and `e_shnum` with `e_shstrndx` (elf(5)).
+    program[0x28..0x30].fill(0);
+    program[0x3c..0x40].fill(0);
+}
+
 /// One program to trace, as `cargo xtask fixtures` describes it.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Fixture {
@@ -50,6 +57,11 @@ impl Fixture {
     /// Whether Go 1.19 built it, of which less is told.
     pub(crate) fn is_of_go_1_19(&self) -> bool {
         self.go.as_deref().is_some_and(|go| go.starts_with("1.19"))
+    }
+
+    /// Whether it was built with a `GOEXPERIMENT`, of which only the program's own debug information tells.
+    pub(crate) fn is_experiment(&self) -> bool {
+        matches!(&*self.build, "experiment" | "lockranking")
     }
 }
 

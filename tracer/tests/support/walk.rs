@@ -87,6 +87,7 @@ pub(crate) fn walk(binary: &GoBinary) -> Walk {
     }
     let _ =
         (binary.inlined_into("main.helper"), binary.inlined_into("runtime.doInit"), binary.inlined_into(""));
+    let _ = (binary.layout_source(), binary.runtime_layout(), binary.heap_globals(), binary.pauses());
     for planned in gc(binary).into_iter().flat_map(|plan| plan.sites) {
         assert_eq!(binary.file_offset(planned.site.address), Some(planned.site.file_offset));
     }

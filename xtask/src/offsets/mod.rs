@@ -1,17 +1,21 @@
 //! `cargo xtask offsets`: where each Go version's runtime keeps what, read from the debug information of programs that
 //! its own toolchain builds, and written as source code of gotrace.
 
-mod dwarf;
+// What gotrace itself reads of programs whose layouts it does not have in its table.
+#[path = "../../../tracer/src/target/gobin/debug_info/fields.rs"]
 mod fields;
 mod source;
+#[path = "../../../tracer/src/target/gobin/debug_info/structures.rs"]
+mod structures;
 
 use std::fs;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
+use object::{Object as _, ObjectSection as _};
 
-use self::dwarf::Structures;
 use self::fields::Numbers;
+use self::structures::Structures;
 use crate::exec::{self, Voice};
 use crate::fixtures::Toolchain;
 
@@ -103,7 +107,13 @@ fn measure(go: &str, machine: &str) -> Result<Measured> {
         bail!("the toolchain says that it is {version}");
     };
     let bytes = fs::read(&program).with_context(|| format!("reading {}", program.display()))?;
-    Ok(Measured { minor, patch, numbers: fields::read(&Structures::read(&bytes)?, minor)? })
+    let file = object::File::parse(&*bytes).context("reading an ELF file")?;
+    let section = |name| {
+        let section = file.section_by_name(name).with_context(|| format!("no {name}"))?;
+        section.uncompressed_data().with_context(|| format!("unpacking {name}"))
+    };
+    let structures = Structures::read(&*section(".debug_info")?, &section(".debug_abbrev")?)?;
+    Ok(Measured { minor, patch, numbers: fields::read(&structures, minor)? })
 }
 
 fn formatted(text: &str) -> Result<String> {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Followed;
 use crate::model::{InitCatalogue, MissingProbe, StartInput, Subject};
-use crate::target::gobin::Frame;
+use crate::target::gobin::{CollectorLayout, Frame};
 use crate::units::{Nanos, RuntimeAddr};
 
 /// A session begins, or goes on in another file.
@@ -26,6 +26,10 @@ pub struct Begin {
     /// How it is followed.
     #[serde(default)]
     pub followed: Option<Followed>,
+    /// Where the program's collector keeps its notes, when that is not what gotrace knows of its version but what the
+    /// program's own debug information says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collector: Option<CollectorLayout>,
 }
 
 /// What a session was begun with.

@@ -7,6 +7,7 @@ use crate::capture::record::{Answers, Begin, Followed, Verb, Why};
 use crate::capture::{RecordedSymbols, Recording};
 use crate::model::{Look, Subject};
 use crate::stream::RawRecord;
+use crate::target::gobin::CollectorLayout;
 use crate::units::Nanos;
 
 /// So long after the begin there is the first checkpoint, which a report can be made from whatever happens then.
@@ -43,7 +44,13 @@ impl Capture {
     }
 
     /// A file begins, with the first probe or where the file before was full.
-    pub(super) fn begin(&mut self, subject: Subject, began: Nanos, gc_began: Option<Nanos>) {
+    pub(super) fn begin(
+        &mut self,
+        subject: Subject,
+        began: Nanos,
+        gc_began: Option<Nanos>,
+        collector: Option<CollectorLayout>,
+    ) {
         let followed = Some(Followed { redact: self.redact, gc_began });
         self.recorder.begin(|| Begin {
             gotrace: env!("CARGO_PKG_VERSION").to_owned(),
@@ -52,6 +59,7 @@ impl Capture {
             began,
             starts: None,
             followed,
+            collector,
         });
         *self = Self::new(std::mem::take(&mut self.recorder), self.redact);
     }

@@ -36,7 +36,7 @@ use crate::doctor;
 use crate::export::{Format, History, View};
 use crate::model::parking::Share;
 use crate::model::{LoadedCode, StartupStatus, StatusReport, Subject, Usage};
-use crate::target::gobin::{BinaryError, GoBinary, Machine, Support};
+use crate::target::gobin::{BinaryError, GoBinary, LayoutSource, Machine, Support};
 use crate::target::kernel::kernel_release;
 use crate::target::process::{Process, ProcessError};
 use crate::target::process_identity::ProcessIdentity;
@@ -202,6 +202,12 @@ async fn follow(
     binary: &GoBinary,
     mut outputs: Outputs,
 ) -> anyhow::Result<Exit> {
+    if let Some(LayoutSource::DebugInfo) = binary.layout_source() {
+        common.note(&format!(
+            "{} is not in gotrace's table: where its runtime keeps what is read from the program's own debug information",
+            binary.version()
+        ));
+    }
     let options = Options {
         slow: args.slow,
         frequency: args.frequency.unwrap_or(99),

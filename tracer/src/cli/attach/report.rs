@@ -74,7 +74,7 @@ impl<'a> Reporter<'a> {
         let began = reporter.live.since;
         let gc_began = reporter.live.following.gc.as_ref().map(GcHistory::began);
         let subject = reporter.subject(began);
-        reporter.live.capture.begin(subject, began, gc_began);
+        reporter.live.capture.begin(subject, began, gc_began, binary.own_collector_layout());
         reporter
     }
 
@@ -107,7 +107,8 @@ impl<'a> Reporter<'a> {
         self.before = before;
         if is_full {
             let gc_began = look.gc.is_some().then_some(look.ended);
-            self.live.capture.begin(self.subject(look.ended), look.ended, gc_began);
+            let collector = self.binary.own_collector_layout();
+            self.live.capture.begin(self.subject(look.ended), look.ended, gc_began, collector);
             let nothing = self.observer.symbols();
             self.live.capture.look(Why::Before, &look, RecordedSymbols::new(&nothing), Instant::now());
         }

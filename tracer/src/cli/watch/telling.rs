@@ -106,6 +106,7 @@ fn telling_begin(args: &Args, traceable: &Traceable) -> Begin {
         subject: subject(traceable, 0, began),
         began,
         followed: None,
+        collector: traceable.binary.own_collector_layout(),
         starts: Some(Starts {
             catalogue: traceable.catalogue().clone(),
             missing: traceable.missing(),

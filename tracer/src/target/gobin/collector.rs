@@ -6,11 +6,13 @@ mod proof;
 
 pub use globals::{CollectorGlobals, CollectorRefusal, Holders};
 
+use serde::{Deserialize, Serialize};
+
 use super::{GoVersion, offsets};
 
 /// Offsets in bytes, in `runtime.work`, `runtime.gcController` and `runtime.memstats` (runtime/mgc.go, mgcpacer.go,
 /// mstats.go).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CollectorLayout {
     /// In `runtime.work`.
     pub work: WorkLayout,
@@ -21,7 +23,7 @@ pub struct CollectorLayout {
 }
 
 /// `runtime.workType`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkLayout {
     /// `unsafe.Sizeof(workType{})`
     pub size: u32,
@@ -44,7 +46,7 @@ pub struct WorkLayout {
 }
 
 /// `runtime.gcControllerState`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ControllerLayout {
     /// `gcPercent`, 4 bytes: GOGC; negative when it is off.
     pub gc_percent: u32,
@@ -67,7 +69,7 @@ pub struct ControllerLayout {
 }
 
 /// `runtime.mstats`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatsLayout {
     /// `pause_total_ns`
     pub pause_total_ns: u32,
@@ -76,14 +78,13 @@ pub struct StatsLayout {
 }
 
 impl CollectorLayout {
-    /// The layout of a Go version; none when it was not measured, or when experiments may have changed it. Releases that
+    /// What the table has of a Go version; none when it was not measured, or when experiments may have changed it. Releases that
     /// were not measured are taken for their neighbours: [`super::GoBinary::collector`] shows for each program whether
     /// its own code agrees.
     #[must_use]
     pub fn of(version: &GoVersion) -> Option<Self> {
         version.patch()?;
-        let measured = offsets::of(version)?;
-        Some(Self { work: measured.work?, controller: measured.controller?, stats: measured.stats? })
+        offsets::of(version)?.collector()
     }
 }
 

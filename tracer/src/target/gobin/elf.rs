@@ -7,6 +7,7 @@ use object::pod::slice_from_bytes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::debug_info::Section;
 use super::error::BinaryError;
 use super::source::Source;
 use super::{Machine, VirtAddr};
@@ -59,6 +60,8 @@ pub(super) struct Elf {
     pub(super) rela: Option<(u64, u64)>,
     /// Where the file keeps notes: offset and size of each block.
     pub(super) notes: Vec<(u64, u64)>,
+    /// `.debug_info` and `.debug_abbrev`.
+    pub(super) debug: [Option<Section>; 2],
 }
 
 impl Elf {
@@ -99,6 +102,7 @@ impl Elf {
                 .filter(|program| program.p_type.get(LE) == elf::PT_NOTE)
                 .map(extent)
                 .collect(),
+            debug: [None; 2],
         };
         // The kernel and the dynamic linker look at one of each.
         let only = |kind| programs.iter().find(|program| program.p_type.get(LE) == kind).map(extent);
@@ -188,10 +192,21 @@ impl Elf {
             source.bytes(section.sh_offset.get(LE), len).ok()
         });
         let Some(names) = names else { return };
-        self.linking.dwarf = sections.iter().any(|section| {
-            let name = names.get(section.sh_name.get(LE) as usize..).unwrap_or_default();
-            name.starts_with(b".debug_info\0") || name.starts_with(b".zdebug_info\0")
+        let named = |wanted: &[u8]| {
+            sections.iter().find(|section| {
+                let name = names.get(section.sh_name.get(LE) as usize..).unwrap_or_default();
+                name.starts_with(wanted)
+            })
+        };
+        self.debug = [named(b".debug_info\0"), named(b".debug_abbrev\0")].map(|section| {
+            let section = section.filter(|section| section.sh_type.get(LE) != elf::SHT_NOBITS)?;
+            Some(Section {
+                offset: section.sh_offset.get(LE),
+                size: section.sh_size.get(LE),
+                compressed: section.sh_flags.get(LE) & u64::from(elf::SHF_COMPRESSED) != 0,
+            })
         });
+        self.linking.dwarf = named(b".debug_info\0").or_else(|| named(b".zdebug_info\0")).is_some();
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where the runtime's allocator keeps its counters: offsets by Go version, and the addresses of three variables,
 //! which no table names and which are found in the code that works with them.
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::globals::agreed;
@@ -9,7 +10,7 @@ use crate::units::VirtAddr;
 
 /// Offsets in bytes (runtime/mstats.go, mgcpacer.go, mcache.go, mheap.go, runtime2.go). As with
 /// [`super::RuntimeLayout`], they were read from DWARF, and did not move between a version's patch releases.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeapLayout {
     /// `unsafe.Sizeof(mstats{}.heapStats)`: what follows in `mstats` counts from there.
     pub heap_stats_size: u32,
@@ -32,10 +33,10 @@ pub struct HeapLayout {
 }
 
 impl HeapLayout {
-    /// The layout of a Go version; none when it was not measured, or when experiments may have changed it.
+    /// What the table has of a Go version; none when it was not measured, or when experiments may have changed it.
     #[must_use]
     pub fn of(version: &GoVersion) -> Option<Self> {
-        offsets::of(version).map(|measured| measured.heap)
+        offsets::of(version).map(|layouts| layouts.heap)
     }
 }
 
@@ -67,8 +68,7 @@ impl GoBinary {
     /// # Errors
     /// When the layout of the version is not known, or the code does not tell.
     pub fn heap_globals(&self) -> Result<(HeapLayout, HeapGlobals), HeapRefusal> {
-        let layout =
-            HeapLayout::of(self.version()).ok_or_else(|| HeapRefusal::Layout(self.version().to_string()))?;
+        let layout = self.layouts().ok_or_else(|| HeapRefusal::Layout(self.version().to_string()))?.heap;
         let found = |variable, place: Option<VirtAddr>| place.ok_or(HeapRefusal::Global(variable));
         let globals = HeapGlobals {
             memstats: found("runtime.memstats", self.memstats(&layout))?,

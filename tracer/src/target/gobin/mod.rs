@@ -8,6 +8,7 @@ mod build_id;
 mod build_info;
 mod code;
 mod collector;
+mod debug_info;
 mod effects;
 mod elf;
 mod error;
@@ -34,6 +35,7 @@ mod wait_reason;
 use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 pub use build_id::{CodeSegment, carries_go_note};
 pub use build_info::{BuildInfo, Module, Setting};
@@ -59,6 +61,7 @@ use crate::units::{FileOffset, VirtAddr};
 use elf::Elf;
 use layout::Layout;
 use lines::LineTables;
+use offsets::Layouts;
 use pclntab::Pclntab;
 use relocations::Relocations;
 use schemars::JsonSchema;
@@ -102,6 +105,16 @@ pub enum Support {
     TooNew,
 }
 
+/// How it is known where a program's runtime keeps what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LayoutSource {
+    /// From gotrace's table of Go releases.
+    Table,
+    /// From the program's own debug information (DWARF).
+    DebugInfo,
+}
+
 /// An open Go binary.
 #[derive(Debug)]
 pub struct GoBinary {
@@ -115,6 +128,7 @@ pub struct GoBinary {
     /// `moduledata.gofunc`: what offsets of function data count from.
     gofunc: Option<u64>,
     line_tables: LineTables,
+    layouts: OnceLock<Option<(Layouts, LayoutSource)>>,
 }
 
 impl GoBinary {
@@ -154,6 +168,7 @@ impl GoBinary {
             build_info,
             gofunc: None,
             line_tables: LineTables::default(),
+            layouts: OnceLock::new(),
         };
         if binary.version.minor() == 0 {
             binary.version = code::build_version(&binary).ok_or_else(|| {
@@ -206,6 +221,45 @@ impl GoBinary {
         } else {
             Support::Full
         }
+    }
+
+    /// Where its runtime keeps what, and how that is known. The table's rows are the debug information of the same
+    /// release, so the program's own is read, when it is first asked for, of what the table does not have itself: a patch
+    /// release beyond those that were measured, and whatever was built with experiments, of no release, or under a name of
+    /// somebody's own. Without debug information a patch release is taken for its neighbour.
+    fn known_layouts(&self) -> Option<&(Layouts, LayoutSource)> {
+        let known = self.layouts.get_or_init(|| {
+            let table = |layouts: &Layouts| (*layouts, LayoutSource::Table);
+            offsets::exactly(&self.version)
+                .map(table)
+                .or_else(|| Some((debug_info::layouts(self)?, LayoutSource::DebugInfo)))
+                .or_else(|| offsets::of(&self.version).map(table))
+        });
+        known.as_ref()
+    }
+
+    fn layouts(&self) -> Option<&Layouts> {
+        self.known_layouts().map(|(layouts, _)| layouts)
+    }
+
+    /// How it is known where its runtime keeps what; none when it is not.
+    #[must_use]
+    pub fn layout_source(&self) -> Option<LayoutSource> {
+        self.known_layouts().map(|(_, source)| *source)
+    }
+
+    /// Where its collector keeps its notes. What is no release is not taken for one here.
+    fn collector_layout(&self) -> Option<CollectorLayout> {
+        match self.known_layouts()? {
+            (_, LayoutSource::Table) => CollectorLayout::of(&self.version),
+            (layouts, LayoutSource::DebugInfo) => layouts.collector(),
+        }
+    }
+
+    /// The same, where only its own debug information tells.
+    #[must_use]
+    pub fn own_collector_layout(&self) -> Option<CollectorLayout> {
+        self.collector_layout().filter(|_| self.layout_source() == Some(LayoutSource::DebugInfo))
     }
 
     /// What `go build` noted, when it did.

@@ -2,16 +2,15 @@
 
 mod measured;
 
-use super::collector::{ControllerLayout, StatsLayout, WorkLayout};
-use super::runtime_layout::{GLayout, MLayout, PLayout, PollLayout};
+use serde::Deserialize;
+
+use super::collector::{CollectorLayout, ControllerLayout, StatsLayout, WorkLayout};
+use super::runtime_layout::{GLayout, MLayout, PLayout, PollLayout, RuntimeLayout};
 use super::{GoVersion, HeapLayout, PausesLayout, SchedulerLayout};
 
-/// One release's layouts. Where one is none, gotrace reads nothing of it.
-#[derive(Debug)]
-pub(super) struct Measured {
-    minor: u32,
-    /// The patch releases that were measured, and are all alike.
-    patches: &'static [u32],
+/// Where a runtime keeps what. Where one is none, gotrace reads nothing of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub(super) struct Layouts {
     pub(super) g: GLayout,
     pub(super) m: MLayout,
     pub(super) p: PLayout,
@@ -24,12 +23,49 @@ pub(super) struct Measured {
     pub(super) pauses: Option<PausesLayout>,
 }
 
+impl Layouts {
+    pub(super) fn runtime(&self) -> RuntimeLayout {
+        let Self { g, m, p, poll, .. } = *self;
+        RuntimeLayout { g, m, p, poll }
+    }
+
+    pub(super) fn collector(&self) -> Option<CollectorLayout> {
+        Some(CollectorLayout { work: self.work?, controller: self.controller?, stats: self.stats? })
+    }
+}
+
+/// One row of the table.
+#[derive(Debug)]
+struct Measured {
+    minor: u32,
+    /// The patch releases that were measured, and are all alike.
+    patches: &'static [u32],
+    layouts: Layouts,
+}
+
 /// Of the machine that gotrace runs on, which a program that it follows is built for too.
 static TABLE: &[Measured] = if cfg!(target_arch = "aarch64") { measured::ARM64 } else { measured::AMD64 };
 
 /// What was measured of a release, or of the one before it that was, or of its minor version's first that was; none
 /// where experiments may have changed it. What is neither a release nor a candidate of one is taken for the last.
-pub(super) fn of(version: &GoVersion) -> Option<&'static Measured> {
+pub(super) fn of(version: &GoVersion) -> Option<&'static Layouts> {
+    nearest(version).map(|measured| &measured.layouts)
+}
+
+/// The same of releases that were measured themselves, or are between two that were and are alike. Not of what somebody
+/// has built of a release and named otherwise.
+pub(super) fn exactly(version: &GoVersion) -> Option<&'static Layouts> {
+    let patch = version.patch()?;
+    let released = [format!("go1.{}.{patch}", version.minor()), format!("go1.{}", version.minor())];
+    if !released.iter().any(|released| released == version.raw()) {
+        return None;
+    }
+    let measured = nearest(version)?;
+    let within = *measured.patches.first()?..=*measured.patches.last()?;
+    within.contains(&patch).then_some(&measured.layouts)
+}
+
+fn nearest(version: &GoVersion) -> Option<&'static Measured> {
     if version.experiments().is_some() {
         return None;
     }
@@ -45,7 +81,7 @@ mod tests {
 
     fn patches_for(text: &str) -> Option<&'static [u32]> {
         let version = GoVersion::parse(text, VersionSource::BuildInfo).expect("a version");
-        of(&version).map(|measured| measured.patches)
+        nearest(&version).map(|measured| measured.patches)
     }
 
     #[test]
@@ -55,6 +91,30 @@ mod tests {
         assert_eq!(patches_for("go1.23.7"), Some(&[4, 9][..]));
         assert_eq!(patches_for("go1.21.0"), Some(&[13][..]), "there is none before it");
         assert_eq!(patches_for("go1.22.99"), Some(&[10][..]));
+    }
+
+    #[test]
+    fn only_what_was_measured_is_known_exactly() {
+        let is_known = |text: &str| {
+            exactly(&GoVersion::parse(text, VersionSource::BuildInfo).expect("a version")).is_some()
+        };
+        for known in
+            ["go1.21.13", "go1.23.1", "go1.23.2", "go1.23.7", "go1.26", "go1.26.0", "go1.26.4", "go1.27.3"]
+        {
+            assert!(is_known(known), "{known}");
+        }
+        for unknown in [
+            "go1.21.12",
+            "go1.26.7",
+            "go1.26rc1",
+            "go1.26.6-custom",
+            "go1.26.6-X:arenas",
+            "go1.26.6 X:arenas",
+            "devel go1.26-0123abc Mon Jan 1",
+            "go1.28.0",
+        ] {
+            assert!(!is_known(unknown), "{unknown}");
+        }
     }
 
     #[test]

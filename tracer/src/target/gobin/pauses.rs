@@ -1,13 +1,15 @@
 //! Where the scheduler counts how long the world was stopped: offsets by Go version, which a program's own code must
 //! confirm (runtime/runtime2.go, runtime/histogram.go, runtime/proc.go).
 
+use serde::{Deserialize, Serialize};
+
 use super::collector::CollectorRefusal;
 use super::effects::{Effect, Value, effects};
-use super::{GoBinary, GoVersion, Machine, SchedulerLayout, offsets};
+use super::{GoBinary, GoVersion, Machine, offsets};
 use crate::units::VirtAddr;
 
 /// Offsets in bytes, of histograms in `runtime.sched` and of what is in each of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PausesLayout {
     /// `sched.stwStoppingTimeGC`: how long the collector's stops took until every P had stopped.
     pub stopping_gc: u32,
@@ -28,7 +30,7 @@ impl PausesLayout {
     /// 1.27.
     pub const COUNTS: u32 = 160;
 
-    /// The layout of a Go version; none when it was not measured, when experiments may have changed it, and before
+    /// What the table has of a Go version; none when it was not measured, when experiments may have changed it, and before
     /// Go 1.22, which has no such histograms. [`GoBinary::pauses`] shows for each program whether its own code agrees.
     #[must_use]
     pub fn of(version: &GoVersion) -> Option<Self> {
@@ -49,7 +51,9 @@ impl GoBinary {
     /// When the layout of the version is not known, the code does not tell where `runtime.sched` is, or does not
     /// confirm each histogram.
     pub fn pauses(&self) -> Result<(PausesLayout, VirtAddr), CollectorRefusal> {
-        let layout = PausesLayout::of(self.version())
+        let layout = self
+            .layouts()
+            .and_then(|layouts| layouts.pauses)
             .ok_or_else(|| CollectorRefusal::Layout(self.version().to_string()))?;
         Ok((layout, self.pauses_place(&layout)?))
     }
@@ -62,7 +66,8 @@ impl GoBinary {
         if self.machine() != Machine::X86_64 {
             return Err(CollectorRefusal::Machine(self.machine()));
         }
-        let sched = SchedulerLayout::of(self.version()).and_then(|scheduler| self.sched(&scheduler));
+        let sched =
+            self.layouts().and_then(|layouts| layouts.scheduler).and_then(|scheduler| self.sched(&scheduler));
         let sched = sched.ok_or(CollectorRefusal::Global("runtime.sched"))?;
         let (stopping, total) =
             ([layout.stopping_gc, layout.stopping_other], [layout.total_gc, layout.total_other]);

@@ -3,8 +3,10 @@
 //! The numbers were read from the DWARF of programs that each of these versions built; a test compares them
 //! with the fixtures' own.
 
-use super::GoVersion;
-use super::offsets::{self, Measured};
+use serde::{Deserialize, Serialize};
+
+use super::offsets::{self, Layouts};
+use super::{GoBinary, GoVersion};
 
 /// The offsets of one Go version, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +22,7 @@ pub struct RuntimeLayout {
 }
 
 /// `runtime.g`. `stack.lo` and `stack.hi` have always been its first two words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GLayout {
     /// `m`: the thread that runs it.
     pub m: u32,
@@ -55,7 +57,7 @@ pub struct GLayout {
 }
 
 /// `runtime.pollDesc`: a descriptor that the network poller watches (runtime/netpoll.go).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PollLayout {
     /// `fd`
     pub fd: u32,
@@ -66,7 +68,7 @@ pub struct PollLayout {
 }
 
 /// `runtime.m`. `g0` has always been its first word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MLayout {
     /// `procid`: the thread's id, as the thread's own PID namespace counts.
     pub procid: u32,
@@ -79,7 +81,7 @@ pub struct MLayout {
 }
 
 /// `runtime.p`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PLayout {
     /// `status`, 4 bytes; 1 where it runs a goroutine.
     pub status: u32,
@@ -88,9 +90,17 @@ pub struct PLayout {
 }
 
 impl RuntimeLayout {
-    /// The layout of a Go version; none when it was not measured, or when experiments may have changed it.
+    /// What the table has of a Go version; none when it was not measured, or when experiments may have changed it.
     #[must_use]
     pub fn of(version: &GoVersion) -> Option<Self> {
-        offsets::of(version).map(|&Measured { g, m, p, poll, .. }| Self { g, m, p, poll })
+        offsets::of(version).map(Layouts::runtime)
+    }
+}
+
+impl GoBinary {
+    /// The layout of its runtime; none when neither the table nor the program's debug information has it.
+    #[must_use]
+    pub fn runtime_layout(&self) -> Option<RuntimeLayout> {
+        self.layouts().map(Layouts::runtime)
     }
 }

@@ -1,14 +1,17 @@
 //! Where the scheduler counts goroutines: offsets by Go version, which a program's own code must confirm
 //! (runtime/runtime2.go, runtime/proc.go).
 
+use serde::{Deserialize, Serialize};
+
 use super::collector::CollectorRefusal;
 use super::effects::{Effect, Value, effects};
 use super::globals::agreed;
 use super::{GoBinary, GoVersion, Machine, offsets};
+
 use crate::units::VirtAddr;
 
 /// Offsets in bytes, in `runtime.sched` and in `runtime.p`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SchedulerLayout {
     /// `sched.lock`
     pub lock: u32,
@@ -25,7 +28,7 @@ pub struct SchedulerLayout {
 }
 
 impl SchedulerLayout {
-    /// The layout of a Go version; none when it was not measured, or when experiments may have changed it.
+    /// What the table has of a Go version; none when it was not measured, or when experiments may have changed it.
     /// [`GoBinary::scheduler`] shows for each program whether its own code agrees.
     #[must_use]
     pub fn of(version: &GoVersion) -> Option<Self> {
@@ -54,7 +57,9 @@ impl GoBinary {
     /// When the layout of the version is not known, the code does not tell where the variables are, or does not
     /// confirm each offset.
     pub fn scheduler(&self) -> Result<(SchedulerLayout, SchedulerGlobals), CollectorRefusal> {
-        let layout = SchedulerLayout::of(self.version())
+        let layout = self
+            .layouts()
+            .and_then(|layouts| layouts.scheduler)
             .ok_or_else(|| CollectorRefusal::Layout(self.version().to_string()))?;
         Ok((layout, self.scheduler_globals(&layout)?))
     }

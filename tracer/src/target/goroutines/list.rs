@@ -68,8 +68,8 @@ impl<'a> GoroutineList<'a> {
 impl ListPlaces {
     /// The variables that may be it.
     pub(super) fn of(binary: &GoBinary) -> Result<Self, GoroutineError> {
-        let layout = RuntimeLayout::of(binary.version())
-            .ok_or_else(|| GoroutineError::Layout(binary.version().to_string()))?;
+        let layout =
+            binary.runtime_layout().ok_or_else(|| GoroutineError::Layout(binary.version().to_string()))?;
         let main = binary.functions().named("runtime.main").ok_or(GoroutineError::NoList)?.entry;
         let candidates = binary.goroutine_list_candidates();
         if candidates.is_empty() {

@@ -4,7 +4,6 @@
 use thiserror::Error;
 
 use super::super::globals::agreed;
-use super::super::scheduler::SchedulerLayout;
 use super::super::{GoBinary, Machine};
 use super::{CollectorLayout, proof};
 use crate::units::VirtAddr;
@@ -40,6 +39,9 @@ pub enum CollectorRefusal {
     /// The offsets were not measured.
     #[error("where {0}'s garbage collector keeps what it notes is not known to gotrace")]
     Layout(String),
+    /// Its own debug information has them, and what is read of them is less than they span.
+    #[error("{0}'s runtime.work is larger than what gotrace reads of it")]
+    Larger(String),
     /// Only x86-64 code is decoded.
     #[error("what {0} code works with is not read by gotrace")]
     Machine(Machine),
@@ -60,11 +62,14 @@ impl GoBinary {
     /// Where the collector keeps what it notes of its cycles.
     ///
     /// # Errors
-    /// When the layout of the version is not known, the code does not tell where the variables are, or does not
-    /// confirm each offset.
+    /// When the layout of the version is not known or not read, the code does not tell where the variables are, or does
+    /// not confirm each offset.
     pub fn collector(&self) -> Result<(CollectorLayout, CollectorGlobals), CollectorRefusal> {
-        let layout = CollectorLayout::of(self.version())
-            .ok_or_else(|| CollectorRefusal::Layout(self.version().to_string()))?;
+        let layout =
+            self.collector_layout().ok_or_else(|| CollectorRefusal::Layout(self.version().to_string()))?;
+        if layout.work.user_forced < layout.work.from() {
+            return Err(CollectorRefusal::Larger(self.version().to_string()));
+        }
         Ok((layout, self.collector_globals(&layout)?))
     }
 
@@ -137,7 +142,9 @@ impl GoBinary {
     }
 
     fn holders(&self) -> Result<Holders, CollectorRefusal> {
-        let layout = SchedulerLayout::of(self.version())
+        let layout = self
+            .layouts()
+            .and_then(|layouts| layouts.scheduler)
             .ok_or_else(|| CollectorRefusal::Layout(self.version().to_string()))?;
         let sched = self.sched(&layout).ok_or(CollectorRefusal::Global("runtime.sched"))?;
         let stopnote = layout.gcwaiting + 8;

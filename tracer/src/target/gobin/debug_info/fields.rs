@@ -1,8 +1,19 @@
-//! Which fields gotrace reads, and what the runtime's source code calls them.
+//! Which fields gotrace reads, and what the runtime's source code calls them. Also what `cargo xtask offsets` writes down.
 
-use anyhow::{Context as _, Result};
+use thiserror::Error;
 
-use super::dwarf::Structures;
+use super::structures::Structures;
+
+/// A field that the debug information does not have.
+#[derive(Debug, Error)]
+#[error("{structure} has no {}", paths.join(" and no "))]
+pub(crate) struct MissingField {
+    structure: &'static str,
+    paths: &'static [&'static str],
+}
+
+/// Larger than any structure of the runtime, in bytes: whoever reads one reads as far as its last field.
+const MOST: u64 = 1 << 16;
 
 /// A field of gotrace's, and what it is in the runtime.
 struct Field {
@@ -23,12 +34,11 @@ const fn optional(name: &'static str, structure: &'static str, paths: &'static [
 }
 
 /// A structure of gotrace's.
-pub(super) struct Layout {
-    /// Its field of `Measured`.
-    pub(super) name: &'static str,
-    pub(super) of_type: &'static str,
+pub(crate) struct Layout {
+    /// Its field of `Layouts`.
+    pub(crate) name: &'static str,
     /// The first minor version of Go that gotrace reads it of.
-    since: u32,
+    pub(crate) since: u32,
     fields: &'static [Field],
 }
 
@@ -37,10 +47,9 @@ const SCHED: &str = "runtime.schedt";
 const HISTOGRAM: &str = "runtime.timeHistogram";
 const CONTROLLER: &str = "runtime.gcControllerState";
 
-pub(super) const LAYOUTS: [Layout; 10] = [
+pub(crate) const LAYOUTS: [Layout; 10] = [
     Layout {
         name: "g",
-        of_type: "GLayout",
         since: 0,
         fields: &[
             field("m", "runtime.g", &["m"]),
@@ -62,7 +71,6 @@ pub(super) const LAYOUTS: [Layout; 10] = [
     },
     Layout {
         name: "m",
-        of_type: "MLayout",
         since: 0,
         fields: &[
             field("procid", "runtime.m", &["procid"]),
@@ -73,13 +81,11 @@ pub(super) const LAYOUTS: [Layout; 10] = [
     },
     Layout {
         name: "p",
-        of_type: "PLayout",
         since: 0,
         fields: &[field("status", "runtime.p", &["status"]), field("m", "runtime.p", &["m"])],
     },
     Layout {
         name: "poll",
-        of_type: "PollLayout",
         since: 0,
         fields: &[
             field("fd", "runtime.pollDesc", &["fd"]),
@@ -89,7 +95,6 @@ pub(super) const LAYOUTS: [Layout; 10] = [
     },
     Layout {
         name: "heap",
-        of_type: "HeapLayout",
         since: 0,
         fields: &[
             field("heap_stats_size", "runtime.consistentHeapStats", &[]),
@@ -105,7 +110,6 @@ pub(super) const LAYOUTS: [Layout; 10] = [
     },
     Layout {
         name: "work",
-        of_type: "WorkLayout",
         since: 21,
         fields: &[
             field("size", WORK, &[]),
@@ -122,7 +126,6 @@ pub(super) const LAYOUTS: [Layout; 10] = [
     },
     Layout {
         name: "controller",
-        of_type: "ControllerLayout",
         since: 21,
         fields: &[
             field("gc_percent", CONTROLLER, &["gcPercent"]),
@@ -138,7 +141,6 @@ pub(super) const LAYOUTS: [Layout; 10] = [
     },
     Layout {
         name: "stats",
-        of_type: "StatsLayout",
         since: 21,
         fields: &[
             field("pause_total_ns", "runtime.mstats", &["pause_total_ns"]),
@@ -147,7 +149,6 @@ pub(super) const LAYOUTS: [Layout; 10] = [
     },
     Layout {
         name: "scheduler",
-        of_type: "SchedulerLayout",
         since: 21,
         fields: &[
             field("lock", SCHED, &["lock"]),
@@ -161,7 +162,6 @@ pub(super) const LAYOUTS: [Layout; 10] = [
     },
     Layout {
         name: "pauses",
-        of_type: "PausesLayout",
         // Go 1.21 has a histogram of the collector's stops alone, in memstats.
         since: 22,
         fields: &[
@@ -176,49 +176,50 @@ pub(super) const LAYOUTS: [Layout; 10] = [
 ];
 
 /// What was read of one version: the fields of each of [`LAYOUTS`], or none where gotrace reads none of it.
-pub(super) type Numbers = Vec<Option<Vec<(&'static str, Number)>>>;
+pub(crate) type Numbers = Vec<Option<Vec<(&'static str, Number)>>>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Number {
+pub(crate) enum Number {
+    /// Of a field that all versions have.
     Always(u64),
+    /// Of one that some lack.
     Sometimes(Option<u64>),
 }
 
 /// Reads every field.
-pub(super) fn read(structures: &Structures, minor: u32) -> Result<Numbers> {
+///
+/// # Errors
+/// When one that every version has is not there.
+pub(crate) fn read(structures: &Structures, minor: u32) -> Result<Numbers, MissingField> {
     LAYOUTS.iter().map(|layout| layout.read(structures, minor)).collect()
 }
 
 impl Layout {
-    /// Whether gotrace does without it of some versions.
-    pub(super) fn is_optional(&self) -> bool {
-        self.since > 0
-    }
-
-    fn read(&self, structures: &Structures, minor: u32) -> Result<Option<Vec<(&'static str, Number)>>> {
+    fn read(
+        &self,
+        structures: &Structures,
+        minor: u32,
+    ) -> Result<Option<Vec<(&'static str, Number)>>, MissingField> {
         if minor < self.since {
             return Ok(None);
         }
-        self.fields
-            .iter()
-            .map(|field| Ok((field.name, field.read(structures)?)))
-            .collect::<Result<_>>()
-            .map(Some)
+        let numbers = self.fields.iter().map(|field| Ok((field.name, field.read(structures)?)));
+        numbers.collect::<Result<_, _>>().map(Some)
     }
 }
 
 impl Field {
-    fn read(&self, structures: &Structures) -> Result<Number> {
+    fn read(&self, structures: &Structures) -> Result<Number, MissingField> {
         let found = match self.paths {
             // The structure itself.
             [] => structures.size(self.structure),
             paths => paths.iter().find_map(|path| structures.member(self.structure, path)),
         };
-        if self.optional {
-            return Ok(Number::Sometimes(found));
+        let found = found.filter(|found| *found < MOST);
+        match (found, self.optional) {
+            (found, true) => Ok(Number::Sometimes(found)),
+            (Some(found), false) => Ok(Number::Always(found)),
+            (None, false) => Err(MissingField { structure: self.structure, paths: self.paths }),
         }
-        let found =
-            found.with_context(|| format!("{} has no {}", self.structure, self.paths.join(" and no ")))?;
-        Ok(Number::Always(found))
     }
 }
