@@ -80,7 +80,8 @@ fn returned(ctx: &RawTracePointContext, thread: &mut Thread, time: u64, result: 
     let syscall = if began_here { thread.syscall } else { saved.syscall };
     let duration = if began_here { time - thread.entered } else { 0 };
     let caller = who(thread, saved.g);
-    if saved.arguments[0] == STOPNOTE.load() && syscall == number::FUTEX && result == ETIMEDOUT {
+    let stopnote = STOPNOTE.load();
+    if stopnote != 0 && saved.arguments[0] == stopnote && syscall == number::FUTEX && result == ETIMEDOUT {
         let _ = holder::look_for_holder();
     }
     let is_goroutine = caller as u32 == Caller::Goroutine as u32;

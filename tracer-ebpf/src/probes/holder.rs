@@ -51,30 +51,41 @@ fn find(world: &mut World) {
     world.found_m = 0;
     world.stop.holder.running = 0;
     let Some([all, count]) = read::<[u64; 2]>(known!(allp) + known!(bias)) else { return };
-    let mut found = 0;
     for index in 0..MOST_PS {
         if index >= count {
             break;
         }
         let Some(p) = read::<u64>(all + 8 * index) else { break };
-        if read::<u32>(p + u64::from(known!(p_status))) != Some(RUNNING) {
-            continue;
-        }
-        let m = read::<u64>(p + u64::from(known!(p_m))).unwrap_or(0);
-        let g = read::<u64>(m + u64::from(known!(m_curg))).unwrap_or(0);
-        // The scheduler, which looks for itself whether it is to stop.
-        if g == 0 {
+        let m = m_of_running(p);
+        if m == 0 {
             continue;
         }
         world.stop.holder.running += 1;
-        if world.found_m == 0 || g == world.holder {
+        if world.found_m == 0 || goroutine_of(m) == world.holder {
             world.found_m = m;
-            found = g;
         }
     }
     if world.found_m != 0 {
-        name(world, found);
+        name(world, goroutine_of(world.found_m));
     }
+}
+
+/// The `m` of a P that runs a goroutine; 0 of any other: the scheduler looks for itself whether it is to stop. A global
+/// function in the verifier's sense, which looks at it once and not for each P.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn m_of_running(p: u64) -> u64 {
+    if read::<u32>(p + u64::from(known!(p_status))) != Some(RUNNING) {
+        return 0;
+    }
+    let m = read::<u64>(p + u64::from(known!(p_m))).unwrap_or(0);
+    if goroutine_of(m) == 0 { 0 } else { m }
+}
+
+/// The goroutine that runs on the thread of an `m`; 0 when none does.
+#[inline(always)]
+fn goroutine_of(m: u64) -> u64 {
+    read::<u64>(m + u64::from(known!(m_curg))).unwrap_or(0)
 }
 
 /// Notes who it is, unless it is who it was.

@@ -86,9 +86,9 @@ fn a_killed_gotrace_does_no_harm() {
             whole = started.elapsed().max(whole) + Duration::from_millis(100);
         }
         killed += 1;
-        // A thousand take an hour where the machine is busy.
+        // A thousand take an hour where the machine is busy, and a test that prints nothing for minutes is ended.
         if killed % 50 == 0 {
-            eprintln!("killed {killed} times so far; {left} left something, {bytes} breakpoints in all");
+            println!("killed {killed} times so far; {left} left something, {bytes} breakpoints in all");
         }
         server.assert_serves();
         let there = changed(server.pid());
