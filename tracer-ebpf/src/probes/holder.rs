@@ -30,56 +30,60 @@ const UNINTERRUPTIBLE: u32 = 2;
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(super) extern "C" fn look_for_holder() -> u64 {
-    let Some(world) = WORLD.get_ptr_mut(0) else { return 0 };
-    // SAFETY: the map's value lives as long as the program, and only who stops the world gets here.
-    let world = unsafe { &mut *world };
-    if world.first_look == 0 {
-        world.first_look = runtime_clock();
+    if let Some(world) = world() {
+        if world.first_look == 0 {
+            world.first_look = runtime_clock();
+        }
+        world.stop.looks += 1;
+        world.found_m = 0;
+        world.stop.holder.running = 0;
     }
-    world.stop.looks += 1;
-    find(world);
-    if world.found_m != 0 {
+    let [all, count] = read::<[u64; 2]>(known!(allp) + known!(bias)).unwrap_or([0; 2]);
+    for index in 0..MOST_PS {
+        if index >= count {
+            break;
+        }
+        look_at(all + 8 * index);
+    }
+    if let Some(world) = world()
+        && world.found_m != 0
+    {
+        name(world, goroutine_of(world.found_m));
         world.stop.holder.looks += 1;
         thread_state(world);
     }
     0
 }
 
-/// Finds a P that runs: the holder's of the last look before others.
+/// What is known of the stop. Each function that is verified by itself asks for it, and keeps it no longer than until it
+/// calls another that does.
 #[inline(always)]
-fn find(world: &mut World) {
-    world.found_m = 0;
-    world.stop.holder.running = 0;
-    let Some([all, count]) = read::<[u64; 2]>(known!(allp) + known!(bias)) else { return };
-    for index in 0..MOST_PS {
-        if index >= count {
-            break;
-        }
-        let Some(p) = read::<u64>(all + 8 * index) else { break };
-        let m = m_of_running(p);
-        if m == 0 {
-            continue;
-        }
-        world.stop.holder.running += 1;
-        if world.found_m == 0 || goroutine_of(m) == world.holder {
-            world.found_m = m;
-        }
-    }
-    if world.found_m != 0 {
-        name(world, goroutine_of(world.found_m));
-    }
+fn world() -> Option<&'static mut World> {
+    // SAFETY: the map's value lives as long as the program, and only who stops the world gets here.
+    WORLD.get_ptr_mut(0).map(|world| unsafe { &mut *world })
 }
 
-/// The `m` of a P that runs a goroutine; 0 of any other: the scheduler looks for itself whether it is to stop. A global
-/// function in the verifier's sense, which looks at it once and not for each P.
+/// Looks at the P whose address is there, and notes it when it runs: the holder's of the last look before others. Does nothing to one that runs no goroutine: the scheduler looks for itself
+/// whether it is to stop. A global function in the verifier's sense, which looks at it once and not for each P; what is
+/// returned says nothing.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn m_of_running(p: u64) -> u64 {
+extern "C" fn look_at(place: u64) -> u64 {
+    let p = read::<u64>(place).unwrap_or(0);
     if read::<u32>(p + u64::from(known!(p_status))) != Some(RUNNING) {
         return 0;
     }
     let m = read::<u64>(p + u64::from(known!(p_m))).unwrap_or(0);
-    if goroutine_of(m) == 0 { 0 } else { m }
+    let g = goroutine_of(m);
+    if let Some(world) = world()
+        && g != 0
+    {
+        world.stop.holder.running += 1;
+        if world.found_m == 0 || g == world.holder {
+            world.found_m = m;
+        }
+    }
+    0
 }
 
 /// The goroutine that runs on the thread of an `m`; 0 when none does.
@@ -157,15 +161,22 @@ fn thread(tid: u32) -> Option<u64> {
             break;
         }
         let task = node - u64::from(known!(task_thread_node));
-        let pid = read_kernel::<u64>(task + u64::from(known!(task_thread_pid)))?;
-        let level = read_kernel::<u32>(pid + u64::from(known!(pid_level)))?;
-        let number = pid + u64::from(known!(pid_numbers)) + 16 * u64::from(level);
-        if read_kernel::<u32>(number)? == tid {
+        if tid != 0 && tid_of(task) == u64::from(tid) {
             return Some(task);
         }
         node = read_kernel(node)?;
     }
     None
+}
+
+/// A task's id as its own PID namespace counts; 0 when it cannot be read. Global as [`look_at`] is.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn tid_of(task: u64) -> u64 {
+    let pid = read_kernel::<u64>(task + u64::from(known!(task_thread_pid))).unwrap_or(0);
+    let level = read_kernel::<u32>(pid + u64::from(known!(pid_level))).unwrap_or(0);
+    let number = pid + u64::from(known!(pid_numbers)) + 16 * u64::from(level);
+    read_kernel::<u32>(number).map_or(0, u64::from)
 }
 
 /// The world has stopped: notes where the holder is, unless that is known.
