@@ -1,4 +1,4 @@
-//! `cargo xtask bench all`: what is compared in one run, written to docs/performance.json; docs/performance.md and the
+//! `cargo xtask bench all`: what is compared in one run, and what gotrace itself takes, written to docs/performance.json; docs/performance.md and the
 //! table in README.md are made of that file.
 
 use std::fmt::Write as _;
@@ -13,7 +13,7 @@ use super::attach::{CALL, GONE, READY, REQUEST};
 use super::figures::{Row, Table};
 use super::gc::CYCLE;
 use super::kept::Kept;
-use super::{attach, gc, startup};
+use super::{agent, attach, capture, gc, scheduler, startup};
 use crate::exec;
 use crate::vm::Kernel;
 
@@ -24,7 +24,7 @@ const END: &str = "<!-- end of what is made -->\n";
 /// With more to do than this the machine is not measured: at 7, on two processors, calls took three times as long.
 const QUIET: f64 = 1.0;
 
-/// Startup, attach and gc, by turns and beside the peers, into docs/performance.json, and what is made of that.
+/// Attach, gc, scheduler and startup, by turns and beside the peers, and agent and capture, into docs/performance.json, and what is made of that.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// How many turns of each
@@ -76,7 +76,10 @@ impl Performance {
         }
         let mut tables = attach::tables(&attach::Args::whole(turns))?;
         tables.extend(gc::tables(&gc::Args::whole(turns))?);
+        tables.extend(scheduler::tables(&scheduler::Args::whole(turns))?);
         tables.push(startup::table(&startup::Args::whole(turns))?);
+        tables.extend(agent::tables(&agent::Args::whole(turns))?);
+        tables.push(capture::table(&capture::Args::WHOLE)?);
         Ok(Self {
             kernel: series.join("."),
             processors: std::thread::available_parallelism().context("counting the processors")?.get(),

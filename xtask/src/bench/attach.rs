@@ -1,14 +1,13 @@
 //! `cargo xtask bench attach`: what a running program pays while gotrace looks at its system calls, beside what it
 //! pays for strace and perf trace, and how long the user waits.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
+use std::path::Path;
+use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use serde_json::Value;
 
 use super::figures::{Figures, Table};
+use super::looping::Loop;
 use super::server::{Prometheus, Server, requests_per_second};
 use super::watchers::Watcher;
 use crate::exec::{Voice, is_root};
@@ -17,7 +16,6 @@ use crate::{apt, build};
 
 const VOICE: Voice = Voice("bench");
 
-const LOOP: &str = "loop";
 const SERVER: &str = "nethttp-go1.26.6";
 const LARGE: &str = "prometheus";
 
@@ -65,7 +63,7 @@ pub(super) fn tables(args: &Args) -> Result<Vec<Table>> {
         bail!("not root: tracing needs it; run: sudo -E cargo xtask bench attach");
     }
     let gotrace = build::gotrace()?;
-    let all = fixtures::read(&fixtures::ensure(&Selection::Named(&[LOOP, SERVER, LARGE]))?)?;
+    let all = fixtures::read(&fixtures::ensure(&Selection::Named(&[Loop::FIXTURE, SERVER, LARGE]))?)?;
     let find = |name: &str| -> Result<&Fixture> {
         all.iter()
             .find(|fixture| fixture.name == name)
@@ -80,7 +78,7 @@ pub(super) fn tables(args: &Args) -> Result<Vec<Table>> {
     }
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
 
-    let mut tables = calls(args, &gotrace, find(LOOP)?, &watchers)?;
+    let mut tables = calls(args, &gotrace, find(Loop::FIXTURE)?, &watchers)?;
     if !args.no_peers {
         tables.push(requests(args, &gotrace, find(SERVER)?, &watchers)?);
     }
@@ -99,7 +97,7 @@ fn calls(args: &Args, gotrace: &Path, fixture: &Fixture, watchers: &[Watcher]) -
     for turn in 1..=args.turns {
         VOICE.say(format_args!("system calls, turn {turn} of {}", args.turns));
         for (watcher, figures) in watchers.iter().zip(&mut figures) {
-            let watching = watcher.begin(gotrace, looping.child.id())?;
+            let watching = watcher.begin(gotrace, looping.pid())?;
             let count = if matches!(watcher, Watcher::Strace | Watcher::PerfTrace) { FEW } else { MANY };
             for (call, figures) in CALLS.iter().zip(figures) {
                 looping.time(call, FEW)?;
@@ -162,48 +160,4 @@ fn way_in_and_out(args: &Args, gotrace: &Path, fixture: &Fixture) -> Result<Tabl
     table.row(READY, &ready, None);
     table.row(GONE, &gone, None);
     Ok(table)
-}
-
-/// The fixture that makes system calls when it is told to.
-struct Loop {
-    child: Child,
-    stdin: ChildStdin,
-    stdout: BufReader<ChildStdout>,
-}
-
-impl Loop {
-    fn start(fixture: &Fixture) -> Result<Self> {
-        let path = PathBuf::from(&fixture.path);
-        let mut child = Command::new(&path)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("starting {}", path.display()))?;
-        let stdin = child.stdin.take().context("its input was piped")?;
-        let stdout = BufReader::new(child.stdout.take().context("its output was piped")?);
-        let mut looping = Self { child, stdin, stdout };
-        looping.line()?;
-        Ok(looping)
-    }
-
-    /// Nanoseconds of one call, of so many.
-    fn time(&mut self, call: &str, count: u32) -> Result<f64> {
-        writeln!(self.stdin, "{call} {count}").context("telling the fixture what to do")?;
-        let took = self.line()?;
-        let total = took["total_ns"].as_f64().context("the fixture did not say how long it took")?;
-        Ok(total / f64::from(count))
-    }
-
-    fn line(&mut self) -> Result<Value> {
-        let mut line = String::new();
-        self.stdout.read_line(&mut line).context("listening to the fixture")?;
-        serde_json::from_str(&line).context("reading what the fixture says")
-    }
-}
-
-impl Drop for Loop {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
 }

@@ -1,4 +1,4 @@
-//! bpftrace, the peer: one uprobe that counts.
+//! bpftrace, the peer: uprobes that count.
 
 use std::io::{BufRead as _, BufReader, Lines};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -9,20 +9,32 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::exec::line;
 
-/// bpftrace with one uprobe that counts.
+/// What its program does at each hit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Does {
+    Count,
+    Nothing,
+}
+
+/// bpftrace with a few uprobes.
 pub(super) struct Bpftrace {
     child: Child,
     output: Lines<BufReader<ChildStdout>>,
 }
 
 impl Bpftrace {
-    /// At a place of the binary: a function, or the offset in the file of an instruction. The latter it takes only
+    /// At places of the binary: functions, or the offsets in the file of instructions. The latter it takes only
     /// for a stripped binary, and without its own checks.
-    pub(super) fn attach(binary: &str, place: &str) -> Result<Self> {
+    pub(super) fn attach(binary: &str, places: &[&str], does: Does) -> Result<Self> {
         let mut command = Command::new("bpftrace");
-        command.args(["--unsafe", "-e"]).arg(format!(
-            r#"BEGIN {{ printf("attached\n"); }} uprobe:{binary}:{place} {{ @inits = count(); }}"#
-        ));
+        let places: Vec<String> = places.iter().map(|place| format!("uprobe:{binary}:{place}")).collect();
+        let program = match does {
+            Does::Count => "@hits = count();",
+            Does::Nothing => "",
+        };
+        command
+            .args(["--unsafe", "-e"])
+            .arg(format!(r#"BEGIN {{ printf("attached\n"); }} {} {{ {program} }}"#, places.join(", ")));
         // What it says of limits that no longer matter, at every start, helps nobody.
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().with_context(|| format!("starting {}", line(&command)))?;
@@ -41,7 +53,7 @@ impl Bpftrace {
         let id = self.child.id().to_string();
         Command::new("kill").args(["-INT", &id]).status().context("interrupting bpftrace")?;
         let counted =
-            self.output.map_while(Result::ok).find_map(|line| line.strip_prefix("@inits: ")?.parse().ok());
+            self.output.map_while(Result::ok).find_map(|line| line.strip_prefix("@hits: ")?.parse().ok());
         self.child.wait().context("waiting for bpftrace's end")?;
         Ok(counted.unwrap_or(0))
     }

@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::figures::{Figures, Table};
 use super::server::requests_per_second;
 use crate::build;
 use crate::exec::{self, Voice, is_root};
@@ -35,27 +36,46 @@ pub(crate) struct Args {
     seconds: u32,
 }
 
+impl Args {
+    /// Everything.
+    pub(super) const WHOLE: Self = Self { events: 10_000_000, stacks: 50_000, seconds: 20 };
+}
+
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    table(args).map(|_| ExitCode::SUCCESS)
+}
+
+pub(super) fn table(args: &Args) -> Result<Table> {
     if !is_root() {
         bail!("not root: tracing needs it; run: sudo -E cargo xtask bench capture");
     }
     let gotrace = build::gotrace()?;
     let folder = tempfile::tempdir().context("creating a folder for captures")?;
-    println!("{:<48} {:>12} {:>10} {:>10}", "on one processor", "capture MB", "s", "peak MB");
+    let all = fixtures::read(&fixtures::ensure(&Selection::Named(&[SERVER]))?)?;
+    let fixture = all.iter().find(|fixture| fixture.name == SERVER);
+    let fixture = fixture.with_context(|| format!("{SERVER} is not there"))?;
+    let mut rows = Vec::new();
     let captures =
         [("events.gotrace", args.events, 2_000, "txt"), ("stacks.gotrace", 1_000, args.stacks, "svg")];
     for (name, events, stacks, format) in captures {
         let capture = folder.path().join(name);
         synthesize(&capture, events, stacks)?;
         let (took, peak) = report(&gotrace, &capture, &folder.path().join("a").with_extension(format))?;
-        let size = mega(fs::metadata(&capture)?.len());
         let what = format!("{format} of {events} slow calls, {stacks} stacks");
-        println!("{what:<48} {size:>12.1} {:>10.2} {peak:>10.1}", took.as_secs_f64());
+        rows.push((format!("{what}: s"), took.as_secs_f64()));
+        rows.push((format!("{what}: MB in memory at most"), peak));
     }
-    let all = fixtures::read(&fixtures::ensure(&Selection::Named(&[SERVER]))?)?;
-    let fixture = all.iter().find(|fixture| fixture.name == SERVER);
-    of_server(&gotrace, fixture.with_context(|| format!("{SERVER} is not there"))?, &folder, args.seconds)?;
-    Ok(ExitCode::SUCCESS)
+    rows.push((
+        "bytes in the capture of a slow call of a busy caddy".into(),
+        of_server(&gotrace, fixture, &folder, args.seconds)?,
+    ));
+    let mut table = Table::new("gotrace report of a capture, on one processor");
+    for (name, figure) in rows {
+        let mut figures = Figures::default();
+        figures.add(figure);
+        table.row(&name, &figures, None);
+    }
+    Ok(table)
 }
 
 /// Has the example of the same name write a capture.
@@ -92,7 +112,7 @@ fn mega(bytes: u64) -> f64 {
 }
 
 /// How many bytes there are for each call of a server that is busy.
-fn of_server(gotrace: &Path, fixture: &Fixture, folder: &TempDir, seconds: u32) -> Result<()> {
+fn of_server(gotrace: &Path, fixture: &Fixture, folder: &TempDir, seconds: u32) -> Result<f64> {
     let (mut server, url) = serve(fixture, folder)?;
     let load = thread::spawn(move || requests_per_second(&url, seconds + 3));
     thread::sleep(Duration::from_secs(1));
@@ -123,10 +143,9 @@ fn of_server(gotrace: &Path, fixture: &Fixture, folder: &TempDir, seconds: u32) 
     #[expect(clippy::cast_precision_loss, reason = "shown with two digits")]
     let each = size as f64 / events.max(1) as f64;
     println!(
-        "\n{SERVER} under wrk ({rate:.0} requests/s), --slow 0s: {events} calls in {seconds} s ({status}), {size} bytes, \
-         {each:.2} bytes a call"
+        "\n{SERVER} under wrk ({rate:.0} requests/s), --slow 0s: {events} calls in {seconds} s ({status}), {size} bytes"
     );
-    Ok(())
+    Ok(each)
 }
 
 /// A server of a folder of files.

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: what gotrace costs, as ratios measured in one run.
 
+mod agent;
 mod all;
 mod attach;
 mod bpftrace;
@@ -9,6 +10,8 @@ mod figures;
 mod gc;
 pub(crate) mod instructions;
 mod kept;
+mod looping;
+mod scheduler;
 mod server;
 #[path = "../../../tracer/src/target/spawn.rs"]
 #[expect(unreachable_pub, reason = "it is gotrace's own file, where others have a use for it")]
@@ -30,21 +33,25 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand)]
 enum What {
+    Agent(agent::Args),
     All(all::Args),
     Attach(attach::Args),
     Capture(capture::Args),
     Gc(gc::Args),
     Instructions(instructions::Args),
+    Scheduler(scheduler::Args),
     Startup(startup::Args),
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     match &args.what {
+        What::Agent(args) => agent::run(args),
         What::All(args) => all::run(args),
         What::Attach(args) => attach::run(args),
         What::Capture(args) => capture::run(args),
         What::Gc(args) => gc::run(args),
         What::Instructions(args) => instructions::run(args),
+        What::Scheduler(args) => scheduler::run(args),
         What::Startup(args) => startup::run(args),
     }
 }

@@ -8,7 +8,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-use super::bpftrace::Bpftrace;
+use super::bpftrace::{Bpftrace, Does};
 use super::figures::{Figures, Table};
 use super::stamp;
 use crate::exec::{self, Voice, is_root, line};
@@ -234,7 +234,7 @@ fn untraced_run(fixture: &Fixture) -> Result<i128> {
 }
 
 fn beside_bpftrace(fixture: &Fixture, place: &str, figures: &mut Figures) -> Result<()> {
-    let peer = Bpftrace::attach(&fixture.path, place)?;
+    let peer = Bpftrace::attach(&fixture.path, &[place], Does::Count)?;
     let mut measured = Ok(());
     for _ in 0..RUNS_A_TURN {
         measured = measured.and_then(|()| untraced_run(fixture).map(|time| figures.push(time)));

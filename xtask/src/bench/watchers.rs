@@ -23,6 +23,10 @@ pub(super) enum Watcher {
     /// `gotrace attach --no-gc`
     GotraceWithoutGc,
     Gotrace,
+    /// `gotrace attach --waits`
+    GotraceWaits,
+    /// `gotrace attach --slow 0s`, which tells every call one by one, with a ring of 16 MiB.
+    GotraceEach,
     /// `perf trace -s`
     PerfTrace,
     /// `strace -c -f`
@@ -40,6 +44,8 @@ impl Watcher {
             Self::EmptyPair => "two empty BPF programs",
             Self::GotraceWithoutGc => "gotrace attach --no-gc",
             Self::Gotrace => "gotrace attach",
+            Self::GotraceWaits => "gotrace attach --waits",
+            Self::GotraceEach => "gotrace attach --slow 0s",
             Self::PerfTrace => "perf trace -s",
             Self::Strace => "strace -c -f",
         }
@@ -51,13 +57,19 @@ impl Watcher {
         let mut command = match self {
             Self::Nobody => return Ok(Watching::Nobody),
             Self::EmptyPair => return Ok(Watching::Pair(EmptyPair::attach()?)),
-            Self::Gotrace | Self::GotraceWithoutGc => Command::new(gotrace),
+            Self::Gotrace | Self::GotraceWithoutGc | Self::GotraceWaits | Self::GotraceEach => {
+                Command::new(gotrace)
+            }
             Self::PerfTrace => Command::new("perf"),
             Self::Strace => Command::new("strace"),
         };
         match self {
             Self::Gotrace => command.args(["attach", "--json", &pid]),
             Self::GotraceWithoutGc => command.args(["attach", "--json", "--no-gc", &pid]),
+            Self::GotraceWaits => command.args(["attach", "--json", "--waits", &pid]),
+            Self::GotraceEach => {
+                command.args(["attach", "--json", "--slow", "0s", "--ring-size", "16384", &pid])
+            }
             Self::PerfTrace => command.args(["trace", "-s", "-p", &pid]),
             _ => command.args(["-c", "-f", "-p", &pid]),
         };
@@ -92,6 +104,14 @@ impl Watching {
     pub(super) fn ready(&self) -> Option<Duration> {
         match self {
             Self::Process(process) => Some(process.ready),
+            Self::Nobody | Self::Pair(_) => None,
+        }
+    }
+
+    /// Its process, when it is one.
+    pub(super) fn pid(&self) -> Option<u32> {
+        match self {
+            Self::Process(process) => Some(process.child.id()),
             Self::Nobody | Self::Pair(_) => None,
         }
     }

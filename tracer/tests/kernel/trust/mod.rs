@@ -7,6 +7,7 @@ mod faults;
 mod harm;
 mod ready;
 mod setuid;
+mod verified;
 
 use std::fs;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
