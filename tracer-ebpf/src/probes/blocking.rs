@@ -12,7 +12,7 @@ use tracer_ebpf::wire::{
 use super::{
     caller::{thread, tid, who},
     class::Class,
-    emit::emit,
+    emit::announce,
     holder,
     main_thread::now,
     maps::{STOPNOTE, THREADS},
@@ -68,7 +68,7 @@ fn blocking_thread_exit(_ctx: RawTracePointContext) -> i32 {
 fn blocking_exec(_ctx: RawTracePointContext) -> i32 {
     if target::is_current() {
         let comm = aya_ebpf::helpers::bpf_get_current_comm().unwrap_or([0; COMM_LEN]);
-        emit(Probe::Exec as u32, tid(), |header| Exec { header, comm, account: Account::default() });
+        announce(Probe::Exec as u32, tid(), |header| Exec { header, comm, account: Account::default() });
     }
     0
 }

@@ -9,7 +9,7 @@ use aya_ebpf::{
 };
 use tracer_ebpf::wire::Header;
 
-use super::maps::{COUNTERS, EVENTS};
+use super::maps::{ASLEEP, COUNTERS, EVENTS};
 
 /// Counts a hit of the probe and sends the record that `build` makes of its header, for the thread `tid`; counts it
 /// as dropped when the ring is full.
@@ -54,6 +54,27 @@ pub(super) fn submit<T>(record: RingBufEntry<T>) {
     record.submit(u64::from(BPF_RB_NO_WAKEUP));
 }
 
+/// As [`submit`], for what a program is followed by: user space that sleeps, because nothing came for long, is woken once.
+#[inline(always)]
+pub(super) fn submit_to_follower<T>(record: RingBufEntry<T>) {
+    record.submit(wakes_sleeper());
+}
+
+/// How to send: waking who sleeps, which does not then.
+#[inline(always)]
+fn wakes_sleeper() -> u64 {
+    if let Some(asleep) = ASLEEP.get_ptr_mut(0) {
+        // SAFETY: the map's value lives as long as the program.
+        unsafe {
+            if *asleep != 0 {
+                *asleep = 0;
+                return u64::from(BPF_RB_FORCE_WAKEUP);
+            }
+        }
+    }
+    u64::from(BPF_RB_NO_WAKEUP)
+}
+
 /// Gives back the room for a record that could not be written, and counts it as dropped.
 #[inline(always)]
 pub(super) fn give_up<T>(probe: u32, record: RingBufEntry<T>) {
@@ -61,13 +82,13 @@ pub(super) fn give_up<T>(probe: u32, record: RingBufEntry<T>) {
     count_dropped(probe);
 }
 
-/// Sends the first `size` bytes of a record that is kept in a map; no more than it has.
+/// Sends the first `size` bytes of a record that is kept in a map; no more than it has. Wakes as [`submit_to_follower`] does.
 #[inline(always)]
 pub(super) fn send<T>(probe: u32, record: &T, size: usize) {
     count(probe);
     // SAFETY: the caller's promise, which the verifier checks.
     let bytes = unsafe { slice::from_raw_parts(ptr::from_ref(record).cast::<u8>(), size) };
-    if EVENTS.output_untyped::<[u8]>(bytes, u64::from(BPF_RB_NO_WAKEUP)).is_err() {
+    if EVENTS.output_untyped::<[u8]>(bytes, wakes_sleeper()).is_err() {
         count_dropped(probe);
     }
 }

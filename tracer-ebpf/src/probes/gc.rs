@@ -119,7 +119,7 @@ fn cycle(bias: u64, g: u64) {
             & copy::<STATS_WORDS>(stats, &raw mut (*record).stats)
     };
     if is_whole && pause_total.is_some() {
-        emit::submit(room);
+        emit::submit_to_follower(room);
     } else {
         emit::give_up(PROBE, room);
     }

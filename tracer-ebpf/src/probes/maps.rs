@@ -66,6 +66,10 @@ pub(super) static HEAP: Global<HeapConfig> = Global::new(HeapConfig {
 #[btf_map]
 pub(super) static EVENTS: RingBuf<[u8; 0], { 1 << 20 }> = RingBuf::new();
 
+/// 1 while user space sleeps until a record comes, which is to wake it.
+#[btf_map]
+pub(super) static ASLEEP: Array<u32, 1> = Array::new();
+
 /// One probe's counters at its number. Shared by all CPUs: uprobe handlers can be preempted, so a per-CPU
 /// counter could be torn, an atomic one cannot.
 #[btf_map]

@@ -115,7 +115,7 @@ extern "C" fn sum_and_tell(ctx: *mut bpf_raw_tracepoint_args, of: *const Of, spe
             record.result = of.result as u64;
             record.arguments = of.arguments;
             opened.describe(&mut record.object);
-            emit::submit(room);
+            emit::submit_to_follower(room);
         }
     }
     0

@@ -224,6 +224,15 @@ impl Loaded {
         RingBuf::try_from(map).map_err(|source| LoadError::Map { map: "EVENTS", source })
     }
 
+    /// Whether user space sleeps until a record comes, at index 0; once.
+    ///
+    /// # Errors
+    /// When the object has none, or it was taken before.
+    pub fn take_asleep(&mut self) -> Result<Array<MapData, u32>, LoadError> {
+        let map = self.ebpf.take_map("ASLEEP").ok_or(LoadError::Part("array ASLEEP"))?;
+        Array::try_from(map).map_err(|source| LoadError::Map { map: "ASLEEP", source })
+    }
+
     /// Each probe's counters, two words a probe: hits, dropped; once.
     ///
     /// # Errors

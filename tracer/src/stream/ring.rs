@@ -1,10 +1,11 @@
 //! All that the kernel side writes: its records, its own log, and the counters of what was lost. It wakes nobody for most
-//! of its records: they are fetched on a timer.
+//! of its records: they are fetched on a timer, but by who says that he sleeps until there are some.
 
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use aya::maps::{Array, MapData, RingBuf};
+use aya::maps::{Array, MapData, MapError, RingBuf};
 use aya_log::EbpfLogger;
 use bytes::{Bytes, BytesMut};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -20,6 +21,7 @@ pub struct RawRecord(pub Bytes);
 #[expect(missing_debug_implementations, reason = "aya's maps have none")]
 pub struct Ring {
     records: RingBuf<MapData>,
+    asleep: Array<MapData, u32>,
     counters: Array<MapData, [u64; 2]>,
     log: Option<EbpfLogger<&'static dyn log::Log>>,
 }
@@ -33,6 +35,7 @@ impl Ring {
         Ok(Self {
             log: if log { Some(loaded.take_log()?) } else { None },
             records: loaded.take_events()?,
+            asleep: loaded.take_asleep()?,
             counters: loaded.take_counters()?,
         })
     }
@@ -48,6 +51,23 @@ impl Ring {
             taken.push(RawRecord(buffer.split().freeze()));
         }
         taken
+    }
+
+    /// Has the kernel side wake who waits for [`Ring::woken`] with the next record of a program that is followed, and only
+    /// with that. What came before is to be taken after this.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn ask_to_be_woken(&mut self) -> Result<(), MapError> {
+        self.asleep.set(0, 1, 0)
+    }
+
+    /// What is readable when the kernel side has woken who sleeps.
+    ///
+    /// # Errors
+    /// When there are too many open files.
+    pub fn woken(&self) -> io::Result<OwnedFd> {
+        self.records.as_fd().try_clone_to_owned()
     }
 
     /// Sleeps until the kernel side announces something, until the other is readable, a signal comes or the time is over.

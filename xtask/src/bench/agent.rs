@@ -71,6 +71,8 @@ fn at_rest(args: &Args, gotrace: &Path, fixture: &Fixture) -> Result<Table> {
         VOICE.say(format_args!("at rest, turn {turn} of {}", args.turns));
         let watching = Watcher::Gotrace.begin(gotrace, looping.pid())?;
         let pid = watching.pid().context("gotrace is a process")?;
+        // It looks more often as long as something may come.
+        std::thread::sleep(Duration::from_secs(2));
         let taken = Taken::while_done(pid, || {
             std::thread::sleep(Duration::from_secs(args.seconds.into()));
             Ok(())

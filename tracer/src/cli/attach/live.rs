@@ -1,5 +1,7 @@
 //! Following a running program: its system calls are summed up in the kernel, the slow ones come one by one.
 
+use std::io;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -164,8 +166,24 @@ impl<'a> Live<'a> {
         })
     }
 
-    /// Takes what the ring holds.
-    pub(super) fn drain(&mut self) {
+    /// What is readable when it has been slept ([`Live::rest`]) and something came.
+    pub(super) fn woken(&self) -> io::Result<OwnedFd> {
+        self.ring.woken()
+    }
+
+    /// Whether nothing but records asks for anything. The probes on the scheduler have none, and are to be looked after.
+    pub(super) fn may_rest(&self) -> bool {
+        self.waits.is_none()
+    }
+
+    /// Asks to be woken by the next record. Returns whether there is none yet, and it can be slept until then.
+    pub(super) fn rest(&mut self) -> anyhow::Result<bool> {
+        self.ring.ask_to_be_woken().context("cannot ask the kernel side to wake gotrace")?;
+        Ok(self.drain() == 0)
+    }
+
+    /// Takes what the ring holds. Returns how many records.
+    pub(super) fn drain(&mut self) -> usize {
         let around = AroundProcess::new(self.process, self.symbols);
         let asked = RecordedAnswers::new(&around);
         let records = self.ring.take();
@@ -177,6 +195,7 @@ impl<'a> Live<'a> {
             }
         }
         self.capture.took(&records, asked.answers());
+        records.len()
     }
 
     /// The sums by now.

@@ -230,7 +230,8 @@ async fn follow(
     let (of, by, focus) = (args.flame.into(), args.by.into(), args.focus.clone());
     let view = View { of, by, focus, ..View::default() };
     let mut reporter = Reporter::new(process, binary, &observer, live, outputs, view, args.stw_slow);
-    let mut moments = Moments::of(process, args.duration, args.interval, reporter.has_screen())?;
+    let mut moments =
+        Moments::of(process, &reporter.live, args.duration, args.interval, reporter.has_screen())?;
     if !reporter.has_screen() {
         common.note(&format!(
             "attached to {} ({}); Ctrl-C for the report",

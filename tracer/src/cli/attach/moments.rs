@@ -16,6 +16,12 @@ use crate::target::process::Process;
 /// How often a terminal is drawn anew.
 const SCREEN_INTERVAL: Duration = Duration::from_secs(1);
 
+/// So many ticks have to bring nothing before it is slept until something comes: a second.
+const TICKS_BEFORE_REST: u32 = 50;
+
+/// For so long at most: what else is to be looked at waits for that.
+const LONGEST_REST: Duration = Duration::from_secs(1);
+
 /// Why the following ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
@@ -45,6 +51,11 @@ pub(super) enum Moment {
 /// What ends the following, or asks for a report in between.
 pub(super) struct Moments {
     ticks: Interval,
+    /// How many ticks in a row have brought nothing.
+    idle_ticks: u32,
+    /// Whether it is slept until a record comes.
+    rests: bool,
+    woken: AsyncFd<OwnedFd>,
     reports: Option<Interval>,
     screens: Option<Interval>,
     deadline: Option<Instant>,
@@ -59,6 +70,7 @@ impl Moments {
     /// Of that process; inside a runtime.
     pub(super) fn of(
         process: &Process,
+        live: &Live<'_>,
         duration: Option<Duration>,
         interval: Option<Duration>,
         has_screen: bool,
@@ -71,6 +83,10 @@ impl Moments {
         };
         Ok(Self {
             ticks: every(DRAIN_INTERVAL),
+            idle_ticks: 0,
+            rests: false,
+            // SAFETY: it owns the descriptor, which stays open and the same as long as it is registered.
+            woken: unsafe { AsyncFd::register(live.woken()?) }?,
             reports: interval.map(every),
             screens: has_screen.then(|| every(SCREEN_INTERVAL)),
             deadline: duration.and_then(|duration| now.checked_add(duration)),
@@ -83,6 +99,15 @@ impl Moments {
         })
     }
 
+    /// Takes what has come; when nothing has for long, has the kernel side tell when there is something.
+    fn look(&mut self, live: &mut Live<'_>) -> anyhow::Result<()> {
+        let taken = live.drain();
+        live.govern()?;
+        self.idle_ticks = if taken == 0 { self.idle_ticks.saturating_add(1) } else { 0 };
+        self.rests = self.idle_ticks >= TICKS_BEFORE_REST && live.may_rest() && live.rest()?;
+        Ok(())
+    }
+
     /// The next one; drains the ring in the meantime.
     pub(super) async fn next(&mut self, live: &mut Live<'_>) -> anyhow::Result<Moment> {
         loop {
@@ -90,13 +115,17 @@ impl Moments {
                 return Ok(Moment::End(Ended::Replaced(comm)));
             }
             tokio::select! {
-                _ = self.ticks.tick() => {
-                    live.drain();
-                    live.govern()?;
+                _ = self.ticks.tick(), if !self.rests => {
+                    self.look(live)?;
                     if live.capture.is_due() {
                         return Ok(Moment::Checkpoint);
                     }
                 }
+                ready = self.woken.readable(), if self.rests => {
+                    ready.context("cannot wait for records")?.clear_ready();
+                    self.rests = false;
+                }
+                () = tokio::time::sleep(LONGEST_REST), if self.rests => self.rests = false,
                 () = next_of(&mut self.reports) => return Ok(Moment::Report),
                 () = next_of(&mut self.screens) => return Ok(Moment::Screen),
                 _ = self.ask.recv() => return Ok(Moment::Report),

@@ -1,5 +1,8 @@
 //! More of everything than a tracer likes.
 
+use std::thread;
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::{Attached, Cued, Entry, Report, frames};
@@ -68,11 +71,13 @@ fn a_stack_that_is_too_deep_is_marked() {
     }
 }
 
-/// As many calls a second as are asked for, all told one by one: how many of the records found no room.
-fn flood(a_second: &str, ring_size: &str) -> (u64, u64) {
+/// As many calls a second as are asked for, after a while without any, all told one by one: how many of the records found
+/// no room.
+fn flood(a_second: &str, ring_size: &str, rest: Duration) -> (u64, u64) {
     let fixture = fixtures_of("churn").pop().expect("its fixture");
     let mut cued = Cued::start(&fixture, &["calls", a_second]);
     let attached = Attached::to(cued.pid(), &["--slow", "0s", "--ring-size", ring_size]);
+    thread::sleep(rest);
     let made = number(&cued.go()["getppid"]);
     let report = attached.end_complete_or_not();
     // The sums are the kernel's, so they are exact whatever is lost.
@@ -95,12 +100,38 @@ fn flood(a_second: &str, ring_size: &str) -> (u64, u64) {
 fn two_hundred_thousand_calls_a_second_are_told_one_by_one() {
     // Others may hold gotrace up for longer than the ring has room for, but not always.
     let is_told = |(made, dropped)| made > 300_000 && dropped == 0;
-    assert!((0..3).any(|_| is_told(flood("200000", "16384"))), "records were lost three times");
+    assert!(
+        (0..3).any(|_| is_told(flood("200000", "16384", Duration::ZERO))),
+        "records were lost three times"
+    );
+}
+
+/// gotrace sleeps then until something comes, and is woken by the first call.
+#[test]
+#[ignore = "needs root, BPF and fixtures: cargo xtask test"]
+fn calls_after_a_rest_are_told_one_by_one() {
+    let rest = Duration::from_millis(2500);
+    let is_told = |(made, dropped)| made > 300_000 && dropped == 0;
+    assert!((0..3).any(|_| is_told(flood("200000", "16384", rest))), "records were lost three times");
+}
+
+#[test]
+#[ignore = "needs root, BPF and fixtures: cargo xtask test"]
+fn a_program_that_rests_hardly_wakes_gotrace() {
+    let fixture = fixtures_of("churn").pop().expect("its fixture");
+    let cued = Cued::start(&fixture, &["deep", "1"]);
+    let attached = Attached::to(cued.pid(), &[]);
+    thread::sleep(Duration::from_secs(2));
+    let before = attached.switches();
+    thread::sleep(Duration::from_secs(4));
+    let woken = attached.switches() - before;
+    attached.end();
+    assert!(woken < 40, "{woken} times in four seconds");
 }
 
 #[test]
 #[ignore = "needs root, BPF and fixtures: cargo xtask test"]
 fn what_finds_no_room_is_counted_to_the_last_record() {
-    let (made, dropped) = flood("0", "8");
+    let (made, dropped) = flood("0", "8", Duration::ZERO);
     assert!(dropped > made / 10, "{dropped} of {made} are no overload");
 }

@@ -167,6 +167,13 @@ impl Attached {
         fs::read_to_string(self.folder.path().join(stream)).expect("what it said")
     }
 
+    /// How often its first thread went to sleep so far, and so was woken.
+    pub(super) fn switches(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        line.and_then(|count| count.trim().parse().ok()).expect("a count")
+    }
+
     /// Ctrl-C, and the report.
     pub(super) fn end(self) -> Report {
         self.interrupt();

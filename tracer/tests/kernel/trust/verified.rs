@@ -31,12 +31,13 @@ fn verified_of(arguments: &[&str]) -> BTreeMap<u64, u64> {
     let mut command = gotrace();
     command.args(arguments);
     let mut gotrace = Beside::start(command);
-    let mut all = BTreeMap::new();
+    let (mut all, mut told) = (BTreeMap::new(), false);
     while gotrace.ended().is_none() {
         all.extend(verified(gotrace.child.id()));
         // By then it has loaded what it needs, and goes on until it is told.
-        if gotrace.said("stderr").contains("watching ") {
+        if !told && gotrace.said("stderr").contains("watching ") {
             gotrace.signal(libc::SIGINT);
+            told = true;
         }
         thread::sleep(Duration::from_millis(5));
     }
