@@ -10,8 +10,8 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use super::figures::{Figures, Table};
-use super::looping::Loop;
 use super::server::Prometheus;
+use super::told::{LOOP, Told};
 use super::watchers::Watcher;
 use crate::build;
 use crate::exec::{Voice, is_root};
@@ -51,12 +51,12 @@ pub(super) fn tables(args: &Args) -> Result<Vec<Table>> {
         bail!("not root: tracing needs it; run: sudo -E cargo xtask bench agent");
     }
     let gotrace = build::gotrace()?;
-    let all = fixtures::read(&fixtures::ensure(&Selection::Named(&[Loop::FIXTURE, LARGE]))?)?;
+    let all = fixtures::read(&fixtures::ensure(&Selection::Named(&[LOOP, LARGE]))?)?;
     let find = |name: &str| -> Result<&Fixture> {
         let found = all.iter().find(|fixture| fixture.name == name);
         found.with_context(|| format!("the fixture {name} is not there"))
     };
-    let (looping, large) = (find(Loop::FIXTURE)?, find(LARGE)?);
+    let (looping, large) = (find(LOOP)?, find(LARGE)?);
     Ok(vec![
         at_rest(args, &gotrace, looping)?,
         each_told(args, &gotrace, looping)?,
@@ -65,7 +65,7 @@ pub(super) fn tables(args: &Args) -> Result<Vec<Table>> {
 }
 
 fn at_rest(args: &Args, gotrace: &Path, fixture: &Fixture) -> Result<Table> {
-    let looping = Loop::start(fixture)?;
+    let looping = Told::start(fixture)?;
     let [mut busy, mut woken] = [(); 2].map(|()| Figures::default());
     for turn in 1..=args.turns {
         VOICE.say(format_args!("at rest, turn {turn} of {}", args.turns));
@@ -88,7 +88,7 @@ fn at_rest(args: &Args, gotrace: &Path, fixture: &Fixture) -> Result<Table> {
 }
 
 fn each_told(args: &Args, gotrace: &Path, fixture: &Fixture) -> Result<Table> {
-    let mut looping = Loop::start(fixture)?;
+    let mut looping = Told::start(fixture)?;
     let [mut rate, mut lost, mut busy, mut woken] = [(); 4].map(|()| Figures::default());
     let count = PACE * args.seconds;
     for turn in 1..=args.turns {

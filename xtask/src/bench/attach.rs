@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail};
 
 use super::figures::{Figures, Table};
-use super::looping::Loop;
 use super::server::{Prometheus, Server, requests_per_second};
+use super::told::{LOOP, Told};
 use super::watchers::Watcher;
 use crate::exec::{Voice, is_root};
 use crate::fixtures::{self, Fixture, Selection};
@@ -63,7 +63,7 @@ pub(super) fn tables(args: &Args) -> Result<Vec<Table>> {
         bail!("not root: tracing needs it; run: sudo -E cargo xtask bench attach");
     }
     let gotrace = build::gotrace()?;
-    let all = fixtures::read(&fixtures::ensure(&Selection::Named(&[Loop::FIXTURE, SERVER, LARGE]))?)?;
+    let all = fixtures::read(&fixtures::ensure(&Selection::Named(&[LOOP, SERVER, LARGE]))?)?;
     let find = |name: &str| -> Result<&Fixture> {
         all.iter()
             .find(|fixture| fixture.name == name)
@@ -78,7 +78,7 @@ pub(super) fn tables(args: &Args) -> Result<Vec<Table>> {
     }
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
 
-    let mut tables = calls(args, &gotrace, find(Loop::FIXTURE)?, &watchers)?;
+    let mut tables = calls(args, &gotrace, find(LOOP)?, &watchers)?;
     if !args.no_peers {
         tables.push(requests(args, &gotrace, find(SERVER)?, &watchers)?);
     }
@@ -92,7 +92,7 @@ pub(super) fn tables(args: &Args) -> Result<Vec<Table>> {
 
 /// Nanoseconds a call, by the program's own clock.
 fn calls(args: &Args, gotrace: &Path, fixture: &Fixture, watchers: &[Watcher]) -> Result<Vec<Table>> {
-    let mut looping = Loop::start(fixture)?;
+    let mut looping = Told::start(fixture)?;
     let mut figures: Vec<[Figures; CALLS.len()]> = watchers.iter().map(|_| Default::default()).collect();
     for turn in 1..=args.turns {
         VOICE.say(format_args!("system calls, turn {turn} of {}", args.turns));

@@ -1,17 +1,16 @@
 //! `cargo xtask bench gc`: what a running program pays for each cycle of its garbage collector that gotrace tells of,
 //! and how much less it gets done with 200 of them a second.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
+use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use serde_json::Value;
 
 use super::figures::{Figures, Table};
+use super::told::Told;
 use super::watchers::Watcher;
 use crate::build;
 use crate::exec::{Voice, is_root};
-use crate::fixtures::{self, Fixture, Selection};
+use crate::fixtures::{self, Selection};
 
 const VOICE: Voice = Voice("bench");
 
@@ -55,15 +54,15 @@ pub(super) fn tables(args: &Args) -> Result<Vec<Table>> {
     let gotrace = build::gotrace()?;
     let all = fixtures::read(&fixtures::ensure(&Selection::Named(&[FIXTURE]))?)?;
     let fixture = all.iter().find(|fixture| fixture.name == FIXTURE);
-    let mut collector = Collector::start(fixture.with_context(|| format!("{FIXTURE} is not there"))?)?;
+    let mut collector = Told::start(fixture.with_context(|| format!("{FIXTURE} is not there"))?)?;
     // The first finds out how much work there is to do between two cycles.
-    collector.collect(args.cycles)?;
+    collect(&mut collector, args.cycles)?;
     let [mut cycle, mut all] = [(); 2].map(|()| WATCHERS.map(|_| Figures::default()));
     for turn in 1..=args.turns {
         VOICE.say(format_args!("turn {turn} of {}", args.turns));
         for (index, watcher) in WATCHERS.iter().enumerate() {
-            let watching = watcher.begin(&gotrace, collector.child.id())?;
-            let took = collector.collect(args.cycles)?;
+            let watching = watcher.begin(&gotrace, collector.pid())?;
+            let took = collect(&mut collector, args.cycles)?;
             let (_, said) = watching.end()?;
             let seen = said.lines().filter(|line| line.starts_with(r#"{"type":"gc","#)).count();
             if *watcher == Watcher::Gotrace && seen < args.cycles as usize {
@@ -87,13 +86,6 @@ fn table(title: &str, figures: &[Figures; WATCHERS.len()]) -> Table {
     table
 }
 
-/// The fixture that collects garbage when it is told to.
-struct Collector {
-    child: Child,
-    stdin: ChildStdin,
-    stdout: BufReader<ChildStdout>,
-}
-
 /// By the program's own clock.
 struct Took {
     /// Nanoseconds that one call of `runtime.GC` took.
@@ -102,41 +94,12 @@ struct Took {
     second_ns: f64,
 }
 
-impl Collector {
-    fn start(fixture: &Fixture) -> Result<Self> {
-        let mut child = Command::new(&fixture.path)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("starting {}", fixture.path))?;
-        let stdin = child.stdin.take().context("its input was piped")?;
-        let stdout = BufReader::new(child.stdout.take().context("its output was piped")?);
-        let mut collector = Self { child, stdin, stdout };
-        collector.line()?;
-        Ok(collector)
-    }
-
-    fn collect(&mut self, cycles: u32) -> Result<Took> {
-        writeln!(self.stdin, "rate {RATE} {cycles}").context("telling the fixture what to do")?;
-        let said = self.line()?;
-        let of = |field: &str| {
-            let nanos = said["details"][field].as_f64();
-            nanos.with_context(|| format!("the fixture says no {field}: {said}"))
-        };
-        let each = |nanos: f64| nanos / f64::from(cycles);
-        Ok(Took { cycle_ns: each(of("in_gc_ns")?), second_ns: each(of("total_ns")?) * f64::from(RATE) })
-    }
-
-    fn line(&mut self) -> Result<Value> {
-        let mut line = String::new();
-        self.stdout.read_line(&mut line).context("listening to the fixture")?;
-        serde_json::from_str(&line).context("reading what the fixture says")
-    }
-}
-
-impl Drop for Collector {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
+fn collect(collector: &mut Told, cycles: u32) -> Result<Took> {
+    let said = collector.ask(&format!("rate {RATE} {cycles}"))?;
+    let of = |field: &str| {
+        let nanos = said["details"][field].as_f64();
+        nanos.with_context(|| format!("the fixture says no {field}: {said}"))
+    };
+    let each = |nanos: f64| nanos / f64::from(cycles);
+    Ok(Took { cycle_ns: each(of("in_gc_ns")?), second_ns: each(of("total_ns")?) * f64::from(RATE) })
 }

@@ -10,7 +10,6 @@ mod figures;
 mod gc;
 pub(crate) mod instructions;
 mod kept;
-mod looping;
 mod scheduler;
 mod server;
 #[path = "../../../tracer/src/target/spawn.rs"]
@@ -18,6 +17,7 @@ mod server;
 mod spawn;
 mod stamp;
 mod startup;
+mod told;
 mod watchers;
 
 use std::process::ExitCode;

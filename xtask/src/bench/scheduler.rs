@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::bpftrace::{Bpftrace, Does};
 use super::figures::{Figures, Table};
-use super::looping::Loop;
+use super::told::{LOOP, Told};
 use super::watchers::Watcher;
 use crate::exec::{Voice, is_root};
 use crate::fixtures::{self, Fixture, Selection};
@@ -59,14 +59,14 @@ pub(super) fn tables(args: &Args) -> Result<Vec<Table>> {
     if !args.no_peers {
         apt::install(VOICE, &["bpftrace"]).context("finding the peer; --no-peers leaves it out")?;
     }
-    let all = fixtures::read(&fixtures::ensure(&Selection::Named(&[Loop::FIXTURE]))?)?;
-    let fixture = all.iter().find(|fixture| fixture.name == Loop::FIXTURE);
-    let fixture = fixture.with_context(|| format!("{} is not there", Loop::FIXTURE))?;
+    let all = fixtures::read(&fixtures::ensure(&Selection::Named(&[LOOP]))?)?;
+    let fixture = all.iter().find(|fixture| fixture.name == LOOP);
+    let fixture = fixture.with_context(|| format!("{LOOP} is not there"))?;
     Ok(vec![over_channels(args, &gotrace, fixture)?, over_pipes(args, &gotrace, fixture)?])
 }
 
 fn over_channels(args: &Args, gotrace: &Path, fixture: &Fixture) -> Result<Table> {
-    let mut looping = Loop::start(fixture)?;
+    let mut looping = Told::start(fixture)?;
     let mut figures = WATCHERS.map(|_| Figures::default());
     let mut of_peers = PEERS.map(|_| Figures::default());
     looping.time("channel", args.count)?;
@@ -97,7 +97,7 @@ fn over_channels(args: &Args, gotrace: &Path, fixture: &Fixture) -> Result<Table
 
 /// gotrace looks at one process, and another is measured.
 fn over_pipes(args: &Args, gotrace: &Path, fixture: &Fixture) -> Result<Table> {
-    let (looked_at, mut looping) = (Loop::start(fixture)?, Loop::start(fixture)?);
+    let (looked_at, mut looping) = (Told::start(fixture)?, Told::start(fixture)?);
     let mut figures = WATCHERS.map(|_| Figures::default());
     looping.time("pipe", args.count)?;
     for turn in 1..=args.turns {
