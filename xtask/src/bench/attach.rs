@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use super::figures::{Figures, Table};
 use super::server::{Prometheus, Server, requests_per_second};
 use super::told::{LOOP, Told};
-use super::watchers::Watcher;
+use super::watchers::{self, Watcher};
 use crate::exec::{Voice, is_root};
 use crate::fixtures::{self, Fixture, Selection};
 use crate::{apt, build};
@@ -112,12 +112,8 @@ fn calls(args: &Args, gotrace: &Path, fixture: &Fixture, watchers: &[Watcher]) -
         }
     }
     let tables = CALLS.iter().enumerate().map(|(index, call)| {
-        let mut table = Table::new(&format!("{CALL}{call}"));
-        for (watcher, row) in watchers.iter().zip(&figures) {
-            let base = figures.first().map(|alone| &alone[index]).filter(|_| *watcher != Watcher::Nobody);
-            table.row(watcher.name(), &row[index], base);
-        }
-        table
+        let rows = watchers.iter().copied().zip(figures.iter().map(|of_calls| &of_calls[index]));
+        watchers::table(&format!("{CALL}{call}"), rows)
     });
     Ok(tables.collect())
 }
@@ -139,11 +135,7 @@ fn requests(args: &Args, gotrace: &Path, fixture: &Fixture, watchers: &[Watcher]
             figures.add(1e6 / measured);
         }
     }
-    let mut table = Table::new(REQUEST);
-    for (watcher, row) in watchers.iter().zip(&figures) {
-        table.row(watcher.name(), row, figures.first().filter(|_| *watcher != Watcher::Nobody));
-    }
-    Ok(table)
+    Ok(watchers::table(REQUEST, watchers.into_iter().zip(&figures)))
 }
 
 /// From gotrace's start to its word that it is attached, and from Ctrl-C to its end.

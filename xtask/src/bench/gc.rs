@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::figures::{Figures, Table};
 use super::told::Told;
-use super::watchers::Watcher;
+use super::watchers::{self, Watcher};
 use crate::build;
 use crate::exec::{Voice, is_root};
 use crate::fixtures::{self, Selection};
@@ -72,18 +72,11 @@ pub(super) fn tables(args: &Args) -> Result<Vec<Table>> {
             all[index].add(took.second_ns / 1e6);
         }
     }
-    let cycle = table(CYCLE, &cycle);
-    let all = table(&format!("ms for {RATE} cycles and the work between them"), &all);
+    let cycle = watchers::table(CYCLE, WATCHERS.into_iter().zip(&cycle));
+    let title = format!("ms for {RATE} cycles and the work between them");
+    let all = watchers::table(&title, WATCHERS.into_iter().zip(&all));
     println!("\nratios: to alone; what gotrace attach --no-gc costs is for the system calls and profiles");
     Ok(vec![cycle, all])
-}
-
-fn table(title: &str, figures: &[Figures; WATCHERS.len()]) -> Table {
-    let mut table = Table::new(title);
-    for (watcher, row) in WATCHERS.iter().zip(figures) {
-        table.row(watcher.name(), row, Some(&figures[0]).filter(|_| *watcher != Watcher::Nobody));
-    }
-    table
 }
 
 /// By the program's own clock.

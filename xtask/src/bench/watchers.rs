@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use super::empty_pair::EmptyPair;
+use super::figures::{Figures, Table};
 use crate::{cache, exec};
 
 /// No watcher needs this long to begin or to end.
@@ -25,12 +26,28 @@ pub(super) enum Watcher {
     Gotrace,
     /// `gotrace attach --waits`
     GotraceWaits,
+    /// `gotrace attach --waits --max-overhead 100`: whatever it costs.
+    GotraceEveryWait,
     /// `gotrace attach --slow 0s`, which tells every call one by one, with a ring of 16 MiB.
     GotraceEach,
     /// `perf trace -s`
     PerfTrace,
     /// `strace -c -f`
     Strace,
+}
+
+/// A line for each of them, beside [`Watcher::Nobody`], which is first.
+#[expect(single_use_lifetimes, reason = "impl Trait cannot do without a name for it yet")]
+pub(super) fn table<'a>(title: &str, rows: impl IntoIterator<Item = (Watcher, &'a Figures)>) -> Table {
+    let mut table = Table::new(title);
+    let mut alone = None;
+    for (watcher, figures) in rows {
+        table.row(watcher.name(), figures, alone);
+        if watcher == Watcher::Nobody {
+            alone = Some(figures);
+        }
+    }
+    table
 }
 
 impl Watcher {
@@ -45,6 +62,7 @@ impl Watcher {
             Self::GotraceWithoutGc => "gotrace attach --no-gc",
             Self::Gotrace => "gotrace attach",
             Self::GotraceWaits => "gotrace attach --waits",
+            Self::GotraceEveryWait => "gotrace attach --waits --max-overhead 100",
             Self::GotraceEach => "gotrace attach --slow 0s",
             Self::PerfTrace => "perf trace -s",
             Self::Strace => "strace -c -f",
@@ -57,16 +75,17 @@ impl Watcher {
         let mut command = match self {
             Self::Nobody => return Ok(Watching::Nobody),
             Self::EmptyPair => return Ok(Watching::Pair(EmptyPair::attach()?)),
-            Self::Gotrace | Self::GotraceWithoutGc | Self::GotraceWaits | Self::GotraceEach => {
-                Command::new(gotrace)
-            }
             Self::PerfTrace => Command::new("perf"),
             Self::Strace => Command::new("strace"),
+            _ => Command::new(gotrace),
         };
         match self {
             Self::Gotrace => command.args(["attach", "--json", &pid]),
             Self::GotraceWithoutGc => command.args(["attach", "--json", "--no-gc", &pid]),
             Self::GotraceWaits => command.args(["attach", "--json", "--waits", &pid]),
+            Self::GotraceEveryWait => {
+                command.args(["attach", "--json", "--waits", "--max-overhead", "100", &pid])
+            }
             Self::GotraceEach => {
                 command.args(["attach", "--json", "--slow", "0s", "--ring-size", "16384", &pid])
             }
