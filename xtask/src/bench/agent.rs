@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
+use super::ensure_root;
 use super::figures::{Figures, Table};
 use super::server::Prometheus;
 use super::told::{LOOP, Told};
 use super::watchers::Watcher;
 use crate::build;
-use crate::exec::{Voice, is_root};
-use crate::fixtures::{self, Fixture, Selection};
+use crate::exec::Voice;
+use crate::fixtures::{self, Fixture};
 
 const VOICE: Voice = Voice("bench");
 
@@ -47,20 +48,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 pub(super) fn tables(args: &Args) -> Result<Vec<Table>> {
-    if !is_root() {
-        bail!("not root: tracing needs it; run: sudo -E cargo xtask bench agent");
-    }
+    ensure_root("agent")?;
     let gotrace = build::gotrace()?;
-    let all = fixtures::read(&fixtures::ensure(&Selection::Named(&[LOOP, LARGE]))?)?;
-    let find = |name: &str| -> Result<&Fixture> {
-        let found = all.iter().find(|fixture| fixture.name == name);
-        found.with_context(|| format!("the fixture {name} is not there"))
-    };
-    let (looping, large) = (find(LOOP)?, find(LARGE)?);
+    let [looping, large] = fixtures::named([LOOP, LARGE])?;
     Ok(vec![
-        at_rest(args, &gotrace, looping)?,
-        each_told(args, &gotrace, looping)?,
-        memory(args, &gotrace, large)?,
+        at_rest(args, &gotrace, &looping)?,
+        each_told(args, &gotrace, &looping)?,
+        memory(args, &gotrace, &large)?,
     ])
 }
 

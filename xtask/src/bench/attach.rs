@@ -6,12 +6,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 
+use super::ensure_root;
 use super::figures::{Figures, Table};
 use super::server::{Prometheus, Server, requests_per_second};
 use super::told::{LOOP, Told};
 use super::watchers::{self, Watcher};
-use crate::exec::{Voice, is_root};
-use crate::fixtures::{self, Fixture, Selection};
+use crate::exec::Voice;
+use crate::fixtures::{self, Fixture};
 use crate::{apt, build};
 
 const VOICE: Voice = Voice("bench");
@@ -59,16 +60,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 pub(super) fn tables(args: &Args) -> Result<Vec<Table>> {
-    if !is_root() {
-        bail!("not root: tracing needs it; run: sudo -E cargo xtask bench attach");
-    }
+    ensure_root("attach")?;
     let gotrace = build::gotrace()?;
-    let all = fixtures::read(&fixtures::ensure(&Selection::Named(&[LOOP, SERVER, LARGE]))?)?;
-    let find = |name: &str| -> Result<&Fixture> {
-        all.iter()
-            .find(|fixture| fixture.name == name)
-            .with_context(|| format!("the fixture {name} is not there"))
-    };
+    let [looping, server, large] = fixtures::named([LOOP, SERVER, LARGE])?;
     let mut watchers = Watcher::ALL.to_vec();
     if args.no_peers {
         watchers.retain(|watcher| !matches!(watcher, Watcher::Strace | Watcher::PerfTrace));
@@ -78,11 +72,11 @@ pub(super) fn tables(args: &Args) -> Result<Vec<Table>> {
     }
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
 
-    let mut tables = calls(args, &gotrace, find(LOOP)?, &watchers)?;
+    let mut tables = calls(args, &gotrace, &looping, &watchers)?;
     if !args.no_peers {
-        tables.push(requests(args, &gotrace, find(SERVER)?, &watchers)?);
+        tables.push(requests(args, &gotrace, &server, &watchers)?);
     }
-    tables.push(way_in_and_out(args, &gotrace, find(LARGE)?)?);
+    tables.push(way_in_and_out(args, &gotrace, &large)?);
     println!(
         "\nratios: to alone; load average at the beginning: {}",
         load.split(' ').next().unwrap_or_default()

@@ -12,11 +12,12 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::ensure_root;
 use super::figures::{Figures, Table};
 use super::server::requests_per_second;
 use crate::build;
-use crate::exec::{self, Voice, is_root};
-use crate::fixtures::{self, Fixture, Selection};
+use crate::exec::{self, Voice};
+use crate::fixtures::{self, Fixture};
 
 const VOICE: Voice = Voice("bench");
 
@@ -46,14 +47,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 pub(super) fn table(args: &Args) -> Result<Table> {
-    if !is_root() {
-        bail!("not root: tracing needs it; run: sudo -E cargo xtask bench capture");
-    }
+    ensure_root("capture")?;
     let gotrace = build::gotrace()?;
     let folder = tempfile::tempdir().context("creating a folder for captures")?;
-    let all = fixtures::read(&fixtures::ensure(&Selection::Named(&[SERVER]))?)?;
-    let fixture = all.iter().find(|fixture| fixture.name == SERVER);
-    let fixture = fixture.with_context(|| format!("{SERVER} is not there"))?;
+    let [fixture] = fixtures::named([SERVER])?;
     let mut rows = Vec::new();
     let captures =
         [("events.gotrace", args.events, 2_000, "txt"), ("stacks.gotrace", 1_000, args.stacks, "svg")];
@@ -67,7 +64,7 @@ pub(super) fn table(args: &Args) -> Result<Table> {
     }
     rows.push((
         "bytes in the capture of a slow call of a busy caddy".into(),
-        of_server(&gotrace, fixture, &folder, args.seconds)?,
+        of_server(&gotrace, &fixture, &folder, args.seconds)?,
     ));
     let mut table = Table::new("gotrace report of a capture, on one processor");
     for (name, figure) in rows {

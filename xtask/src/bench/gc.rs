@@ -5,12 +5,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 
+use super::ensure_root;
 use super::figures::{Figures, Table};
 use super::told::Told;
 use super::watchers::{self, Watcher};
 use crate::build;
-use crate::exec::{Voice, is_root};
-use crate::fixtures::{self, Selection};
+use crate::exec::Voice;
+use crate::fixtures;
 
 const VOICE: Voice = Voice("bench");
 
@@ -48,13 +49,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 pub(super) fn tables(args: &Args) -> Result<Vec<Table>> {
-    if !is_root() {
-        bail!("not root: tracing needs it; run: sudo -E cargo xtask bench gc");
-    }
+    ensure_root("gc")?;
     let gotrace = build::gotrace()?;
-    let all = fixtures::read(&fixtures::ensure(&Selection::Named(&[FIXTURE]))?)?;
-    let fixture = all.iter().find(|fixture| fixture.name == FIXTURE);
-    let mut collector = Told::start(fixture.with_context(|| format!("{FIXTURE} is not there"))?)?;
+    let [fixture] = fixtures::named([FIXTURE])?;
+    let mut collector = Told::start(&fixture)?;
     // The first finds out how much work there is to do between two cycles.
     collect(&mut collector, args.cycles)?;
     let [mut cycle, mut all] = [(); 2].map(|()| WATCHERS.map(|_| Figures::default()));

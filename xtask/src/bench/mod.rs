@@ -22,7 +22,9 @@ mod watchers;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
+
+use crate::exec::is_root;
 
 /// Measures what gotrace costs, side by side with its absence and with other tools.
 #[derive(clap::Args)]
@@ -54,4 +56,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         What::Scheduler(args) => scheduler::run(args),
         What::Startup(args) => startup::run(args),
     }
+}
+
+/// Before anything is built for it.
+fn ensure_root(what: &str) -> Result<()> {
+    if !is_root() {
+        bail!("not root: tracing needs it; run: sudo -E cargo xtask bench {what}");
+    }
+    Ok(())
 }

@@ -11,11 +11,12 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::bpftrace::{Bpftrace, Does};
+use super::ensure_root;
 use super::figures::{Figures, Table};
 use super::told::{LOOP, Told};
 use super::watchers::{self, Watcher};
-use crate::exec::{self, Voice, is_root};
-use crate::fixtures::{self, Fixture, Selection};
+use crate::exec::{self, Voice};
+use crate::fixtures::{self, Fixture};
 use crate::{apt, build};
 
 const VOICE: Voice = Voice("bench");
@@ -54,17 +55,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 pub(super) fn tables(args: &Args) -> Result<Vec<Table>> {
-    if !is_root() {
-        bail!("not root: tracing needs it; run: sudo -E cargo xtask bench scheduler");
-    }
+    ensure_root("scheduler")?;
     let gotrace = build::gotrace()?;
     if !args.no_peers {
         apt::install(VOICE, &["bpftrace"]).context("finding the peer; --no-peers leaves it out")?;
     }
-    let all = fixtures::read(&fixtures::ensure(&Selection::Named(&[LOOP]))?)?;
-    let fixture = all.iter().find(|fixture| fixture.name == LOOP);
-    let fixture = fixture.with_context(|| format!("{LOOP} is not there"))?;
-    Ok(vec![over_channels(args, &gotrace, fixture)?, over_pipes(args, &gotrace, fixture)?])
+    let [fixture] = fixtures::named([LOOP])?;
+    Ok(vec![over_channels(args, &gotrace, &fixture)?, over_pipes(args, &gotrace, &fixture)?])
 }
 
 fn over_channels(args: &Args, gotrace: &Path, fixture: &Fixture) -> Result<Table> {

@@ -12,7 +12,7 @@ use super::bpftrace::{Bpftrace, Does};
 use super::figures::{Figures, Table};
 use super::stamp;
 use crate::exec::{self, Voice, is_root, line};
-use crate::fixtures::{self, Fixture, Selection};
+use crate::fixtures::{self, Fixture};
 use crate::{apt, build, cache};
 
 const VOICE: Voice = Voice("bench");
@@ -158,18 +158,11 @@ struct Bench {
 impl Bench {
     fn prepare() -> Result<Self> {
         let gotrace = build::gotrace()?;
-        let fixtures = fixtures::read(&fixtures::ensure(&Selection::Named(&[
-            SMALL, STRIPPED, LARGE, WHOLE[0], WHOLE[1],
-        ]))?)?;
-        let find = |name: &str| {
-            let found = fixtures.iter().find(|fixture| fixture.name == name).cloned();
-            found.with_context(|| format!("the fixture {name} is not there"))
-        };
+        let [small, stripped, large] = fixtures::named([SMALL, STRIPPED, LARGE])?;
+        let whole = fixtures::named(WHOLE)?.into();
         let report = cache::folder("bench")?.join(format!("{}.ndjson", std::process::id()));
-        let whole = WHOLE.iter().map(|name| find(name)).collect::<Result<_>>()?;
-        let stripped = find(STRIPPED)?;
         let init_site = init_site(&gotrace, &stripped)?;
-        Ok(Self { gotrace, small: find(SMALL)?, stripped, init_site, large: find(LARGE)?, whole, report })
+        Ok(Self { gotrace, small, stripped, init_site, large, whole, report })
     }
 
     /// From the execve to the end as the parent sees it, which is some ten microseconds after the kernel's.
