@@ -16,7 +16,8 @@ use super::{
     holder,
     main_thread::now,
     maps::{STOPNOTE, THREADS},
-    network, registers,
+    network::{self, Met},
+    registers,
     sums::{Of, Spent, account, is_telling, sum_brief},
     target,
 };
@@ -85,16 +86,23 @@ fn returned(ctx: &RawTracePointContext, thread: &mut Thread, time: u64, result: 
         let _ = holder::look_for_holder();
     }
     let is_goroutine = caller as u32 == Caller::Goroutine as u32;
-    if is_goroutine && network::may_wait(thread.g) && !Class::of(syscall).is_the_runtimes(saved.arguments[2])
-    {
-        let until = if began_here { thread.entered } else { time };
-        network::end(ctx, thread, saved.arguments[0] as u32, until, saved.arguments);
+    if is_goroutine {
+        let goes_on = network::may_wait(thread.g) && !Class::of(syscall).is_the_runtimes(saved.arguments[2]);
+        let blocks = matches!(result, EAGAIN | EINPROGRESS) && Class::of(syscall).may_block();
+        if goes_on || blocks {
+            let went_on = if began_here { thread.entered } else { time };
+            let met = Met {
+                syscall: syscall as u32,
+                fd: saved.arguments[0] as u32,
+                ends: if goes_on { went_on } else { 0 },
+                begins: if blocks { time } else { 0 },
+                arguments: saved.arguments,
+            };
+            network::meet(ctx, thread, &met);
+        }
     }
     let spent = Spent { kind: Kind::Call, syscall: syscall as u32, duration, known: began_here };
     if is_telling(caller, &spent) || !sum_brief(caller, result, &spent) {
         account(ctx, &Of::new(thread, caller, result, saved.arguments), &spent);
-    }
-    if is_goroutine && matches!(result, EAGAIN | EINPROGRESS) && Class::of(syscall).may_block() {
-        network::begin(thread, time, syscall as u32, saved.arguments[0] as u32);
     }
 }

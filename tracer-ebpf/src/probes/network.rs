@@ -5,6 +5,7 @@ use aya_ebpf::programs::RawTracePointContext;
 use tracer_ebpf::wire::{
     Probe,
     blocking::{Caller, Kind, NetworkWait, Thread},
+    syscall::number,
 };
 
 use super::{
@@ -15,20 +16,48 @@ use super::{
     sums::{Of, Spent, account, is_telling, sum_brief},
 };
 
-/// The goroutine is parked in the network poller, until it makes its next system call.
+/// What a goroutine's system call tells of its waits.
+pub(super) struct Met {
+    pub(super) syscall: u32,
+    /// The descriptor that it works on.
+    pub(super) fd: u32,
+    /// Since when the goroutine goes on; 0 when it does not say.
+    pub(super) ends: u64,
+    /// When the call said that it would have blocked, and the goroutine was parked; 0 when it did not.
+    pub(super) begins: u64,
+    pub(super) arguments: [u64; 3],
+}
+
+/// Ends the wait that the goroutine was in, and begins its next: with one look at the map for both. An entry stays when
+/// its wait is over, for the runtime uses its goroutines' `g` again.
 #[inline(always)]
-pub(super) fn begin(thread: &mut Thread, since: u64, syscall: u32, fd: u32) {
+pub(super) fn meet(ctx: &RawTracePointContext, thread: &mut Thread, met: &Met) {
     let (goid, _) = identify(thread);
-    let wait = NetworkWait { since, goid, syscall, fd };
-    let was = match NETWORK_WAITS.get_ptr_mut(thread.g) {
-        // SAFETY: the map's value lives as long as the program; only this goroutine's calls change it.
-        Some(known) => unsafe { core::mem::replace(&mut *known, wait).since },
-        None if NETWORK_WAITS.insert(thread.g, wait, 0).is_ok() => 0,
+    let known = NETWORK_WAITS.get_ptr_mut(thread.g);
+    // SAFETY: the map's value lives as long as the program; only this goroutine's calls change it.
+    let was = known.map(|known| unsafe { *known }).unwrap_or_default();
+    let next = NetworkWait { since: met.begins, goid, syscall: met.syscall, fd: met.fd };
+    match known {
+        // SAFETY: as above.
+        Some(known) => unsafe { *known = next },
+        None if next.since == 0 => return,
+        None if NETWORK_WAITS.insert(thread.g, next, 0).is_ok() => {}
         None => return emit::lose(Probe::NetworkWait as u32),
-    };
-    // One that had the same g ended in its wait.
-    if was == 0 {
+    }
+    if was.since == 0 && next.since != 0 {
         waiting(thread.g, 1);
+    } else if was.since != 0 && next.since == 0 {
+        waiting(thread.g, u64::MAX);
+    }
+    // Else nothing was waited for, or another goroutine that had the same g ended in its wait.
+    if met.ends != 0 && was.since != 0 && was.goid == goid {
+        let kind = if was.fd == met.fd { Kind::NetworkWait } else { Kind::NoRetry };
+        let duration = if met.ends > was.since { met.ends - was.since } else { 0 };
+        let spent = Spent { kind, syscall: was.syscall, duration, known: true };
+        if is_telling(Caller::Goroutine, &spent) || !sum_brief(Caller::Goroutine, 0, &spent) {
+            let arguments = [u64::from(was.fd), met.arguments[1], met.arguments[2]];
+            account(ctx, &Of::new(thread, Caller::Goroutine, 0, arguments), &spent);
+        }
     }
 }
 
@@ -38,38 +67,14 @@ pub(super) fn give_up(ctx: &RawTracePointContext, thread: &mut Thread) {
     let saved = registers::of_current();
     let caller = who(thread, saved.g);
     if caller as u32 == Caller::Goroutine as u32 && may_wait(thread.g) {
-        let until = thread.entered;
-        end(ctx, thread, NO_DESCRIPTOR, until, saved.arguments);
+        let (ends, arguments) = (thread.entered, saved.arguments);
+        let met = Met { syscall: number::CLOSE as u32, fd: NO_DESCRIPTOR, ends, begins: 0, arguments };
+        meet(ctx, thread, &met);
     }
 }
 
 /// No system call works on it.
 const NO_DESCRIPTOR: u32 = u32::MAX;
-
-/// Ends the goroutine's wait in the network poller, if it was in one: it has just made a system call again. The
-/// entry stays: the runtime uses its goroutines' `g` again.
-#[inline(always)]
-pub(super) fn end(ctx: &RawTracePointContext, thread: &mut Thread, fd: u32, until: u64, arguments: [u64; 3]) {
-    let Some(known) = NETWORK_WAITS.get_ptr_mut(thread.g) else { return };
-    // SAFETY: the map's value lives as long as the program; only this goroutine's calls change it.
-    let wait = unsafe { *known };
-    if wait.since == 0 {
-        return;
-    }
-    // SAFETY: as above.
-    unsafe { (*known).since = 0 };
-    waiting(thread.g, u64::MAX);
-    // Else another goroutine that had the same g ended in its wait.
-    if wait.goid == identify(thread).0 {
-        let kind = if wait.fd == fd { Kind::NetworkWait } else { Kind::NoRetry };
-        let duration = if until > wait.since { until - wait.since } else { 0 };
-        let spent = Spent { kind, syscall: wait.syscall, duration, known: true };
-        if is_telling(Caller::Goroutine, &spent) || !sum_brief(Caller::Goroutine, 0, &spent) {
-            let arguments = [u64::from(wait.fd), arguments[1], arguments[2]];
-            account(ctx, &Of::new(thread, Caller::Goroutine, 0, arguments), &spent);
-        }
-    }
-}
 
 /// Whether the goroutine may be in the map of waits: most are not, and this is cheaper than to look.
 #[inline(always)]

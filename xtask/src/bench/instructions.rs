@@ -20,7 +20,7 @@ const LOOP: &str = "loop";
 const TARGET_LIMIT: f64 = 600.0;
 
 /// The same of a call that says EAGAIN: it begins a wait in the network poller, and ends the one before.
-const WAIT_LIMIT: f64 = 1500.0;
+const WAIT_LIMIT: f64 = 1200.0;
 
 /// What one of another process may.
 const OTHER_LIMIT: f64 = 120.0;
