@@ -53,6 +53,7 @@ pub mod number {
     pub const GETDENTS64: u64 = 217;
     pub const TGKILL: u64 = 234;
     pub const FUTEX: u64 = 202;
+    pub const CLOCK_GETTIME: u64 = 228;
     pub const CLOCK_NANOSLEEP: u64 = 230;
     pub const EPOLL_WAIT: u64 = 232;
     pub const EPOLL_CTL: u64 = 233;

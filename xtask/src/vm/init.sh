@@ -14,6 +14,7 @@ chmod 1777 /tmp
 ln -sf /proc/self/fd /dev/fd
 ifconfig lo 127.0.0.1 up
 hostname gotrace-vm
+insmod /lib/unix_diag.ko
 # The console carries the command's output; the kernel's own is asked for at the end.
 dmesg -n 1
 cd /root

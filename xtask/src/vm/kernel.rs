@@ -39,10 +39,12 @@ impl Kernel {
             apt::refresh(VOICE, &["linux-image-cloud-amd64"])?;
             // Lists that have one series may be too old for the other.
             let package = self.package().or_else(|_| apt::update(VOICE).and_then(|()| self.package()))?;
-            // The rest of a kernel package is modules, of which the guest needs none.
+            // The rest of a kernel package is modules, of which the guest needs one.
             let all = folder.join("all");
             apt::unpack(VOICE, &package, &all)?;
             let image = vmlinuz(&all.join("boot"))?;
+            let release = image.file_name().unwrap_or_default().to_string_lossy().replace("vmlinuz-", "");
+            take_module(&all.join("lib/modules").join(release).join("kernel/net/unix"), folder)?;
             fs::rename(&image, folder.join(image.file_name().unwrap_or_default()))?;
             fs::remove_dir_all(&all).with_context(|| format!("removing {}", all.display()))
         })
@@ -54,8 +56,13 @@ impl Kernel {
         vmlinuz(&self.folder()?)
     }
 
+    /// The module that tells of unix sockets, which a machine loads when it is asked, and a guest when it begins.
+    pub(crate) fn unix_diag(self) -> Result<PathBuf> {
+        Ok(self.folder()?.join(UNIX_DIAG))
+    }
+
     fn folder(self) -> Result<PathBuf> {
-        Ok(cache::folder("kernels")?.join(format!("linux-{self}")))
+        Ok(cache::folder("kernels")?.join(format!("debian-{self}")))
     }
 
     /// The newest package of the series, for virtual machines: it has what QEMU emulates built in.
@@ -75,6 +82,19 @@ impl Kernel {
                 format!("the package lists have no {prefix}*-cloud-amd64; this needs Debian 12's, with its security updates")
             })
     }
+}
+
+/// The module's file.
+const UNIX_DIAG: &str = "unix_diag.ko";
+
+/// Takes the module out of its folder in a kernel's package, where it may be compressed.
+fn take_module(from: &Path, into: &Path) -> Result<()> {
+    let compressed = from.join(format!("{UNIX_DIAG}.xz"));
+    if compressed.exists() {
+        exec::text(Command::new("xz").arg("--decompress").arg(&compressed))?;
+    }
+    fs::rename(from.join(UNIX_DIAG), into.join(UNIX_DIAG))
+        .with_context(|| format!("looking for {UNIX_DIAG} in {}", from.display()))
 }
 
 fn vmlinuz(folder: &Path) -> Result<PathBuf> {

@@ -80,6 +80,7 @@ impl Guest {
         // Busybox's own leaves its child behind when it is killed.
         image
             .program(&which::which("unshare").context("finding unshare (util-linux)")?, "/usr/bin/unshare")?;
+        image.file(&kernel.unix_diag()?, "/lib/unix_diag.ko")?;
         image.text("/init", include_str!("init.sh"), 0o755);
         image.text(
             "/etc/passwd",

@@ -136,6 +136,21 @@ fn every_wait_is_told_with_its_cause_its_place_its_object_and_its_length() {
     assert!(all.is_empty(), "{} complaints:\n{}", all.len(), all.join("\n"));
 }
 
+/// The scheduler asks for the time as it gives every eighth goroutine its thread: a system call where the kernel's clock
+/// cannot be read without one, as in the virtual machines of 6.1.
+#[test]
+#[ignore = "needs root, BPF and fixtures: cargo xtask test"]
+fn a_wait_is_not_ended_by_the_scheduler_that_asks_for_the_time() {
+    for fixture in fixtures_of("blocked") {
+        let (said, report) = Report::of(&fixture, &["tcp", "20"], &[]);
+        let entry = &Entry::all(&said)[0];
+        let mut lines = report.all("blocking");
+        lines.retain(|line| line["kind"] == "netpoll" && line["goid"] == entry.goid);
+        assert!(lines.iter().all(|line| line["retried"] == true), "{}: {lines:?}", fixture.name);
+        assert_eq!(Report::sum(&lines, "count"), entry.count, "{}: {lines:?}", fixture.name);
+    }
+}
+
 /// C code that sleeps is in a system call whose goroutine no register names.
 #[test]
 #[ignore = "needs root, BPF and fixtures: cargo xtask test"]
