@@ -47,16 +47,18 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     setup::ensure()?;
     let gotrace = build::gotrace()?;
     let kernel_tests = test::kernel_test_binary()?;
-    let mut table = Table::read()?;
     for go in GO.into_iter().filter(|go| chosen(&args.go, |name| name == go)) {
         for build in
             Build::value_variants().iter().copied().filter(|build| chosen(&args.build, |b| b == build))
         {
-            cell(args, &gotrace, &kernel_tests, (go, build), &mut table)?;
-            // Written after each: the whole takes hours.
+            let rows = cell(args, &gotrace, &kernel_tests, (go, build))?;
+            // After each, since the whole takes hours; and read anew, since another may try other cells meanwhile.
+            let mut table = Table::read()?;
+            rows.into_iter().for_each(|row| table.put(row));
             table.write()?;
         }
     }
+    let table = Table::read()?;
     VOICE.say(table.summary());
     Ok(if table.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -72,14 +74,12 @@ fn cell(
     gotrace: &Path,
     kernel_tests: &Path,
     (go, build): (&'static str, Build),
-    table: &mut Table,
-) -> Result<()> {
+) -> Result<Vec<Row>> {
     VOICE.say(format_args!("Go {go}, {build:?}"));
     if build == Build::Pgo
         && let Err(error) = profile::ensure(gotrace, go)
     {
-        table.put(Row::unbuilt(go, build, &format!("no profile to build it by: {error:#}")));
-        return Ok(());
+        return Ok(vec![Row::unbuilt(go, build, &format!("no profile to build it by: {error:#}"))]);
     }
     let (folder, unbuilt) = fixtures::cell(go, build)?;
     for (program, reason) in &unbuilt {
@@ -88,19 +88,19 @@ fn cell(
     let there = fixtures::read(&folder)?;
     if there.is_empty() {
         let reason = unbuilt.first().map_or("nothing was built", |(_, reason)| reason);
-        table.put(Row::unbuilt(go, build, reason));
-        return Ok(());
+        return Ok(vec![Row::unbuilt(go, build, reason)]);
     }
     let tools = Tools::new(gotrace.to_owned(), folder.clone(), folder.clone(), folder);
+    let mut rows = Vec::new();
     for place in PLACES.into_iter().filter(|place| chosen(&args.kernel, |k| k == place)) {
         let aspects: Vec<&Aspect> =
             ASPECTS.iter().filter(|aspect| chosen(&args.part, |name| name == aspect.name)).collect();
         let verdicts: BTreeMap<&str, Verdict> = place
             .try_out(&aspects, &tools, kernel_tests, &there, &unbuilt)
             .with_context(|| format!("Go {go}, {build:?}, {place}"))?;
-        table.put(Row::of(go, build, &place.to_string(), verdicts));
+        rows.push(Row::of(go, build, &place.to_string(), verdicts));
     }
-    Ok(())
+    Ok(rows)
 }
 
 /// Where the table is.
