@@ -82,7 +82,8 @@ pub(super) fn give_up<T>(probe: u32, record: RingBufEntry<T>) {
     count_dropped(probe);
 }
 
-/// Sends the first `size` bytes of a record that is kept in a map; no more than it has. Wakes as [`submit_to_follower`] does.
+/// Sends the first `size` bytes of a record that is kept in a map; no more than it has. Wakes as [`submit_to_follower`]
+/// does.
 #[inline(always)]
 pub(super) fn send<T>(probe: u32, record: &T, size: usize) {
     count(probe);

@@ -13,7 +13,10 @@ use aya_ebpf::{
 use tracer_ebpf::wire::{
     Header, Probe,
     account::MAX_DEPTH,
-    gc::{ASKER, AssistKey, AssistStats, CONTROLLER_WORDS, Cycle, Holder, STATS_WORDS, Stop, WORK_WORDS},
+    gc::{
+        ASKER, ASSIST_SLACK, AssistKey, AssistStats, CONTROLLER_WORDS, Cycle, Holder, STATS_WORDS, Stop,
+        WORK_WORDS,
+    },
     startup::Cookie,
 };
 
@@ -36,9 +39,6 @@ const R14: u32 = 14;
 
 /// What each read returns whose memory is not there (include/uapi/asm-generic/errno-base.h).
 const EFAULT: i64 = -14;
-
-/// `gcAssistTimeSlack` (runtime/mgcpacer.go)
-const ASSIST_SLACK: u64 = 5000;
 
 /// One field of the configuration. To load all of them would take half of a program's stack.
 macro_rules! known {

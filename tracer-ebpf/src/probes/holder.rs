@@ -63,9 +63,9 @@ fn world() -> Option<&'static mut World> {
     WORLD.get_ptr_mut(0).map(|world| unsafe { &mut *world })
 }
 
-/// Looks at the P whose address is there, and notes it when it runs: the holder's of the last look before others. Does nothing to one that runs no goroutine: the scheduler looks for itself
-/// whether it is to stop. A global function in the verifier's sense, which looks at it once and not for each P; what is
-/// returned says nothing.
+/// Looks at the P whose address is there, and notes it when it runs: the holder's of the last look before others. Does
+/// nothing to one that runs no goroutine: the scheduler looks for itself whether it is to stop. A global function in the
+/// verifier's sense, which looks at it once and not for each P; what is returned says nothing.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn look_at(place: u64) -> u64 {

@@ -40,8 +40,8 @@ pub(super) fn number(ctx: &RawTracePointContext) -> i64 {
     number
 }
 
-/// The number of the current user stack as the kernel takes it, or a negative error number. Where another stack has its place, without the innermost frame, or two: those are the
-/// wrappers of the system call.
+/// The number of the current user stack as the kernel takes it, or a negative error number. Where another stack has its
+/// place, without the innermost frame, or two: those are the wrappers of the system call.
 #[inline(always)]
 pub(super) fn taken(ctx: &impl StackIdContext) -> i64 {
     let mut taken = Err(0);

@@ -103,6 +103,10 @@ pub struct Holder {
     pub top: u64,
 }
 
+/// `gcAssistTimeSlack` (runtime/mgcpacer.go): an assist's nanoseconds up to here are left for the P's next one, and longer
+/// ones added to what the collector has of them.
+pub const ASSIST_SLACK: u64 = 5000;
+
 /// The map of the sums of assists, from an [`AssistKey`] to an [`AssistStats`].
 pub const ASSISTS_MAP: &str = "ASSISTS";
 

@@ -93,7 +93,8 @@ pub enum Probe {
     WorldStarting = 31,
     /// In it, where it goes on.
     WorldStarted = 32,
-    /// `runtime.gcAssistAlloc1`: a goroutine that allocates was made to mark.
+    /// `runtime.gcAssistAlloc1`: a goroutine that allocates was made to mark. Of a start a [`startup::Hit`] with
+    /// `p.gcAssistTime`, of a running program only summed up.
     GcAssist = 33,
     /// A process that is watched came by its first site: which binary it runs, and in which control group.
     Origin = 34,
@@ -186,6 +187,7 @@ impl Probe {
                 | Self::InitFunction
                 | Self::GoStart
                 | Self::GoExit
+                | Self::GcAssist
         )
     }
 

@@ -10,7 +10,7 @@ use crate::export::Format;
 use crate::model::gc::{GcHistory, Surroundings};
 use crate::model::{GcWanted, MissingProbe};
 use crate::probe::attach::{AttachError, Attached};
-use crate::probe::plan::PlannedSite;
+use crate::probe::plan::{PlannedSite, StartupPlan};
 use crate::probe::{Gc, GcPlan, Probe, gc, gc_config};
 use crate::target::gobin::{CollectorGlobals, GoBinary};
 use crate::target::memory::{Memory as _, ProcessMemory};
@@ -23,12 +23,19 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// The probes of a start: cycles and stops. Who is made to help with marking is not told of a start.
+    /// The probes of a start.
     pub(super) fn of(binary: &GoBinary) -> Result<Self, MissingProbe> {
-        let mut plan = gc(binary).map_err(MissingProbe::detail)?;
-        plan.sites.retain(|planned| planned.hook != Probe::GcAssist);
-        plan.missing.retain(|missing| missing.hook != Probe::GcAssist);
-        Ok(Self { plan })
+        Ok(Self { plan: gc(binary).map_err(MissingProbe::detail)? })
+    }
+
+    /// Takes out what sees who is made to help with marking: that is told of a start until `main.main` begins, hit by
+    /// hit, so it belongs to the start's own probes.
+    pub(super) fn take_assists(&mut self) -> StartupPlan {
+        let GcPlan { sites, missing, .. } = &mut self.plan;
+        StartupPlan {
+            sites: sites.extract_if(.., |planned| planned.hook == Probe::GcAssist).collect(),
+            missing: missing.extract_if(.., |missing| missing.hook == Probe::GcAssist).collect(),
+        }
     }
 
     /// Where it is probed.

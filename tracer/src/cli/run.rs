@@ -102,7 +102,7 @@ pub(super) struct Args {
     #[arg(long)]
     heap: bool,
     /// Do not tell what the garbage collector does. Telling it costs the program three probes a cycle, about a
-    /// microsecond each
+    /// microsecond each, and one an assist
     #[arg(long)]
     no_gc: bool,
     /// How large a capture (-o FILE.gotrace) may become, such as 100M. Where it would be larger, the rest of a start is
@@ -197,7 +197,18 @@ fn once(
         (false, false) => Detail::Full,
         (false, true) => Detail::Everything,
     };
-    let traceable = Traceable::of(GoBinary::open(path)?, detail)?;
+    let mut traceable = Traceable::of(GoBinary::open(path)?, detail)?;
+    let gc = (!args.no_gc).then(|| collection::Plan::of(&traceable.binary));
+    collection::ensure_collector(collection::gctrace(outputs), gc.as_ref())?;
+    let (mut gc, untold) = match gc.transpose() {
+        Ok(plan) => (plan, None),
+        Err(missing) => (None, Some(missing)),
+    };
+    if let Some(assists) = gc.as_mut().map(collection::Plan::take_assists)
+        && detail != Detail::Lean
+    {
+        traceable.plan.extend(assists);
+    }
     let Traceable { binary, plan, .. } = &traceable;
     let heap = args.heap.then(|| heap_config(binary));
     doctor::fit(doctor::checks(&format!("gotrace run -- {}", name.to_string_lossy())))?;
@@ -208,12 +219,6 @@ fn once(
         ready_when: args.ready_when.clone().unwrap_or(ReadyWhen::Listen),
         slow_wait: args.slow,
         heap: heap.clone().and_then(Result::ok).unwrap_or_default(),
-    };
-    let gc = (!args.no_gc).then(|| collection::Plan::of(binary));
-    collection::ensure_collector(collection::gctrace(outputs), gc.as_ref())?;
-    let (gc, untold) = match gc.transpose() {
-        Ok(plan) => (plan, None),
-        Err(missing) => (None, Some(missing)),
     };
     recorder.begin(|| begin(args, &traceable, path, gated.pid(), untold.as_ref()));
     let of_gc = gc.iter().flat_map(collection::Plan::sites);

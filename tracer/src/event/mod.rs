@@ -152,7 +152,6 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
         | Probe::WorldStopping
         | Probe::WorldStopped
         | Probe::WorldStarting
-        | Probe::GcAssist
         | Probe::NetworkWait
         | Probe::OnCpu
         | Probe::Park
@@ -174,7 +173,8 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
         | Probe::Sysmon
         | Probe::InitFunction
         | Probe::GoStart
-        | Probe::GoExit => EventKind::Hit(startup::hit(probe, bytes)?),
+        | Probe::GoExit
+        | Probe::GcAssist => EventKind::Hit(startup::hit(probe, bytes)?),
     };
     Ok(Event { time: Nanos(header.time), tid: header.tid, kind })
 }

@@ -15,7 +15,8 @@ pub struct Hit {
     /// The instruction's address.
     pub ip: RuntimeAddr,
     /// What the site's register held: for [`Probe::Init`] the init task's address, for [`Probe::GoStart`] and
-    /// [`Probe::GoExit`] the address behind the go statement, for [`Probe::ProcResize`] the number of Ps.
+    /// [`Probe::GoExit`] the address behind the go statement, for [`Probe::ProcResize`] the number of Ps, for
+    /// [`Probe::GcAssist`] the nanoseconds in `p.gcAssistTime`.
     pub argument: u64,
     /// Where the main thread's time went up to here.
     pub account: Account,

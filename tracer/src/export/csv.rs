@@ -11,7 +11,7 @@ use crate::model::Report;
 use crate::model::blocking::BlockingReport;
 
 /// The fields of `init`.
-const INIT: [&str; 29] = [
+const INIT: [&str; 30] = [
     "seq",
     "package",
     "module",
@@ -41,6 +41,7 @@ const INIT: [&str; 29] = [
     "goroutines_at_main",
     "allocs",
     "bytes",
+    "gc_assist_ns",
 ];
 
 /// The fields of `blocking`.

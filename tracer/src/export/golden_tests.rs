@@ -42,7 +42,9 @@ fn told(mut init: Init) -> Init {
     let mut after = Account { on_cpu: 100_000, runnable: 30_000, ..Account::default() };
     after.blocked[WaitKind::Sleep as usize] = 1_800_000;
     (after.minor_faults, after.major_faults, after.syscalls) = (12, 1, 7);
-    init.parts = Some(Parts::between(&Account::default(), &after, init.wall));
+    let mut parts = Parts::between(&Account::default(), &after, init.wall);
+    parts.assist = Some(Nanos(60_000));
+    init.parts = Some(parts);
     init.module = Some("evil@v1.2.3".to_owned());
     init.started = Some(Started { total: 3, at_main: 2 });
     init.heap = Some(Allocated { allocs: 3_401, bytes: 17_200_000 });

@@ -84,6 +84,7 @@ fn a_field_that_is_not_there_or_not_known_is_refused() {
         "StartLine finding package",
         "StartLine init blocked",
         "StartLine init blocked_ns",
+        "StartLine init gc_assist_ns",
         "StartLine init major_faults",
         "StartLine init on_cpu_ns",
         "StartLine init page_faults",

@@ -57,6 +57,7 @@ pub fn findings(timeline: &StartupTimeline) -> Vec<Finding> {
         findings.extend(dlopen(init, &libraries, whole));
         findings.extend(blocked(init, parts, &waits, whole));
         findings.extend(on_cpu(init, parts, whole));
+        findings.extend(assists(init, parts, whole));
         findings.extend(left_behind(init));
         findings.extend(allocates(init));
     }
@@ -161,6 +162,23 @@ fn on_cpu(init: &Init, parts: &Parts, whole: Nanos) -> Option<Finding> {
         duration: parts.on_cpu,
         text: format!("init of {} computes for {}", init.package(), parts.on_cpu.for_people()),
         advice: "compute it when it is first needed (sync.OnceValue), or at build time",
+    })
+}
+
+/// Who allocates while the collector marks has to help.
+fn assists(init: &Init, parts: &Parts, whole: Nanos) -> Option<Finding> {
+    let duration = parts.assist.filter(|assist| stands_out(*assist, whole, SHARE))?;
+    Some(Finding {
+        id: "gc_assist_in_init",
+        package: Some(init.package()),
+        place: slowest(init),
+        duration,
+        text: format!(
+            "init of {} is made to mark for the garbage collector for {}",
+            init.package(),
+            duration.for_people()
+        ),
+        advice: "allocate less in the init, or raise GOGC for the start",
     })
 }
 

@@ -64,9 +64,14 @@ impl<'a> Image<'a> {
         Some(last_exit.map_or(gone, |exit| exit.time))
     }
 
-    /// When the thread ended that the first probed instruction ran on.
+    /// The thread that the first probed instruction ran on: all inits do (`runtime.main` locks its goroutine to it).
+    pub(super) fn main_thread(&self) -> Option<u32> {
+        Some(self.events.iter().find(|event| matches!(event.kind, EventKind::Hit(_)))?.tid)
+    }
+
+    /// When it ended.
     pub(super) fn main_thread_exit(&self) -> Option<Nanos> {
-        let main = self.events.iter().find(|event| matches!(event.kind, EventKind::Hit(_)))?.tid;
+        let main = self.main_thread()?;
         let exit = self.events.iter().rev().find(|event| event.kind == EventKind::Exit && event.tid == main);
         exit.map(|exit| exit.time)
     }

@@ -1,5 +1,6 @@
 //! Events -> histories. Pure and deterministic: the same events give the same report.
 
+mod assists;
 pub mod blocking;
 pub mod budget;
 mod catalogue;

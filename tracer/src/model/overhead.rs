@@ -49,7 +49,6 @@ fn is_collectors(probe: Probe) -> bool {
             | Probe::WorldStopped
             | Probe::WorldStarting
             | Probe::WorldStarted
-            | Probe::GcAssist
     )
 }
 

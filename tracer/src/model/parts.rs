@@ -88,6 +88,9 @@ pub struct Parts {
     pub major_faults: Option<u64>,
     /// System calls that returned.
     pub syscalls: u64,
+    /// How long of it all the main goroutine was made to mark for the garbage collector, because it allocated (GC
+    /// assist), as the runtime counts it: on a CPU, for the most part. None when it was not probed.
+    pub assist: Option<Nanos>,
 }
 
 impl Parts {
@@ -137,6 +140,7 @@ impl Parts {
         rest.major_faults =
             self.major_faults.zip(part.major_faults).map(|(all, part)| all.saturating_sub(part));
         rest.syscalls = self.syscalls.saturating_sub(part.syscalls);
+        rest.assist = self.assist.zip(part.assist).map(|(all, part)| all.since(part));
         rest
     }
 

@@ -27,6 +27,14 @@ pub struct Phase {
     pub parts: Option<Parts>,
 }
 
+impl Phase {
+    /// Whether that moment lies in it.
+    #[must_use]
+    pub fn contains(&self, time: Nanos) -> bool {
+        self.start <= time && (time.since(self.start) < self.duration || !self.done)
+    }
+}
+
 /// A part of a phase.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tracer_ebpf::wire::Probe;
 
+use super::assists;
 use super::catalogue::InitCatalogue;
 use super::goroutines::{Counts, counts, started};
 use super::image::{Image, Mark};
@@ -113,6 +114,9 @@ impl StartupTimeline {
         let to_main = marks.main.map(|main| main.time.since(observation.begin));
         let go_entry = marks.go_entry.map(|mark| mark.time);
         let (mut phases, unmarked) = marks.phases(horizon);
+        if catalogue.has_site(Probe::GcAssist) {
+            assists::charge(&image, &mut phases, &mut inits);
+        }
         let calls = named_calls(image.events, &inits);
         let libraries = libraries(image.events, &inits);
         if let Some(phase) = phases.iter_mut().find(|phase| phase.name == PhaseName::DynamicLink) {

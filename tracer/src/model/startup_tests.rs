@@ -21,6 +21,10 @@ fn task(address: u64, package: &str, functions: usize) -> InitTask {
 }
 
 fn catalogue() -> InitCatalogue {
+    catalogue_probed_at(&[Probe::Init])
+}
+
+fn catalogue_probed_at(probes: &[Probe]) -> InitCatalogue {
     let tasks =
         [task(0x10, "runtime", 1), task(0x20, "errors", 1), task(0x30, "empty", 0), task(0x40, "main", 1)];
     let tasks = tasks.map(|task| {
@@ -28,7 +32,7 @@ fn catalogue() -> InitCatalogue {
         let functions = vec![function; task.functions.len()];
         (task, functions)
     });
-    InitCatalogue::new(tasks, [(Probe::Init, VirtAddr(SITE))])
+    InitCatalogue::new(tasks, probes.iter().map(|probe| (*probe, VirtAddr(SITE))))
 }
 
 struct NoSymbols;
@@ -52,7 +56,7 @@ fn hit(time: u64, probe: Probe, task: u64) -> Event {
     let kind = EventKind::Hit(Hit {
         probe,
         ip: RuntimeAddr(SITE + BIAS),
-        argument: task + BIAS,
+        argument: task.wrapping_add(BIAS),
         account: account(time),
         heap: None,
     });
@@ -306,4 +310,25 @@ fn an_init_ends_with_its_thread_and_the_process_with_its_last() {
     assert_eq!((last.wall, last.done), (Nanos(118), false));
     assert_eq!(last.parts.unwrap().remainder, Nanos(0));
     assert_eq!(timeline.ended, Some(Nanos(400)));
+}
+
+#[test]
+fn an_assist_is_charged_to_the_phase_and_the_init_in_which_it_ends() {
+    let assist =
+        |time, nanos: u64, tid| Event { tid, ..hit(time, Probe::GcAssist, nanos.wrapping_sub(BIAS)) };
+    let mut events = whole();
+    let main = events.iter().position(Event::is_main).unwrap();
+    // What is left for the next one, and another thread's, are nobody's here.
+    let assists = [assist(185, 70_000, 1), assist(186, 5_000, 1), assist(187, 90_000, 2)];
+    events.splice(main..main, assists);
+    let of = |probes: &[Probe]| {
+        let catalogue = catalogue_probed_at(probes);
+        StartupTimeline::of(&events, &catalogue, &NoSymbols, &observation(Some(Nanos(500))))
+    };
+    let timeline = of(&[Probe::Init, Probe::GcAssist]);
+    let of_inits = timeline.inits.iter().map(|init| init.parts.unwrap().assist);
+    assert_eq!(of_inits.collect::<Vec<_>>(), [0, 0, 70_000].map(|time| Some(Nanos(time))));
+    let of_phases = timeline.phases.iter().filter_map(|phase| phase.parts?.assist);
+    assert_eq!(of_phases.sum::<Nanos>(), Nanos(70_000));
+    assert!(of(&[Probe::Init]).inits.iter().all(|init| init.parts.unwrap().assist.is_none()));
 }

@@ -104,6 +104,12 @@ fn after_schedinit(binary: &GoBinary, caller: &Function) -> Result<Site, SiteRef
 }
 
 impl StartupPlan {
+    /// Adds what another plan has.
+    pub fn extend(&mut self, more: Self) {
+        self.sites.extend(more.sites);
+        self.missing.extend(more.missing);
+    }
+
     fn add(
         &mut self,
         hook: Probe,

@@ -210,14 +210,17 @@ impl Aspect {
         unbuilt: &[(String, String)],
     ) -> Result<Option<Verdict>> {
         for program in self.programs {
-            let Some(fixture) = there.iter().find(|fixture| fixture.program == *program) else {
+            let own = there.iter().find(|fixture| fixture.program == *program);
+            // What gotrace says of another program of the same toolchain holds for one that cannot be built with it.
+            if let (Some(by), Some(fixture)) = (self.refusal, own.or(there.first()))
+                && let Some(reason) = refusal(tools.gotrace(), by, Path::new(&fixture.path))?
+            {
+                return Ok(Some(Verdict::Refused(reason)));
+            }
+            if own.is_none() {
                 let of_it = unbuilt.iter().find(|(name, _)| name.starts_with(&format!("{program}-go")));
                 let reason = of_it.map_or("it was not built", |(_, reason)| reason);
                 return Ok(Some(Verdict::Unbuilt(format!("{program}: {reason}"))));
-            };
-            let Some(by) = self.refusal else { continue };
-            if let Some(reason) = refusal(tools.gotrace(), by, Path::new(&fixture.path))? {
-                return Ok(Some(Verdict::Refused(reason)));
             }
         }
         Ok(None)

@@ -122,6 +122,8 @@ pub(super) struct Parts {
     syscalls: u64,
     page_faults: Option<u64>,
     major_faults: Option<u64>,
+    /// How long of it all the main goroutine was made to mark for the garbage collector, as the runtime counts it.
+    gc_assist_ns: Option<Nanos>,
 }
 
 impl Parts {
@@ -138,6 +140,7 @@ impl Parts {
                 .zip(parts.major_faults)
                 .map(|(minor, major)| minor.saturating_add(major)),
             major_faults: parts.major_faults,
+            gc_assist_ns: parts.assist,
         }
     }
 }

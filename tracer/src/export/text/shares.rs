@@ -14,6 +14,7 @@ pub(in super::super) fn parts(parts: Option<&Parts>, whole: Nanos) -> String {
         Cause::ALL.map(|cause| (parts.blocked_by(cause), cause.name().replace('_', " "))).into();
     shown.push((parts.runnable, "without a CPU".to_owned()));
     shown.push((parts.remainder, "unexplained".to_owned()));
+    shown.extend(parts.assist.map(|time| (time, "GC assist".to_owned())));
     shown.retain(|(time, _)| *time >= PART && time.0 >= whole.0 / PART_SHARE);
     shown.sort_by_key(|(time, _)| std::cmp::Reverse(*time));
     let shown: Vec<String> =

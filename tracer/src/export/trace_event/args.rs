@@ -115,6 +115,7 @@ fn parts(parts: &Parts) -> Value {
         "syscalls": parts.syscalls,
         "minor_faults": parts.minor_faults,
         "major_faults": parts.major_faults,
+        "gc_assist_ns": parts.assist,
     })
 }
 

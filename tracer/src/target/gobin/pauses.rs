@@ -66,8 +66,7 @@ impl GoBinary {
         if self.machine() != Machine::X86_64 {
             return Err(CollectorRefusal::Machine(self.machine()));
         }
-        let sched =
-            self.layouts().and_then(|layouts| layouts.scheduler).and_then(|scheduler| self.sched(&scheduler));
+        let sched = self.sched(&self.scheduler_layout()?);
         let sched = sched.ok_or(CollectorRefusal::Global("runtime.sched"))?;
         let (stopping, total) =
             ([layout.stopping_gc, layout.stopping_other], [layout.total_gc, layout.total_other]);

@@ -7,7 +7,6 @@ use super::collector::CollectorRefusal;
 use super::effects::{Effect, Value, effects};
 use super::globals::agreed;
 use super::{GoBinary, GoVersion, Machine, offsets};
-
 use crate::units::VirtAddr;
 
 /// Offsets in bytes, in `runtime.sched` and in `runtime.p`.
@@ -57,11 +56,13 @@ impl GoBinary {
     /// When the layout of the version is not known, the code does not tell where the variables are, or does not
     /// confirm each offset.
     pub fn scheduler(&self) -> Result<(SchedulerLayout, SchedulerGlobals), CollectorRefusal> {
-        let layout = self
-            .layouts()
-            .and_then(|layouts| layouts.scheduler)
-            .ok_or_else(|| CollectorRefusal::Layout(self.version().to_string()))?;
+        let layout = self.scheduler_layout()?;
         Ok((layout, self.scheduler_globals(&layout)?))
+    }
+
+    pub(super) fn scheduler_layout(&self) -> Result<SchedulerLayout, CollectorRefusal> {
+        let layout = self.layouts().and_then(|layouts| layouts.scheduler);
+        layout.ok_or_else(|| CollectorRefusal::Layout(self.version().to_string()))
     }
 
     /// The same with a layout that is given: what the code does not confirm is refused.

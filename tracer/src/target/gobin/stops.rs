@@ -1,6 +1,7 @@
 //! Where in the runtime's code to see that the world is stopped, or started again.
 
 use iced_x86::{FlowControl, Instruction, Mnemonic, OpKind};
+use tracer_ebpf::wire::gc::ASSIST_SLACK;
 
 use super::code::Body;
 use super::effects::{Effect, Value, effects};
@@ -92,7 +93,7 @@ impl GoBinary {
             instruction.mnemonic() == Mnemonic::Cmp
                 && instruction.op0_register() == register
                 && instruction.op1_kind() == OpKind::Immediate32to64
-                && instruction.immediate32to64() == ASSIST_SLACK
+                && instruction.immediate32to64().cast_unsigned() == ASSIST_SLACK
         };
         // Between the branch and the addition is nothing but what the line numbers need, and the variable's address.
         let branch = code.get(..added - 1).and_then(|before| {
@@ -107,6 +108,3 @@ impl GoBinary {
         self.prove(&body, branch.ok_or_else(pattern)?, SiteKind::Assisted, number)
     }
 }
-
-/// `gcAssistTimeSlack` (runtime/mgcpacer.go): up to so many nanoseconds are left for the P's next assist.
-const ASSIST_SLACK: i64 = 5000;

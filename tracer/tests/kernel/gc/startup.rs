@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use super::gctrace;
 use crate::number;
 use crate::support::{Traced, fixtures_of, trace};
@@ -26,7 +28,7 @@ fn cycles_of_a_start_belong_to_the_init_that_forces_them() {
         assert_eq!(cycles.len(), go.len(), "{}: {:?}", fixture.name, traced.all("missing"));
         let init = init_of(&traced, "example.com/slowinit/forcedgc");
         let mut forced = 0;
-        for cycle in cycles {
+        for cycle in &cycles {
             let (number, percent, rest) = gctrace::of(cycle);
             let (_, go_percent, go_rest) = gctrace::parts(go[&number]);
             assert_eq!((percent.as_str(), rest.as_str()), (go_percent, go_rest), "{}: {cycle}", fixture.name);
@@ -40,6 +42,13 @@ fn cycles_of_a_start_belong_to_the_init_that_forces_them() {
             }
         }
         assert_eq!(forced, 5, "{}", fixture.name);
+        // Nobody else allocates, and the list of 30 MB grows while cycles mark it.
+        let assisted: u64 = cycles.iter().map(|cycle| number(&cycle["assist_ns"])).sum();
+        let told: u64 = traced.all("phase").iter().filter_map(|phase| phase["gc_assist_ns"].as_u64()).sum();
+        assert_eq!(told, assisted, "{}: {go:?}", fixture.name);
+        assert!(assisted > 0, "{}: {go:?}", fixture.name);
+        let charged = number(&init_line(&traced, "example.com/slowinit/forcedgc")["gc_assist_ns"]);
+        assert!(charged * 10 > assisted * 9, "{}: {charged} of {assisted}", fixture.name);
     }
 }
 
@@ -55,8 +64,11 @@ fn a_start_without_a_cycle_says_nothing_of_one() {
 
 /// When an init ran.
 fn init_of(traced: &Traced, package: &str) -> std::ops::Range<u64> {
-    let inits = traced.all("init");
-    let init = inits.iter().find(|init| init["package"] == package).expect("its init");
+    let init = init_line(traced, package);
     let start = number(&init["start_ns"]);
     start..start + number(&init["wall_ns"])
+}
+
+fn init_line<'a>(traced: &'a Traced, package: &str) -> &'a Value {
+    traced.all("init").into_iter().find(|init| init["package"] == package).expect("its init")
 }

@@ -108,8 +108,10 @@ function partsOf(line) {
     .sort((a, b) => b[1] - a[1])
     .map(([cause, ns]) => `${cause.replace(/_ns$/, "").replaceAll("_", " ")} ${time(ns)}`);
   const blocked = causes.length ? ` (${causes.join(", ")})` : "";
+  const assist = line.gc_assist_ns ? [`made to mark for the garbage collector (GC assist) for ${time(line.gc_assist_ns)} of it`] : [];
   return [
     `on a CPU ${time(line.on_cpu_ns)}, without one ${time(line.runnable_ns)}, blocked ${time(line.blocked_ns)}${blocked}, unexplained ${time(line.remainder_ns)}`,
+    ...assist,
   ];
 }
 

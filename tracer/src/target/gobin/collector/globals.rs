@@ -142,10 +142,7 @@ impl GoBinary {
     }
 
     fn holders(&self) -> Result<Holders, CollectorRefusal> {
-        let layout = self
-            .layouts()
-            .and_then(|layouts| layouts.scheduler)
-            .ok_or_else(|| CollectorRefusal::Layout(self.version().to_string()))?;
+        let layout = self.scheduler_layout()?;
         let sched = self.sched(&layout).ok_or(CollectorRefusal::Global("runtime.sched"))?;
         let stopnote = layout.gcwaiting + 8;
         let allp = self.allp().ok_or(CollectorRefusal::Global("runtime.allp"))?;
