@@ -46,6 +46,14 @@ pub struct Step {
     pub duration: Nanos,
 }
 
+impl Step {
+    /// From one moment to the other, if both were seen in this order.
+    fn between(name: &'static str, start: Option<Mark>, end: Option<Mark>) -> Option<Self> {
+        let (start, end) = start.zip(end).filter(|(start, end)| start.time <= end.time)?;
+        Some(Self { name, start: start.time, duration: end.time.since(start.time) })
+    }
+}
+
 /// The phases of a startup, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PhaseName {
@@ -85,6 +93,7 @@ pub(super) struct Marks {
     pub(super) go_entry: Option<Mark>,
     bootstrap: Vec<Step>,
     runtime: Vec<Step>,
+    packages: Vec<Step>,
     runtime_main: Option<Mark>,
     package_init: Option<Mark>,
     /// Whether packages' inits may have begun where none is probed.
@@ -101,10 +110,7 @@ impl Marks {
         ended: Option<Nanos>,
     ) -> Self {
         let main = image.first(Probe::MainMain);
-        let step = |name, begin, end| {
-            let (start, end) = image.first(begin).zip(image.first(end))?;
-            Some(Step { name, start: start.time, duration: end.time.since(start.time) })
-        };
+        let step = |name, begin, end| Step::between(name, image.first(begin), image.first(end));
         let bootstrap = [
             step("schedinit", Probe::SchedInit, Probe::SchedInitDone),
             step("mallocinit", Probe::MallocInit, Probe::MallocInitDone),
@@ -113,18 +119,19 @@ impl Marks {
             step("first_goroutine", Probe::GoStart, Probe::RuntimeMain),
         ];
         let package_init = first_package_init(image, catalogue, main);
-        let until_packages = |name, begin| {
-            let (start, end) = image.first(begin).zip(package_init)?;
-            Some(Step { name, start: start.time, duration: end.time.since(start.time) })
-        };
-        let runtime = [until_packages("sysmon", Probe::Sysmon), until_packages("gcenable", Probe::GcEnable)];
+        let gcenable = Step::between("gcenable", image.first(Probe::GcEnable), package_init);
+        // Its thread may come to run when packages' inits do already.
+        let sysmon = image.first(Probe::Sysmon);
+        let early = Step::between("sysmon", sysmon, package_init);
+        let late = if early.is_none() { Step::between("sysmon", sysmon, main) } else { None };
         Self {
             // The account begins with the call of execve.
             begin: Mark { time: begin, account: Some(Account::default()), heap: None },
             exec: image.exec,
             go_entry: image.first(Probe::GoEntry),
             bootstrap: bootstrap.into_iter().flatten().collect(),
-            runtime: runtime.into_iter().flatten().collect(),
+            runtime: [early, gcenable].into_iter().flatten().collect(),
+            packages: late.into_iter().collect(),
             runtime_main: image.first(Probe::RuntimeMain),
             package_init,
             packages_unseen: image.first(Probe::GcEnable).is_some() && !catalogue.has_site(Probe::Init),
@@ -166,6 +173,7 @@ impl Marks {
             let steps = match name {
                 PhaseName::RuntimeBootstrap => self.bootstrap.clone(),
                 PhaseName::RuntimeInit => self.runtime.clone(),
+                PhaseName::PackageInit => self.packages.clone(),
                 _ => Vec::new(),
             };
             let parts = if *name == PhaseName::Main { None } else { start.parts_until(end) };

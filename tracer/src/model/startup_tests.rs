@@ -332,3 +332,20 @@ fn an_assist_is_charged_to_the_phase_and_the_init_in_which_it_ends() {
     assert_eq!(of_phases.sum::<Nanos>(), Nanos(70_000));
     assert!(of(&[Probe::Init]).inits.iter().all(|init| init.parts.unwrap().assist.is_none()));
 }
+
+#[test]
+fn a_sysmon_whose_thread_came_late_is_a_step_of_the_phase_in_which_it_came() {
+    let steps = |at: u64| -> Vec<(&'static str, &'static str, u64, u64)> {
+        let mut events = whole();
+        let next = events.iter().position(|event| event.time.0 > at).unwrap();
+        events.insert(next, Event { tid: 2, ..hit(at, Probe::Sysmon, 0) });
+        let timeline = timeline(&events);
+        let steps = timeline.phases.iter().flat_map(|phase| {
+            phase.steps.iter().map(|step| (phase.name.name(), step.name, step.start.0, step.duration.0))
+        });
+        steps.filter(|(_, name, ..)| *name == "sysmon").collect()
+    };
+    assert_eq!(steps(153), [("runtime_init", "sysmon", 153, 18)]);
+    assert_eq!(steps(175), [("package_init", "sysmon", 175, 25)]);
+    assert_eq!(steps(250), []);
+}

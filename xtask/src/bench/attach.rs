@@ -115,21 +115,19 @@ fn calls(args: &Args, gotrace: &Path, fixture: &Fixture, watchers: &[Watcher]) -
 /// Microseconds a request of a server that is asked all the time.
 fn requests(args: &Args, gotrace: &Path, fixture: &Fixture, watchers: &[Watcher]) -> Result<Table> {
     let server = Server::start(fixture)?;
-    // An empty pair sees the whole machine's calls, and says nothing about a server.
-    let watchers: Vec<Watcher> =
-        watchers.iter().copied().filter(|watcher| *watcher != Watcher::EmptyPair).collect();
     let mut figures: Vec<Figures> = watchers.iter().map(|_| Figures::default()).collect();
     requests_per_second(&server.url, 1)?;
     for turn in 1..=args.turns {
         VOICE.say(format_args!("requests, turn {turn} of {}", args.turns));
         for (watcher, figures) in watchers.iter().zip(&mut figures) {
+            // All see the calls of who asks as well: it is on the same machine.
             let watching = watcher.begin(gotrace, server.pid())?;
             let measured = requests_per_second(&server.url, args.seconds)?;
             watching.end()?;
             figures.add(1e6 / measured);
         }
     }
-    Ok(watchers::table(REQUEST, watchers.into_iter().zip(&figures)))
+    Ok(watchers::table(REQUEST, watchers.iter().copied().zip(&figures)))
 }
 
 /// From gotrace's start to its word that it is attached, and from Ctrl-C to its end.
