@@ -4,24 +4,23 @@ mod browser;
 mod deploy;
 mod kernel_log;
 mod otlp;
+mod privileged;
 mod suite;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::thread;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use self::kernel_log::KernelLog;
+pub(crate) use self::privileged::{chosen, guest, in_guest, native};
 pub(crate) use self::suite::{Part, Suite};
 use crate::build::FEATURES;
 use crate::exec::{self, Voice};
-use crate::fixtures::{self, Fixture, Selection};
-use crate::privilege::{self, Road};
-use crate::vm::{Guest, Kernel};
-use crate::{apt, build, cache, setup};
+use crate::fixtures::{self, Selection};
+use crate::privilege::Road;
+use crate::{build, setup};
 
 const VOICE: Voice = Voice("test");
 
@@ -30,52 +29,6 @@ const PRIVILEGED: &str = "kernel";
 
 /// The test program that opens pages in a browser.
 const BROWSER: &str = "browser";
-
-/// The programs that are tried on the other kernels, where everything takes many times as long.
-const IN_VM: [&str; 17] = [
-    "nethttp-go1.21.13",
-    "nethttp-go1.26.6",
-    "nethttp-go1.26.6-stripped",
-    "nethttp-go1.26.6-pie",
-    "nethttp-go1.27.3",
-    "esbuild",
-    "initsleep",
-    "slowinit-go1.26.6",
-    "syscalls-go1.26.6",
-    "blocked-go1.26.6",
-    "collector-go1.21.13",
-    "collector-go1.27.3",
-    "slowstart",
-    "echo",
-    "exitininit",
-    "killininit",
-    "execininit",
-];
-
-/// The tests that other kernels could end otherwise, by the beginnings of their names: what comes from probes,
-/// tracepoints and the kernel's own structures. What is made of it afterwards is the same everywhere.
-const OF_THE_KERNEL: [&str; 20] = [
-    "blocking::counts",
-    "blocking::forever",
-    "blocking::waits::a_wait",
-    "endings::",
-    "gc::cycles",
-    "gc::startup",
-    "gc::stops",
-    "node::gate",
-    "oracle::",
-    "output::a_full_ring",
-    "slowinit::every_long_wait",
-    "slowinit::goroutines_are_counted",
-    "slowinit::the_init_function",
-    "slowinit::the_parts",
-    "slowinit::time_is_where",
-    "slowinit::unfinished",
-    "transparency::",
-    "trust::beside::delve",
-    "trust::verified",
-    "watching::",
-];
 
 /// Runs every test, from nothing: privileged ones natively when possible, and in virtual machines.
 #[derive(clap::Args)]
@@ -140,7 +93,7 @@ pub(crate) fn all(args: &Args, tools: Result<Tools>, suite: &mut Suite) -> Resul
     suite.part("manifests", "here", |part| deploy::manifests(&tools.gotrace, part));
     suite.part("alerts, dashboard", "here", deploy::alerts);
     in_browser(&program_of(&built, BROWSER)?, suite);
-    privileged(args, &tools, &program_of(&built, PRIVILEGED)?, suite);
+    privileged::all(args, &tools, &program_of(&built, PRIVILEGED)?, suite);
     Ok(())
 }
 
@@ -215,135 +168,6 @@ pub(crate) fn alone(test: &str, variable: (&str, &str)) -> Result<ExitCode> {
     suite.finish()
 }
 
-/// Runs chosen privileged tests in a guest, told more by a variable.
-pub(crate) fn chosen(kernel: Kernel, filter: &str, variable: Option<(&str, &str)>) -> Result<ExitCode> {
-    let mut suite = Suite::default();
-    setup::ensure()?;
-    let tools = Tools::of(build::gotrace(), programs(&Args { quick: true, no_vm: false }))?;
-    let mut guest = guest(kernel, &tools, &kernel_test_binary()?, |fixture| IN_VM.contains(&&*fixture.name))?;
-    if let Some((name, value)) = variable {
-        guest.variable(name, value);
-    }
-    suite.part("kernel tests", &format!("QEMU, {kernel}"), |part| in_guest(&mut guest, filter, part));
-    suite.finish()
-}
-
-fn privileged(args: &Args, tools: &Tools, binary: &Path, suite: &mut Suite) {
-    natively(tools, binary, suite);
-    if args.no_vm {
-        suite.note("--no-vm: not run on Debian's 6.1 and 6.12 kernels");
-        return;
-    }
-    suite.note(&format!("in the virtual machines, of the kernel tests: {}", OF_THE_KERNEL.join(", ")));
-    // Each guest keeps one processor busy. They are packed one after the other: both use the cache.
-    let guests = [Kernel::V6_1, Kernel::V6_12]
-        .map(|kernel| {
-            (
-                format!("QEMU, {kernel}"),
-                guest(kernel, tools, binary, |fixture| IN_VM.contains(&&*fixture.name)),
-            )
-        })
-        .into();
-    suite.parts_at_once("kernel tests", guests, |guest, part| {
-        let mut guest = guest?;
-        in_guest(&mut guest, &OF_THE_KERNEL.join(" "), part)?;
-        part.again(|tests, part| in_guest(&mut guest, &format!("--exact {}", tests.join(" ")), part))
-    });
-}
-
-/// Runs privileged tests in a guest.
-pub(crate) fn in_guest(guest: &mut Guest, tests: &str, part: &mut Part) -> Result<()> {
-    let script = format!("/tests/kernel --include-ignored --test-threads=1 --color=never {tests}");
-    let outcome = guest.run(&script, Duration::from_secs(1800), |line| part.line(line))?;
-    part.exit(outcome.exit_code == 0);
-    for line in &outcome.kernel_complaints {
-        part.fail(&format!("the guest's kernel log: {line}"));
-    }
-    Ok(())
-}
-
-/// The privileged tests, natively: as cargo runs them, one after the other. What they say, their panics above all, is
-/// printed where it is said, and not after the last of them.
-pub(crate) fn native(road: Road, binary: &Path, tools: &Tools) -> Command {
-    let mut command = road.command(binary, &tools.variables());
-    command
-        .args(["--include-ignored", "--test-threads=1", "--nocapture"])
-        .current_dir(exec::workspace().join("tracer"));
-    command
-}
-
-fn natively(tools: &Tools, binary: &Path, suite: &mut Suite) {
-    let place = format!("here, {}", exec::text(Command::new("uname").arg("-r")).unwrap_or_default().trim());
-    let road = Road::find();
-    let program = fixtures::read(&tools.programs.fixtures)
-        .ok()
-        .and_then(|all| all.into_iter().find(|fixture| fixture.name == "echo"));
-    let obstacle = match &program {
-        Some(program) => privilege::obstacle(road, &tools.gotrace, Path::new(&program.path)),
-        None => Ok(Some("the fixture `echo` is not there".into())),
-    };
-    match obstacle {
-        Err(error) => return suite.lost("kernel tests", &place, &error),
-        Ok(Some(obstacle)) => {
-            return suite.note(&format!("not run natively ({obstacle}): only in the virtual machines"));
-        }
-        Ok(None) => {}
-    }
-    let log = KernelLog::now(road);
-    let mut skipped = Vec::new();
-    let peers = [
-        ("strace", &["blocking::strace", "trust::faults"][..]),
-        ("bpftrace", &["blocking::bpftrace", "trust::beside::bpftrace"]),
-        ("linux-perf", &["trust::beside::perf"]),
-    ];
-    for (peer, tests) in peers {
-        if let Err(error) = apt::install(VOICE, &[peer]) {
-            suite.note(&format!("not compared with {peer}: {error:#}"));
-            skipped.extend(tests.iter().flat_map(|test| ["--skip".to_owned(), (*test).to_owned()]));
-        }
-    }
-    suite.part("kernel tests", &place, |part| {
-        let run = |more: &mut dyn Iterator<Item = &String>, part: &mut Part| {
-            part.run(native(road, binary, tools).args(more))
-        };
-        run(&mut skipped.iter(), part)?;
-        part.again(|tests, part| run(&mut [&"--exact".to_owned()].into_iter().chain(tests), part))
-    });
-    suite.part("kernel log", &place, |part| {
-        let complaints = log?.complaints()?;
-        for line in &complaints {
-            part.fail(&format!("new in the kernel log: {line}"));
-        }
-        if complaints.is_empty() {
-            part.pass("nothing new in the kernel log");
-        }
-        Ok(())
-    });
-}
-
-/// A guest with gotrace, its privileged tests, and the chosen programs.
-pub(crate) fn guest(
-    kernel: Kernel,
-    tools: &Tools,
-    binary: &Path,
-    chosen: impl Fn(&Fixture) -> bool,
-) -> Result<Guest> {
-    let mut guest = Guest::new(kernel)?;
-    guest.program(&tools.gotrace, "/usr/bin/gotrace")?;
-    guest.program(&stripped(binary)?, "/tests/kernel")?;
-    let delve = cache::root()?.join("delve");
-    cache::once(&delve, |folder| apt::unpack(VOICE, "delve", folder))?;
-    guest.program(&delve.join("usr/bin/dlv"), "/usr/bin/dlv")?;
-    guest.fixtures(&tools.programs.fixtures, chosen)?;
-    guest.variable("GOTRACE_BIN", "/usr/bin/gotrace");
-    guest.variable(
-        "GOTRACE_FIXTURES",
-        tools.programs.fixtures.to_str().context("the cache's path is not UTF-8")?,
-    );
-    guest.variable("GOTRACE_VM", &kernel.to_string());
-    Ok(guest)
-}
-
 /// Builds all tests at once, which keeps every processor busy, and with the same features of all crates, and gives the
 /// programs of those in tracer/tests by their names.
 fn integration_tests() -> Result<BTreeMap<String, PathBuf>> {
@@ -373,12 +197,4 @@ fn integration_test(program: &Path) -> Command {
 /// Builds the privileged tests, and gives the program that runs them.
 pub(crate) fn kernel_test_binary() -> Result<PathBuf> {
     program_of(&integration_tests()?, PRIVILEGED)
-}
-
-/// The same program without its debug information, which the guest would unpack for nothing.
-fn stripped(binary: &Path) -> Result<PathBuf> {
-    let smaller = cache::folder("vm")?.join("kernel-tests");
-    let mut strip = Command::new("strip");
-    strip.arg("-o").arg(&smaller).arg(binary);
-    Ok(if exec::text(&mut strip).is_ok() { smaller } else { binary.to_owned() })
 }

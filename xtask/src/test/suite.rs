@@ -49,23 +49,32 @@ impl Suite {
         self.parts.push(Part::of(what, place, None, run));
     }
 
-    /// Runs the same part in several places at once; each line says which it is from.
+    /// Runs the same part in several places at once; where there is more than one, each line says which it is from. What
+    /// failed is run again, as [`Part::again`] says, one place after the other when all are done: in quiet.
     pub(crate) fn parts_at_once<T: Send>(
         &mut self,
         what: &str,
         places: Vec<(String, T)>,
-        run: impl Fn(T, &mut Part) -> Result<()> + Sync,
+        run: impl Fn(&mut T, &mut Part) -> Result<()> + Sync,
+        again: impl Fn(&mut T, &[String], &mut Part) -> Result<()>,
     ) {
         let run = &run;
+        let begun = (places.len() > 1).then(Instant::now);
         let ended = thread::scope(|scope| {
-            let start = |(place, with): (String, T)| {
-                scope.spawn(move || Part::of(what, &place, Some(Instant::now()), |part| run(with, part)))
+            let start = |(place, mut with): (String, T)| {
+                scope.spawn(move || (Part::of(what, &place, begun, |part| run(&mut with, part)), with))
             };
             let started: Vec<_> = places.into_iter().map(start).collect();
             started.into_iter().map(ScopedJoinHandle::join).collect::<Vec<_>>()
         });
-        for part in ended {
-            self.parts.push(part.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        for ended in ended {
+            let (mut part, mut with) = ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            let begun = Instant::now();
+            if let Err(error) = part.again(|tests, part| again(&mut with, tests, part)) {
+                part.fail(&format!("{error:#}"));
+            }
+            part.seconds += begun.elapsed().as_secs();
+            self.parts.push(part);
         }
     }
 
@@ -274,7 +283,10 @@ fn closing_line(text: &str) -> Option<(u64, u64)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Failures, Part, closing_line};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use super::{Failures, Part, Suite, closing_line};
 
     /// What a test runner prints when some of its tests fail.
     fn runner(part: &mut Part, passed: u64, failing: &[&str]) {
@@ -314,6 +326,30 @@ mod tests {
         .unwrap();
         assert_eq!((part.passed, part.failed), (6, 1));
         assert_eq!(part.passed_again, ["a"]);
+    }
+
+    #[test]
+    fn what_failed_is_run_again_when_every_place_is_done() {
+        let still_running = AtomicUsize::new(2);
+        let run = |failing: &mut &[&str], part: &mut Part| {
+            if failing.is_empty() {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            runner(part, 1, failing);
+            still_running.fetch_sub(1, Ordering::SeqCst);
+            Ok(())
+        };
+        let again = |_: &mut &[&str], tests: &[String], part: &mut Part| {
+            assert_eq!((tests, still_running.load(Ordering::SeqCst)), (&["a".to_owned()][..], 0));
+            runner(part, 1, &[]);
+            Ok(())
+        };
+        let mut suite = Suite::default();
+        let places: Vec<(String, &[&str])> = vec![("here".into(), &["a"]), ("there".into(), &[])];
+        suite.parts_at_once("tests", places, run, again);
+        let counts = suite.parts.iter().map(|part| (part.passed, part.failed)).collect::<Vec<_>>();
+        assert_eq!(counts, [(2, 0), (1, 0)]);
+        assert_eq!(suite.parts[0].passed_again, ["a"]);
     }
 
     #[test]

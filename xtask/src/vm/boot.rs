@@ -40,15 +40,7 @@ pub(crate) fn prepare() -> Result<()> {
 }
 
 /// Boots, runs the guest's `/command`, and hands over its output.
-pub(crate) fn run(
-    kernel: &Path,
-    image: &Path,
-    clock: Clock,
-    timeout: Duration,
-    mut on_line: impl FnMut(&str),
-) -> Result<Outcome> {
-    let mut command = qemu(kernel, image, clock);
-    VOICE.say(format_args!("booting {} ({} s at most)", file_name(kernel), timeout.as_secs()));
+pub(crate) fn run(mut command: Command, timeout: Duration, mut on_line: impl FnMut(&str)) -> Result<Outcome> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -80,14 +72,18 @@ pub(crate) fn run(
 }
 
 /// Boots with this terminal as its console.
-pub(crate) fn interactive(kernel: &Path, image: &Path) -> Result<ExitCode> {
-    let mut command = qemu(kernel, image, Clock::Real);
+pub(crate) fn interactive(mut command: Command) -> Result<ExitCode> {
     let status = command.status().with_context(|| format!("starting {}", exec::line(&command)))?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn qemu(kernel: &Path, image: &Path, clock: Clock) -> Command {
-    let mut command = Command::new(QEMU);
+/// A machine with that kernel and these files. One that gives way runs only while nothing else wants a processor
+/// (`SCHED_IDLE`).
+pub(crate) fn qemu(kernel: &Path, image: &Path, clock: Clock, gives_way: bool) -> Command {
+    let mut command = Command::new(if gives_way { "chrt" } else { QEMU });
+    if gives_way {
+        command.args(["--idle", "0", QEMU]);
+    }
     // Emulation works everywhere, also inside a guest; stock kernels need more than a bare /dev/kvm gives there.
     // Its processors take turns in one thread: where each has its own, one may run code that another has just patched, and
     // a kernel that turns a tracepoint on or off then dies of a breakpoint that nobody knows.
@@ -100,10 +96,6 @@ fn qemu(kernel: &Path, image: &Path, clock: Clock) -> Command {
     command.arg("-initrd").arg(image);
     command.args(["-append", "console=ttyS0 quiet panic=-1 mitigations=off"]);
     command
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Reads the console.

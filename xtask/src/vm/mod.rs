@@ -66,6 +66,7 @@ pub(crate) struct Guest {
     path: Vec<String>,
     variables: Vec<(String, String)>,
     clock: Clock,
+    gives_way: bool,
 }
 
 impl Guest {
@@ -89,7 +90,14 @@ impl Guest {
         );
         image.text("/etc/group", "root:x:0:\nguest:x:1000:\n", 0o644);
         image.text("/etc/services", "http 80/tcp\nhttps 443/tcp\n", 0o644);
-        Ok(Self { kernel, image, path: Vec::new(), variables: Vec::new(), clock: Clock::Real })
+        Ok(Self {
+            kernel,
+            image,
+            path: Vec::new(),
+            variables: Vec::new(),
+            clock: Clock::Real,
+            gives_way: false,
+        })
     }
 
     /// Puts a program there, with the libraries that it is linked to.
@@ -100,6 +108,11 @@ impl Guest {
     /// Chooses how its time passes.
     pub(crate) fn clock(&mut self, clock: Clock) {
         self.clock = clock;
+    }
+
+    /// Lets it run only while nothing else here wants a processor.
+    pub(crate) fn give_way(&mut self) {
+        self.gives_way = true;
     }
 
     /// Sets a variable for the command.
@@ -144,7 +157,10 @@ impl Guest {
         }
         self.image.text("/command", &format!("{}{script}\n", self.exports()), 0o755);
         let image = self.write()?;
-        let outcome = boot::run(&self.kernel.image()?, &image, self.clock, timeout, on_line);
+        let kernel = self.kernel.image()?;
+        let name = kernel.file_name().unwrap_or_default().display();
+        VOICE.say(format_args!("booting {name} ({} s at most)", timeout.as_secs()));
+        let outcome = boot::run(boot::qemu(&kernel, &image, self.clock, self.gives_way), timeout, on_line);
         drop(std::fs::remove_file(&image));
         outcome.with_context(|| format!("running a command on Debian's {} kernel in QEMU", self.kernel))
     }
@@ -154,7 +170,7 @@ impl Guest {
         self.image.text("/etc/profile", &self.exports(), 0o644);
         let image = self.write()?;
         VOICE.say("a shell as root; `exit` ends the machine, Ctrl-A X kills it");
-        let ended = boot::interactive(&self.kernel.image()?, &image);
+        let ended = boot::interactive(boot::qemu(&self.kernel.image()?, &image, self.clock, self.gives_way));
         drop(std::fs::remove_file(&image));
         ended
     }
