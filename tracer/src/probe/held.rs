@@ -3,7 +3,8 @@
 //! When a process maps a site for the first time, the kernel reads the instruction from the page cache
 //! (kernel/events/uprobes.c, `copy_insn`). Where memory is reclaimed meanwhile the page may be gone again: the program
 //! would wait for a disk on the probe's behalf, and ext4 with `CONFIG_EXT4_DEBUG` (Linux 6.18) would warn in the kernel's
-//! log, because the uprobe code takes no lock to read it (`ext4_check_map_extents_env`).
+//! log, because the uprobe code takes no lock to read it (`ext4_check_map_extents_env`). That a process has the page
+//! does not keep it there: one that was probed before may have a copy of its own.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -14,6 +15,7 @@ use memmap2::{MmapOptions, MmapRaw};
 
 use super::attach::AttachError;
 use super::plan::PlannedSite;
+use crate::units::FileOffset;
 
 /// The smallest page of any architecture. Where they are larger, several of these are one.
 const PAGE: u64 = 4096;
@@ -36,11 +38,16 @@ impl Held {
     /// When the file has changed or cannot be read.
     pub(super) fn verified(binary: &File, sites: &[PlannedSite]) -> Result<Self, AttachError> {
         sites.iter().try_for_each(|planned| verify(binary, planned))?;
-        let pages = pages(binary, sites).map_while(|page| {
+        Ok(Self::at(binary, sites.iter().map(|planned| planned.site.file_offset)))
+    }
+
+    /// The same without a comparison, of places in a file.
+    pub(super) fn at(binary: &File, places: impl IntoIterator<Item = FileOffset>) -> Self {
+        let pages = pages(binary, places).into_iter().map_while(|page| {
             let locked = lock(binary, page);
             locked.inspect_err(|error| tracing::debug!("not every site's page stays in memory: {error}")).ok()
         });
-        Ok(Self { pages: pages.collect() })
+        Self { pages: pages.collect() }
     }
 }
 
@@ -54,13 +61,12 @@ fn verify(binary: &File, planned: &PlannedSite) -> Result<(), AttachError> {
 }
 
 /// The numbers of the pages that the kernel copies from, each once.
-fn pages(binary: &File, sites: &[PlannedSite]) -> impl Iterator<Item = u64> {
+fn pages(binary: &File, places: impl IntoIterator<Item = FileOffset>) -> BTreeSet<u64> {
     let last = binary.metadata().map_or(0, |metadata| metadata.len().saturating_sub(1));
-    let of_site = |planned: &PlannedSite| {
-        let begin = planned.site.file_offset.0;
+    let of_place = |FileOffset(begin): FileOffset| {
         begin.min(last) / PAGE..=begin.saturating_add(COPIED - 1).min(last) / PAGE
     };
-    sites.iter().flat_map(of_site).collect::<BTreeSet<_>>().into_iter()
+    places.into_iter().flat_map(of_place).collect()
 }
 
 fn lock(binary: &File, page: u64) -> io::Result<MmapRaw> {
@@ -75,7 +81,6 @@ mod tests {
 
     use super::*;
     use crate::probe::own_site;
-    use crate::units::FileOffset;
 
     fn site(offset: u64) -> PlannedSite {
         let mut planned = own_site().unwrap();

@@ -13,6 +13,7 @@ use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeScope
 use tracer_ebpf::config::Config;
 
 use super::attach::{AttachError, STARTUP, own_path, typed};
+use super::held::Held;
 use super::load::{LoadError, LoadOptions, Loaded};
 use super::uprobe_multi::{Point, Supported};
 use crate::units::FileOffset;
@@ -27,6 +28,7 @@ pub fn rearm(binary: &File, places: &[FileOffset], pid: u32) -> Result<(), Attac
     // It looks at process 0, which runs no program.
     let mut loaded = Loaded::load(&LoadOptions::of_start(Config::default()))?;
     let path = own_path(binary);
+    let _held = Held::at(binary, places.iter().copied());
     if let Some(program) = loaded.multi_program(STARTUP)? {
         let pid = if program.supported() == Supported::Yes { pid } else { 0 };
         let path = CString::new(path).map_err(|_| LoadError::Part("path"))?;

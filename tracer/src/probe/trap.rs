@@ -15,6 +15,7 @@ use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeScope
 
 use super::Probe;
 use super::attach::{AttachError, typed};
+use super::held::Held;
 use super::load::{LoadError, Loaded};
 use super::plan::PlannedSite;
 use super::uprobe_multi::{Point, Program, Supported};
@@ -98,6 +99,7 @@ pub(super) fn armed<T>(
     const OWN: &str = "/proc/self/exe";
     let failed = |source| AttachError::Sites { sites: 1, source };
     let place = place().map_err(failed)?;
+    let _held = Held::at(&fs::File::open(OWN).map_err(failed)?, [place]);
     if let Some(program) = multi {
         let path = CString::new(OWN).map_err(|_| LoadError::Part("path"))?;
         let pid = if program.supported() == Supported::Yes { std::process::id() } else { 0 };

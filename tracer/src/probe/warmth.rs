@@ -4,8 +4,10 @@
 //! about ten milliseconds (`percpu_down_write(&dup_mmap_sem)` in `register_for_each_vma`, kernel/events/uprobes.c). The
 //! next ones need not wait for that.
 
+use std::fs::File;
 use std::io;
 
+use super::held::Held;
 use super::trap;
 use super::uprobe_multi::{Point, Program, Supported};
 use crate::units::FileOffset;
@@ -16,6 +18,8 @@ pub struct Warmth {
     program: Program,
     place: FileOffset,
     pid: u32,
+    #[expect(dead_code, reason = "held for its drop")]
+    page: Held,
 }
 
 impl Warmth {
@@ -25,7 +29,9 @@ impl Warmth {
     /// When there is no descriptor, or gotrace's own code is not as it was compiled.
     pub(super) fn by(program: &Program) -> io::Result<Self> {
         let pid = if program.supported() == Supported::Yes { std::process::id() } else { 0 };
-        Ok(Self { program: program.try_clone()?, place: trap::place()?, pid })
+        let place = trap::place()?;
+        let page = Held::at(&File::open("/proc/self/exe")?, [place]);
+        Ok(Self { program: program.try_clone()?, place, pid, page })
     }
 
     /// Does so; whoever puts probes in place meanwhile waits for the rest of the same time, and shortly after for none.
