@@ -2,7 +2,7 @@
 
 use super::{Attached, Cued, Entry};
 use crate::number;
-use crate::support::fixtures_of;
+use crate::support::{fixtures_of, is_emulated};
 
 /// The goroutines of `blocked forever`, and the system call that each is in or would have blocked in.
 const CALLS: [(&str, &str); 5] = [
@@ -35,7 +35,10 @@ fn what_has_not_returned_is_told_also_when_it_began_before() {
             assert!(entry.is_below(line), "{}: {line} for {entry:?}", fixture.name);
             // How long is a lower bound where nobody saw the beginning, and never more than it can be.
             if let Some(since) = line["since_ns"].as_u64() {
-                assert!(since + 1_000_000 >= entry.since_ns, "{}: {line} for {entry:?}", fixture.name);
+                // A thread's time off the CPU is on the scheduler's clock, which is put right at ticks (of 4 ms, Debian's)
+                // where the processor's counter is not to be trusted, as in a machine that is emulated.
+                let room = if is_emulated() { 8_000_000 } else { 1_000_000 };
+                assert!(since + room >= entry.since_ns, "{}: {line} for {entry:?}", fixture.name);
             }
         }
     }
