@@ -83,7 +83,7 @@ fn a_killed_gotrace_does_no_harm() {
         kill(&mut gotrace, &server, when, whole);
         if !matches!(when, When::AtRandom) {
             // So long it takes to get ready here.
-            whole = started.elapsed().max(whole) + Duration::from_millis(100);
+            whole = whole.max(started.elapsed() + Duration::from_millis(100));
         }
         killed += 1;
         // A thousand take an hour where the machine is busy, and a test that prints nothing for minutes is ended.
